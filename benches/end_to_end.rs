@@ -6,6 +6,7 @@ mod e2e;
 use e2e::compare::{Row, compare, raise_file_limit};
 use e2e::options::{Form, HELP, Options, Task, parse};
 use e2e::peers::{Found, PEERS, PLAIN};
+use e2e::pin::Cores;
 use e2e::scenarios::{SCENARIOS, Scenario};
 use e2e::{record, relay, report, syscalls};
 use std::env;
@@ -61,10 +62,11 @@ fn bench(options: &Options) -> Result<bool, String> {
 }
 
 fn measure(selected: &[&'static Scenario], found: &[Found], options: &Options) -> Result<bool, String> {
+    let cores = if options.unpinned { None } else { Cores::split().map_err(|error| error.to_string())? };
     println!("{}", report::heading());
     let mut rows: Vec<Row> = Vec::new();
     for scenario in selected {
-        for row in compare(scenario, found, options) {
+        for row in compare(scenario, found, cores.as_ref(), options) {
             println!("{}", report::line(&row));
             rows.push(row);
         }

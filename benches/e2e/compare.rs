@@ -3,6 +3,7 @@
 
 use crate::e2e::options::{Form, Options};
 use crate::e2e::peers::{Found, PLAIN, Proxy};
+use crate::e2e::pin::Cores;
 use crate::e2e::run::{Figure, run};
 use crate::e2e::scenarios::{Job, Scenario};
 use crate::e2e::stats::{Ratio, median};
@@ -29,8 +30,14 @@ pub(crate) struct Column {
 }
 
 /// Runs one scenario through all proxies, and returns their rows in the order of `found`.
-pub(crate) fn compare(scenario: &'static Scenario, found: &[Found], options: &Options) -> Vec<Row> {
-    let mut lanes: Vec<Lane> = found.iter().map(|found| Lane::start(found, scenario, options)).collect();
+pub(crate) fn compare(
+    scenario: &'static Scenario,
+    found: &[Found],
+    cores: Option<&Cores>,
+    options: &Options,
+) -> Vec<Row> {
+    let mut lanes: Vec<Lane> =
+        found.iter().map(|found| Lane::start(found, scenario, options, cores)).collect();
     for round in 0..options.rounds() {
         for turn in 0..lanes.len() {
             let index = (round + turn) % lanes.len();
@@ -60,20 +67,34 @@ struct Lane<'f> {
     /// One entry per round; a lane that failed has no more.
     runs: Vec<Vec<Figure>>,
     failure: Option<String>,
+    cores: Option<&'f Cores>,
 }
 
 impl<'f> Lane<'f> {
-    fn start(found: &'f Found, scenario: &Scenario, options: &Options) -> Lane<'f> {
+    fn start(found: &'f Found, scenario: &Scenario, options: &Options, cores: Option<&'f Cores>) -> Lane<'f> {
         let (sessions, work) = amounts(scenario, found, options);
-        let mut lane =
-            Lane { found, proxy: None, command: Vec::new(), sessions, work, runs: Vec::new(), failure: None };
+        let mut lane = Lane {
+            found,
+            proxy: None,
+            command: Vec::new(),
+            sessions,
+            work,
+            runs: Vec::new(),
+            failure: None,
+            cores,
+        };
         lane.restart();
         lane
     }
 
     fn restart(&mut self) {
         self.proxy = None;
-        match Proxy::start(self.found, &[]) {
+        let start = || Proxy::start(self.found, &[]);
+        let started = match self.cores {
+            Some(cores) => cores.with_proxy_core(start).and_then(|started| started),
+            None => start(),
+        };
+        match started {
             Ok(proxy) => {
                 self.command.clone_from(&proxy.command);
                 self.proxy = Some(proxy);

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod compare;
 pub(crate) mod options;
 pub(crate) mod peers;
+pub(crate) mod pin;
 pub(crate) mod poll;
 pub(crate) mod procfs;
 pub(crate) mod record;

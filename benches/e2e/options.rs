@@ -23,6 +23,8 @@ pub(crate) struct Options {
     /// Payload bytes of one bulk run, in place of the table's.
     pub(crate) bytes: Option<u64>,
     pub(crate) syscalls: bool,
+    /// Let the scheduler place the proxy and the load generator as it likes.
+    pub(crate) unpinned: bool,
 }
 
 /// How thorough a run is.
@@ -63,6 +65,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, lexopt
             }
             Arg::Long("bytes") => options.bytes = Some(parser.value()?.parse_with(size)?),
             Arg::Long("syscalls") => options.syscalls = true,
+            Arg::Long("unpinned") => options.unpinned = true,
             Arg::Long("plain-relay") => {
                 return Ok(Task::PlainRelay(parser.value()?.parse()?, parser.value()?.parse()?));
             }
@@ -103,6 +106,7 @@ loopback, in turns, and compares the CPU time of each with that of a plain recv/
   --only A,B        only these proxies (the plain relay always runs along)
   --bytes SIZE      payload of one bulk run: a number with K, M, G or nothing
   --syscalls        count system calls per message (with strace) instead of time
+  --unpinned        no core of its own for the proxy
   --record NAME     store the figures as benches/record/NAME.json and NAME.csv
 
 WEBSOCKIFY_BIN names another binary to measure, WEBSOCKIFY_PYTHON a python that has websockify.";
