@@ -15,9 +15,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let result = match parse(env::args_os().skip(1)) {
         Ok(Task::Compare(options)) => bench(&options),
-        Ok(Task::PlainRelay(listen, target)) => {
-            relay::serve(listen, target).map(|()| true).map_err(|error| format!("plain relay: {error}"))
-        }
+        Ok(Task::PlainRelay(listen, target, buffer_bytes)) => relay::serve(listen, target, buffer_bytes)
+            .map(|()| true)
+            .map_err(|error| format!("plain relay: {error}")),
         Ok(Task::Help) => {
             println!("{HELP}");
             Ok(true)

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 /// What was asked for.
 pub(crate) enum Task {
     Compare(Options),
-    /// Be the plain relay between two addresses.
-    PlainRelay(SocketAddr, SocketAddr),
+    /// Be the plain relay between two addresses, with buffers of so many bytes.
+    PlainRelay(SocketAddr, SocketAddr, usize),
     Help,
 }
 
@@ -67,7 +67,8 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, lexopt
             Arg::Long("syscalls") => options.syscalls = true,
             Arg::Long("unpinned") => options.unpinned = true,
             Arg::Long("plain-relay") => {
-                return Ok(Task::PlainRelay(parser.value()?.parse()?, parser.value()?.parse()?));
+                let (listen, target) = (parser.value()?.parse()?, parser.value()?.parse()?);
+                return Ok(Task::PlainRelay(listen, target, parser.value()?.parse()?));
             }
             Arg::Short('h') | Arg::Long("help") => return Ok(Task::Help),
             Arg::Value(filter) => options.filters.push(filter.string()?),

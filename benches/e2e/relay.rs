@@ -1,6 +1,6 @@
 //! The plain relay: what moving the bytes costs, and the yardstick of every figure.
 //!
-//! One thread, one 64 KiB buffer per busy direction, one `recv` and one `send` per piece. It makes no call
+//! One thread, one buffer per busy direction (64 KiB is the yardstick), one `recv` and one `send` per piece. It makes no call
 //! that it can do without: sockets are registered once and edge-triggered, a send follows its read at
 //! once, writability is waited for only after a refusal, a read that did not fill the buffer has drained
 //! the socket, and TCP_NODELAY is inherited from the listener. Idle sessions hold no buffer.
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Relays every connection to `listen` to `target` until the process is killed. Says the bound address on
 /// stderr in the form that the bench looks for.
-pub(crate) fn serve(listen: SocketAddr, target: SocketAddr) -> io::Result<()> {
+pub(crate) fn serve(listen: SocketAddr, target: SocketAddr, buffer_bytes: usize) -> io::Result<()> {
     let listener = TcpListener::bind(listen)?;
     listener.set_nonblocking(true)?;
     set_tcp_nodelay(&listener, true)?;
@@ -28,7 +28,7 @@ pub(crate) fn serve(listen: SocketAddr, target: SocketAddr) -> io::Result<()> {
         listener,
         target,
         sessions: Slab::new(),
-        buffers: Vec::new(),
+        buffers: Buffers { spare: Vec::new(), bytes: buffer_bytes },
         queue: VecDeque::new(),
         dead: Vec::new(),
     };
@@ -40,12 +40,17 @@ struct Relay {
     listener: TcpListener,
     target: SocketAddr,
     sessions: Slab<Session>,
-    /// Buffers that no direction holds, the last used on top, so that it is still in the cache.
-    buffers: Vec<Box<[u8]>>,
+    buffers: Buffers,
     /// Sessions with work left over after their share of a turn.
     queue: VecDeque<usize>,
     /// Sessions that ended in this batch; their slots are freed after it, so that no event is mistaken.
     dead: Vec<usize>,
+}
+
+/// Buffers that no direction holds, the last used on top, so that it is still in the cache.
+struct Buffers {
+    spare: Vec<Box<[u8]>>,
+    bytes: usize,
 }
 
 struct Session {
@@ -146,7 +151,7 @@ impl Relay {
                 self.queue.retain(|&other| other != key);
             }
             for direction in [session.up, session.down] {
-                self.buffers.extend(direction.held.map(|held| held.buffer));
+                self.buffers.spare.extend(direction.held.map(|held| held.buffer));
             }
         }
     }
@@ -154,41 +159,41 @@ impl Relay {
 
 impl Direction {
     /// Moves what can be moved, within one turn's share. True: there is more to do without an event.
-    fn pump(&mut self, from: &mut Socket, to: &mut Socket, spare: &mut Vec<Box<[u8]>>) -> io::Result<bool> {
+    fn pump(&mut self, from: &mut Socket, to: &mut Socket, buffers: &mut Buffers) -> io::Result<bool> {
         for _ in 0..READS_PER_TURN {
-            if !self.flush(to, spare)? || self.ended || !from.readable {
+            if !self.flush(to, buffers)? || self.ended || !from.readable {
                 return Ok(false);
             }
-            let mut buffer = spare.pop().unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
+            let fresh = || vec![0; buffers.bytes].into_boxed_slice();
+            let mut buffer = buffers.spare.pop().unwrap_or_else(fresh);
             match from.read(&mut buffer)? {
-                None => spare.push(buffer),
+                None => buffers.spare.push(buffer),
                 Some(0) => {
                     self.ended = true;
-                    spare.push(buffer);
+                    buffers.spare.push(buffer);
                     let _ = to.stream.shutdown(Shutdown::Write);
                 }
                 Some(count) => self.held = Some(Held { buffer, from: 0, to: count }),
             }
         }
-        Ok(self.flush(to, spare)? && from.readable && !self.ended)
+        Ok(self.flush(to, buffers)? && from.readable && !self.ended)
     }
 
     /// Sends what is held; true when nothing is held any more.
-    fn flush(&mut self, to: &mut Socket, spare: &mut Vec<Box<[u8]>>) -> io::Result<bool> {
+    fn flush(&mut self, to: &mut Socket, buffers: &mut Buffers) -> io::Result<bool> {
         let Some(held) = &mut self.held else { return Ok(true) };
         if to.writable {
             held.from += to.write(&held.buffer[held.from..held.to])?;
         }
         let flushed = held.from == held.to;
         if flushed {
-            spare.extend(self.held.take().map(|held| held.buffer));
+            buffers.spare.extend(self.held.take().map(|held| held.buffer));
         }
         Ok(flushed)
     }
 }
 
 const LISTENER: u64 = u64::MAX;
-const BUFFER_BYTES: usize = 64 * 1024;
 
-/// One direction's share of a turn: 1 MiB, so that a flood does not starve other sessions.
+/// One direction's share of a turn, so that a flood does not starve other sessions.
 const READS_PER_TURN: usize = 16;
