@@ -4,7 +4,7 @@
 //! need the generator, so it is not part of the program.
 
 use super::help;
-use super::options::{Group, TABLE};
+use super::options::{Group, TABLE, WRAPPING_AVAILABLE};
 
 /// The whole page in the man macros of roff.
 fn manual() -> String {
@@ -16,7 +16,8 @@ fn manual() -> String {
         let break_before = if n > 0 { ".br\n" } else { "" };
         out.push_str(&format!("{break_before}.B websockify\n{}\n", escaped(form)));
     }
-    out.push_str(DESCRIPTION);
+    let note = if WRAPPING_AVAILABLE { "" } else { " (Not available yet.)" };
+    out.push_str(&DESCRIPTION.replace("@WRAPPING@", note));
     out.push_str(".SH OPTIONS\n");
     for group in Group::ALL {
         out.push_str(&format!(".SS {}\n", escaped(group.title())));
@@ -81,10 +82,10 @@ A server to start. When it listens on
 .IR source_port ,
 it gets a free port instead, to which clients are connected. With
 .B \-\-unix\-target
-they are connected to that socket.
+they are connected to that socket.@WRAPPING@
 .PP
-Numbers may be hexadecimal (0x1e), octal (036) or binary (0b11110). Relative paths start from the directory
-that the program was started in, and
+An option's number may be hexadecimal (0x1e), octal (036) or binary (0b11110). Relative paths start from the
+directory that the program was started in, and
 .B ~
 is a name like any other. An option with an empty value counts as not given.
 ";
@@ -103,6 +104,10 @@ The service could not start, for example because its port was taken.
 .TP
 .B 2
 The command line was wrong.
+.PP
+With
+.B \-\-wrap\-mode=exit
+the status is that of the wrapped program.
 .SH EXAMPLES
 Relay port 6080 to a VNC server on this host:
 .PP

@@ -92,7 +92,8 @@ fn find<C: Copy>(table: &[(&'static str, C)], kind: &str, name: &OsStr) -> Resul
     }
     let names: Vec<&str> = table.iter().map(|row| row.0).collect();
     Err(format!(
-        "can't load the {kind} plugin {name}: Python classes can't be loaded, the built-in {kind} plugins are {}",
+        "can't load the {kind} plugin {name}: Python classes can't be loaded, the built-in {kind} plugins \
+         are {}",
         names.join(", ")
     ))
 }

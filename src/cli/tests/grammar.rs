@@ -166,8 +166,9 @@ fn a_value_may_look_like_an_option() {
 
 #[test]
 fn an_empty_value_counts_as_not_given() {
-    let line = "--web= --record '' --log-file= --cert= --key= --cafile= --syslog= --target-config= --unix-listen= \
-                --token-plugin= --token-source= --auth-plugin= --auth-source= --ssl-ciphers= 1 a:2";
+    let line = "--web= --record '' --log-file= --cert= --key= --cafile= --syslog= --target-config= \
+                --unix-listen= --token-plugin= --token-source= --auth-plugin= --auth-source= \
+                --ssl-ciphers= 1 a:2";
     assert_eq!(config(line), config("1 a:2"));
     assert_eq!(parse(words(line), &environment()), Outcome::Run(Box::new(config("1 a:2"))));
 }
@@ -220,8 +221,8 @@ fn the_older_token_file_wins_over_the_plugin() {
 #[test]
 fn the_rest_of_the_options_arrive() {
     let config = config(
-        "--traffic --libserver --ssl-version tlsv1_1 --ssl-ciphers A:B --verify-client --cafile ca --key-password pw \
-         --syslog logs:514 --legacy-syslog --target-config f 1",
+        "--traffic --libserver --ssl-version tlsv1_1 --ssl-ciphers A:B --verify-client --cafile ca \
+         --key-password pw --syslog logs:514 --legacy-syslog --target-config f 1",
     );
     assert!(config.traffic && config.libserver && config.tls.verify_client && config.target_config);
     assert_eq!(config.tls.version, TlsVersion::V1_1);
