@@ -3,6 +3,8 @@
 //! A new scenario of a known job is a row. Amounts are fixed, not timed, so that the same command does the
 //! same work on every machine and for every peer (but for a slow peer's share).
 
+use crate::e2e::pin::Placement;
+
 /// One row.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
@@ -37,25 +39,33 @@ impl Scenario {
     pub(crate) fn is_selected(&self, filters: &[String]) -> bool {
         filters.is_empty() || filters.iter().any(|filter| self.name.contains(filter.as_str()))
     }
+
+    /// Where the load generator runs.
+    pub(crate) fn placement(&self) -> Placement {
+        match self.job {
+            Job::Echo(_) | Job::Churn if self.sessions == 1 => Placement::Together,
+            _ => Placement::Apart,
+        }
+    }
 }
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    row("down-1k", Job::Down(KIB), 1, 96 * MIB, 2 * MIB),
-    row("down-16k", Job::Down(16 * KIB), 1, 256 * MIB, 4 * MIB),
-    row("down-64k", Job::Down(64 * KIB), 1, 256 * MIB, 4 * MIB),
-    row("down-1m", Job::Down(1024 * KIB), 1, 256 * MIB, 8 * MIB),
-    full(row("down-64k-x8", Job::Down(64 * KIB), 8, 256 * MIB, 8 * MIB)),
-    full(row("down-64k-x64", Job::Down(64 * KIB), 64, 256 * MIB, 32 * MIB)),
-    row("up-64b", Job::Up(64), 1, 32 * MIB, MIB),
-    row("up-1k", Job::Up(KIB), 1, 128 * MIB, 2 * MIB),
-    row("up-16k", Job::Up(16 * KIB), 1, 256 * MIB, 4 * MIB),
-    row("up-64k", Job::Up(64 * KIB), 1, 256 * MIB, 4 * MIB),
-    row("up-1m", Job::Up(1024 * KIB), 1, 256 * MIB, 8 * MIB),
-    full(row("up-64k-x8", Job::Up(64 * KIB), 8, 256 * MIB, 8 * MIB)),
-    full(row("up-64k-x64", Job::Up(64 * KIB), 64, 256 * MIB, 32 * MIB)),
-    row("echo-32b", Job::Echo(32), 1, 8_000, 400),
-    row("echo-32b-x256", Job::Echo(32), 256, 51_200, 1_024),
-    row("churn", Job::Churn, 1, 800, 40),
+    row("down-1k", Job::Down(KIB), 1, 48 * MIB, 2 * MIB),
+    row("down-16k", Job::Down(16 * KIB), 1, 96 * MIB, 4 * MIB),
+    row("down-64k", Job::Down(64 * KIB), 1, 96 * MIB, 4 * MIB),
+    row("down-1m", Job::Down(1024 * KIB), 1, 96 * MIB, 8 * MIB),
+    full(row("down-64k-x8", Job::Down(64 * KIB), 8, 96 * MIB, 8 * MIB)),
+    full(row("down-64k-x64", Job::Down(64 * KIB), 64, 96 * MIB, 32 * MIB)),
+    row("up-64b", Job::Up(64), 1, 16 * MIB, MIB),
+    row("up-1k", Job::Up(KIB), 1, 64 * MIB, 2 * MIB),
+    row("up-16k", Job::Up(16 * KIB), 1, 96 * MIB, 4 * MIB),
+    row("up-64k", Job::Up(64 * KIB), 1, 96 * MIB, 4 * MIB),
+    row("up-1m", Job::Up(1024 * KIB), 1, 96 * MIB, 8 * MIB),
+    full(row("up-64k-x8", Job::Up(64 * KIB), 8, 96 * MIB, 8 * MIB)),
+    full(row("up-64k-x64", Job::Up(64 * KIB), 64, 96 * MIB, 32 * MIB)),
+    row("echo-32b", Job::Echo(32), 1, 4_000, 400),
+    row("echo-32b-x256", Job::Echo(32), 256, 25_600, 1_024),
+    row("churn", Job::Churn, 1, 400, 40),
     full(row("churn-x64", Job::Churn, 64, 3_200, 128)),
     row("idle", Job::Idle, 1_000, 0, 0),
     full(row("idle-9000", Job::Idle, 9_000, 0, 0)),
