@@ -147,7 +147,8 @@ pub(crate) fn amounts(scenario: &Scenario, found: &Found, options: &Options) -> 
         Job::Idle => (scenario.sessions / share, 0),
         _ => (scenario.sessions, work),
     };
-    (sessions.max(1), if quick { work } else { work / share })
+    let fixed = quick || matches!(scenario.job, Job::Mix);
+    (sessions.max(1), if fixed { work } else { work / share })
 }
 
 const QUICK_IDLE_SESSIONS: u64 = 200;

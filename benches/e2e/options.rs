@@ -101,7 +101,8 @@ Runs this crate's release binary and the proxies found on this machine through t
 loopback, in turns, and compares the CPU time of each with that of a plain recv/send relay.
 
   FILTER            only scenarios whose name contains it (any of several)
-  --quick           a smoke run: everything once, little work, every byte verified
+  --quick           a smoke run: everything once, little work, every byte verified; system calls
+                    per message and private memory of our own binary have fixed limits
   --full            also many sessions
   --pairs N         rounds in which every proxy has its turn (11; 1 quick, 15 full)
   --only A,B        only these proxies (the plain relay always runs along)
