@@ -1,0 +1,196 @@
+//! The opening handshake (RFC 6455, 4.2): is this request an upgrade, may it be one, and the 101.
+//!
+//! Strict where a mistake could be an attack or could lose bytes; lenient where proxies and old clients in
+//! the field are known to be wrong. What was let pass comes with a [`Hint`] for the operator.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::http::request::Request;
+use crate::http::response::Status;
+
+/// Whether a request asks for a WebSocket; [`check`] decides whether it gets one.
+pub fn is_upgrade(request: &Request<'_>) -> bool {
+    request.has_token("upgrade", "websocket")
+}
+
+/// What to answer an acceptable handshake with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The value of `Sec-WebSocket-Accept`.
+    pub accept: [u8; 28],
+    /// Whether the client offered the sub-protocol `binary`; only then it is answered.
+    pub binary: bool,
+    /// What is odd about the request, if anything.
+    pub hint: Option<Hint>,
+}
+
+/// An oddity that was let pass. `Display` gives one line for the operator's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// The request came as HTTP/1.0.
+    Http10,
+    /// `Connection` does not name `Upgrade`.
+    NoConnectionUpgrade,
+    /// A draft of the protocol, version 7 or 8.
+    Draft(u8),
+}
+
+/// Why a handshake is refused, in parts for [`crate::http::response::refusal`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status to answer with.
+    pub status: Status,
+    /// What is wrong, in one line.
+    pub reason: &'static str,
+    /// Further headers of the answer.
+    pub extra: &'static [(&'static str, &'static str)],
+}
+
+/// Checks a request for an upgrade.
+pub fn check(request: &Request<'_>) -> Result<Upgrade, Refusal> {
+    if !is_upgrade(request) {
+        return Err(refuse("request is not a WebSocket upgrade"));
+    }
+    if request.method != "GET" {
+        let extra = &[("Allow", "GET")];
+        return Err(Refusal { status: Status(405), reason: "a WebSocket upgrade must be a GET", extra });
+    }
+    check_host(request)?;
+    check_body(request)?;
+    let version = check_version(request)?;
+    let key = check_key(request)?;
+    Ok(Upgrade {
+        accept: accept(key),
+        // Names of sub-protocols are case-sensitive.
+        binary: request.list("sec-websocket-protocol").any(|offer| offer == b"binary"),
+        hint: hint(request, version),
+    })
+}
+
+impl Upgrade {
+    /// The complete 101 answer.
+    pub fn response(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(192);
+        out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+        out.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
+        out.extend_from_slice(&self.accept);
+        out.extend_from_slice(b"\r\n");
+        if self.binary {
+            out.extend_from_slice(b"Sec-WebSocket-Protocol: binary\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Hint::Http10 => {
+                "WebSocket upgrade as HTTP/1.0: accepted, but the proxy in front should speak HTTP/1.1 \
+                 (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
+                 proxy_set_header Connection \"upgrade\";)"
+            }
+            Hint::NoConnectionUpgrade => {
+                "WebSocket upgrade without \"Connection: Upgrade\": accepted, but the proxy in front should \
+                 forward it (nginx: proxy_set_header Connection \"upgrade\";)"
+            }
+            Hint::Draft(version) => {
+                return write!(
+                    f,
+                    "WebSocket upgrade with the draft version {version}: accepted, but the client should be \
+                     updated (RFC 6455 is version 13)"
+                );
+            }
+        })
+    }
+}
+
+/// HTTP/1.1 wants exactly one Host (RFC 9112, 3.2): with two, a proxy and this server could each believe
+/// another, and tokens may be taken from it.
+fn check_host(request: &Request<'_>) -> Result<(), Refusal> {
+    match request.headers("host").count() {
+        0 if request.minor_version > 0 => Err(refuse("Host header is missing")),
+        0 | 1 => Ok(()),
+        _ => Err(refuse("there are several Host headers")),
+    }
+}
+
+/// A body would be taken for frames.
+fn check_body(request: &Request<'_>) -> Result<(), Refusal> {
+    let empty = |length: &[u8]| !length.is_empty() && length.iter().all(|&byte| byte == b'0');
+    if request.header("transfer-encoding").is_some() || !request.headers("content-length").all(empty) {
+        return Err(refuse("a WebSocket upgrade must not have a body"));
+    }
+    Ok(())
+}
+
+fn check_version(request: &Request<'_>) -> Result<u8, Refusal> {
+    let mut versions = request.headers("sec-websocket-version");
+    match (versions.next(), versions.next()) {
+        (None, _) => Err(refuse("Sec-WebSocket-Version header is missing")),
+        (Some(b"13"), None) => Ok(13),
+        (Some(b"8"), None) => Ok(8),
+        (Some(b"7"), None) => Ok(7),
+        (Some(_), None) => Err(Refusal {
+            status: Status(426),
+            reason: "WebSocket version is not supported",
+            extra: &[
+                ("Sec-WebSocket-Version", "13"),
+                ("Upgrade", "websocket"),
+                ("Connection", "Upgrade, close"),
+            ],
+        }),
+        (Some(_), Some(_)) => Err(refuse("there are several Sec-WebSocket-Version headers")),
+    }
+}
+
+fn check_key<'a>(request: &Request<'a>) -> Result<&'a [u8], Refusal> {
+    let mut keys = request.headers("sec-websocket-key");
+    match (keys.next(), keys.next()) {
+        (None, _) => Err(refuse("Sec-WebSocket-Key header is missing")),
+        (Some(key), None) if is_key(key) => Ok(key),
+        (Some(_), None) => Err(refuse("Sec-WebSocket-Key is not 16 bytes in base64")),
+        (Some(_), Some(_)) => Err(refuse("there are several Sec-WebSocket-Key headers")),
+    }
+}
+
+/// 16 bytes in base64 are 22 digits and two signs of padding. Loose bits in the last digit are let pass,
+/// since the example in the RFC itself has them.
+fn is_key(key: &[u8]) -> bool {
+    let is_digit = |&byte: &u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_digit)
+}
+
+/// The proof that this server has read the key (RFC 6455, 4.2.2).
+fn accept(key: &[u8]) -> [u8; 28] {
+    let mut hash = sha1_smol::Sha1::new();
+    hash.update(key);
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let mut accept = [0; 28];
+    let len = STANDARD.encode_slice(hash.digest().bytes(), &mut accept);
+    debug_assert_eq!(len.ok(), Some(accept.len()), "20 bytes are 28 in base64");
+    accept
+}
+
+fn hint(request: &Request<'_>, version: u8) -> Option<Hint> {
+    if request.minor_version == 0 {
+        Some(Hint::Http10)
+    } else if !request.has_token("connection", "upgrade") {
+        Some(Hint::NoConnectionUpgrade)
+    } else if version != 13 {
+        Some(Hint::Draft(version))
+    } else {
+        None
+    }
+}
+
+fn refuse(reason: &'static str) -> Refusal {
+    Refusal { status: Status(400), reason, extra: &[] }
+}
+
+#[cfg(test)]
+mod tests;

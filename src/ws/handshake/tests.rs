@@ -1,0 +1,141 @@
+//! The handshake as a table: one good request, and what each change to it leads to.
+
+use super::*;
+
+const GOOD: &str = "GET /chat HTTP/1.1\r\n\
+    Host: server.example.com\r\n\
+    Upgrade: websocket\r\n\
+    Connection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\n\
+    \r\n";
+
+fn checked(head: &str) -> Result<Upgrade, Refusal> {
+    check(&Request::parse(head.as_bytes()).expect("the head is well-formed"))
+}
+
+/// The good request with `from` replaced by `to`.
+fn changed(from: &str, to: &str) -> Result<Upgrade, Refusal> {
+    assert!(GOOD.contains(from), "{from:?} is in the request");
+    checked(&GOOD.replace(from, to))
+}
+
+/// The good request with further header lines.
+fn with(lines: &str) -> Result<Upgrade, Refusal> {
+    changed("\r\n\r\n", &format!("\r\n{lines}\r\n\r\n"))
+}
+
+#[test]
+fn the_example_of_the_rfc_is_answered_as_there() {
+    let upgrade = checked(GOOD).expect("it is valid");
+    assert_eq!(&upgrade.accept, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    assert_eq!((upgrade.binary, upgrade.hint), (false, None));
+    let expected = "HTTP/1.1 101 Switching Protocols\r\n\
+        Upgrade: websocket\r\n\
+        Connection: Upgrade\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+        \r\n";
+    assert_eq!(upgrade.response(), expected.as_bytes());
+}
+
+#[test]
+fn an_independent_implementation_derives_the_same_proof() {
+    for key in ["AQIDBAUGBwgJCgsMDQ4PEC==", "x3JJHMbDL1EzLkh9GBhXDw==", "+/+/+/+/+/+/+/+/+/+/+w=="] {
+        let upgrade = changed("dGhlIHNhbXBsZSBub25jZQ==", key).expect("the key is valid");
+        assert_eq!(
+            upgrade.accept,
+            tungstenite::handshake::derive_accept_key(key.as_bytes()).as_bytes(),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn binary_is_answered_only_when_it_was_offered() {
+    let table = [
+        ("Sec-WebSocket-Protocol: binary", true),
+        ("Sec-WebSocket-Protocol: base64,\t binary ", true),
+        ("Sec-WebSocket-Protocol: base64\r\nSec-WebSocket-Protocol: binary", true),
+        ("Sec-WebSocket-Protocol: Binary", false),
+        ("Sec-WebSocket-Protocol: binary2, chat", false),
+        ("Sec-WebSocket-Protocol:", false),
+    ];
+    for (lines, binary) in table {
+        let upgrade = with(lines).expect("offers never refuse a handshake");
+        assert_eq!(upgrade.binary, binary, "{lines}");
+        let answer = String::from_utf8(upgrade.response()).expect("an answer is text");
+        assert_eq!(answer.contains("\r\nSec-WebSocket-Protocol: binary\r\n\r\n"), binary);
+    }
+}
+
+#[test]
+fn what_the_field_gets_wrong_is_accepted_with_a_hint() {
+    let table = [
+        (changed("Connection: Upgrade", "Connection: close"), Hint::NoConnectionUpgrade),
+        (changed("Connection: Upgrade", "X: y"), Hint::NoConnectionUpgrade),
+        (changed("HTTP/1.1", "HTTP/1.0"), Hint::Http10),
+        (checked(&GOOD.replace("HTTP/1.1\r\nHost: server.example.com", "HTTP/1.0")), Hint::Http10),
+        (changed("Version: 13", "Version: 8"), Hint::Draft(8)),
+        (changed("Version: 13", "Version: 7"), Hint::Draft(7)),
+    ];
+    for (upgrade, hint) in table {
+        assert_eq!(upgrade.map(|upgrade| upgrade.hint), Ok(Some(hint)));
+        assert!(!hint.to_string().contains('\n'));
+    }
+}
+
+#[test]
+fn what_is_harmless_is_accepted_without_a_word() {
+    let upgrades = [
+        changed("Upgrade: websocket", "Upgrade: WebSocket"),
+        changed("Upgrade: websocket", "UPGRADE:h2c, websocket"),
+        changed("Connection: Upgrade", "Connection: keep-alive, upgrade"),
+        changed("Host: server.example.com", "Host:"),
+        changed("/chat", "http://server.example.com/chat"),
+        with("Content-Length: 0"),
+        with("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"),
+        with("Origin: null"),
+    ];
+    for (at, upgrade) in upgrades.into_iter().enumerate() {
+        assert_eq!(upgrade.map(|upgrade| upgrade.hint), Ok(None), "row {at}");
+    }
+}
+
+#[test]
+fn everything_else_is_refused_with_its_status() {
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let table = [
+        (changed("GET", "POST"), 405),
+        (changed("GET", "get"), 405),
+        (changed("Upgrade: websocket\r\n", ""), 400),
+        (changed("Host: server.example.com\r\n", ""), 400),
+        (with("Host: another"), 400),
+        (changed(key, "X: y"), 400),
+        (with(key), 400),
+        (changed("dGhlIHNhbXBsZSBub25jZQ==", ""), 400),
+        (changed("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ"), 400),
+        (changed("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQA="), 400),
+        (changed("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25j-Q=="), 400),
+        (changed("Sec-WebSocket-Version: 13", "X: y"), 400),
+        (with("Sec-WebSocket-Version: 13"), 400),
+        (changed("Version: 13", "Version: 14"), 426),
+        (changed("Version: 13", "Version: 0x0d"), 426),
+        (changed("Version: 13", "Version:"), 426),
+        (with("Content-Length: 5"), 400),
+        (with("Content-Length: 0\r\nContent-Length: 5"), 400),
+        (with("Content-Length: -0"), 400),
+        (with("Transfer-Encoding: chunked"), 400),
+    ];
+    for (at, (answer, status)) in table.into_iter().enumerate() {
+        assert_eq!(answer.map_err(|refusal| refusal.status.0), Err(status), "row {at}");
+    }
+}
+
+#[test]
+fn a_refusal_says_what_would_be_accepted() {
+    let version = changed("Version: 13", "Version: 25").expect_err("no such version");
+    assert!(version.extra.contains(&("Sec-WebSocket-Version", "13")));
+    assert!(version.extra.contains(&("Upgrade", "websocket")));
+    let method = changed("GET", "PUT").expect_err("a wrong method");
+    assert_eq!(method.extra, [("Allow", "GET")]);
+}

@@ -1,0 +1,181 @@
+//! Masking of payload (RFC 6455, 5.3): XOR with a repeated four-byte key, in three shapes.
+//!
+//! It touches every byte that a client sends, so it works on blocks that the compiler turns into vector
+//! instructions. The data may move on the way: closing the gap that a frame header leaves costs nothing
+//! extra, because each block is loaded and stored anyway.
+
+use std::cell::Cell;
+
+/// Unmasks `data` in place. `offset` is the position of `data[0]` in the frame's payload (only its
+/// remainder by 4 counts).
+pub fn unmask(data: &mut [u8], key: [u8; 4], offset: usize) {
+    let key = aligned(key, offset);
+    let (blocks, rest) = data.as_chunks_mut::<BLOCK>();
+    for block in blocks {
+        *block = xor(*block, key);
+    }
+    let (words, tail) = rest.as_chunks_mut::<WORD>();
+    for word in words {
+        *word = xor(*word, key);
+    }
+    for (byte, key) in tail.iter_mut().zip(key.into_iter().cycle()) {
+        *byte ^= key;
+    }
+}
+
+/// Unmasks `buf[from..from + len]` while moving it to `buf[to..to + len]`. The two may overlap; `to` must
+/// not be greater than `from`. `offset` is the position of `buf[from]` in the frame's payload.
+///
+/// # Panics
+///
+/// When a range leaves the buffer or `to` is greater than `from`.
+pub fn unmask_down(buf: &mut [u8], from: usize, to: usize, len: usize, key: [u8; 4], offset: usize) {
+    assert!(to <= from, "the move goes towards the start");
+    // Shared cells let the two ranges overlap. Reading runs ahead of writing, so nothing is read that
+    // has been overwritten.
+    let cells = Cell::from_mut(buf).as_slice_of_cells();
+    shift(&cells[from..from + len], &cells[to..to + len], aligned(key, offset));
+}
+
+/// Unmasks `from` into `to`, for a source that can't be written to. `offset` is the position of `from[0]`
+/// in the frame's payload.
+///
+/// # Panics
+///
+/// When the two differ in length.
+pub fn unmask_into(from: &[u8], to: &mut [u8], key: [u8; 4], offset: usize) {
+    assert_eq!(from.len(), to.len(), "source and destination are of one length");
+    let key = aligned(key, offset);
+    let (from_blocks, from_rest) = from.as_chunks::<BLOCK>();
+    let (to_blocks, to_rest) = to.as_chunks_mut::<BLOCK>();
+    for (from, to) in from_blocks.iter().zip(to_blocks) {
+        *to = xor(*from, key);
+    }
+    let (from_words, from_tail) = from_rest.as_chunks::<WORD>();
+    let (to_words, to_tail) = to_rest.as_chunks_mut::<WORD>();
+    for (from, to) in from_words.iter().zip(to_words) {
+        *to = xor(*from, key);
+    }
+    for ((from, to), key) in from_tail.iter().zip(to_tail).zip(key.into_iter().cycle()) {
+        *to = from ^ key;
+    }
+}
+
+/// The body of [`unmask_down`]: each block is in a local before anything is stored.
+fn shift(from: &[Cell<u8>], to: &[Cell<u8>], key: [u8; 4]) {
+    let (from_blocks, from_rest) = from.as_chunks::<BLOCK>();
+    let (to_blocks, to_rest) = to.as_chunks::<BLOCK>();
+    for (from, to) in from_blocks.iter().zip(to_blocks) {
+        store(to, xor(load(from), key));
+    }
+    let (from_words, from_tail) = from_rest.as_chunks::<WORD>();
+    let (to_words, to_tail) = to_rest.as_chunks::<WORD>();
+    for (from, to) in from_words.iter().zip(to_words) {
+        store(to, xor(load(from), key));
+    }
+    for ((from, to), key) in from_tail.iter().zip(to_tail).zip(key.into_iter().cycle()) {
+        to.set(from.get() ^ key);
+    }
+}
+
+/// The key as it applies to the byte at `offset`.
+fn aligned(mut key: [u8; 4], offset: usize) -> [u8; 4] {
+    key.rotate_left(offset & 3);
+    key
+}
+
+#[inline(always)]
+fn xor<const N: usize>(block: [u8; N], key: [u8; 4]) -> [u8; N] {
+    std::array::from_fn(|at| block[at] ^ key[at & 3])
+}
+
+#[inline(always)]
+fn load<const N: usize>(cells: &[Cell<u8>; N]) -> [u8; N] {
+    std::array::from_fn(|at| cells[at].get())
+}
+
+#[inline(always)]
+fn store<const N: usize>(cells: &[Cell<u8>; N], block: [u8; N]) {
+    for (cell, byte) in cells.iter().zip(block) {
+        cell.set(byte);
+    }
+}
+
+/// Two vector registers on the smallest x86-64 and on AArch64; larger blocks measured no faster.
+const BLOCK: usize = 32;
+
+/// Between the blocks and the last bytes: one general register.
+const WORD: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    fn sample(len: usize) -> Vec<u8> {
+        (0..len).map(|at| (at * 31 + 7) as u8).collect()
+    }
+
+    fn byte_by_byte(data: &[u8], offset: usize) -> Vec<u8> {
+        data.iter().enumerate().map(|(at, byte)| byte ^ KEY[(at + offset) % 4]).collect()
+    }
+
+    #[test]
+    fn the_example_of_the_rfc_says_hello() {
+        let mut data = [0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        unmask(&mut data, KEY, 0);
+        assert_eq!(&data, b"Hello");
+    }
+
+    #[test]
+    fn all_three_agree_with_a_byte_loop_at_every_length_and_offset() {
+        for len in 0..=200 {
+            let data = sample(len);
+            for offset in 0..8 {
+                let expected = byte_by_byte(&data, offset);
+                let mut place = data.clone();
+                unmask(&mut place, KEY, offset);
+                assert_eq!(place, expected, "in place, {len} bytes at {offset}");
+                let mut copy = vec![0; len];
+                unmask_into(&data, &mut copy, KEY, offset);
+                assert_eq!(copy, expected, "copied, {len} bytes at {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn moving_down_agrees_at_every_distance_and_touches_nothing_else() {
+        for len in 0..=200 {
+            for gap in [0, 1, 2, 6, 7, 8, 14, 31, 32, 33, 63, 100, 300] {
+                for offset in 0..8 {
+                    let before = sample(3 + gap + len + 5);
+                    let mut buf = before.clone();
+                    unmask_down(&mut buf, 3 + gap, 3, len, KEY, offset);
+                    let expected = byte_by_byte(&before[3 + gap..][..len], offset);
+                    assert_eq!(buf[3..][..len], expected, "{len} bytes by {gap} at {offset}");
+                    assert_eq!(buf[..3], before[..3]);
+                    assert_eq!(buf[3 + len..], before[3 + len..]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_payload_unmasked_in_pieces_is_the_same() {
+        let data = sample(97);
+        for cut in 0..=data.len() {
+            let mut pieces = data.clone();
+            let (first, second) = pieces.split_at_mut(cut);
+            unmask(first, KEY, 0);
+            unmask(second, KEY, cut);
+            assert_eq!(pieces, byte_by_byte(&data, 0), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "towards the start")]
+    fn moving_up_is_refused() {
+        unmask_down(&mut [0; 8], 1, 2, 3, KEY, 0);
+    }
+}
