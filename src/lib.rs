@@ -4,11 +4,34 @@
 //! a thin shell around [`cli`] and `server`. `ARCHITECTURE.md` has the floors: a module imports only from
 //! floors below its own, and `tests/layers.rs` holds it to that.
 
+// Floor 0: tools.
+pub mod helpers;
+pub mod id;
+pub mod log;
+pub mod metrics;
+pub mod ring;
+pub mod sys;
+pub mod timers;
+
 // Floor 1: protocol. Slices in, slices out.
 pub mod http;
 pub mod sniff;
 pub mod target;
 pub mod ws;
 
-// Floor 6: process.
+// Floor 2: services. They may block, and run on helpers.
+pub mod resolve;
+
+// Floor 3: sockets.
+pub mod net;
+
+// Floor 4: connections.
+pub mod conn;
+
+// Floor 5: the event loop.
+pub mod reactor;
+
+// Floor 6: the process.
 pub mod cli;
+pub mod os;
+pub mod server;

@@ -1,1 +1,95 @@
-//! Placeholder.
+//! The command line: from words to a [`Config`], or to the text that is printed instead.
+//!
+//! Scripts written for the Python program start this one, so the grammar is that of Python's `optparse`,
+//! down to the texts of its errors. Every option is one row of the table in `options`; help, man page and
+//! errors are made from it. Nothing here touches files or sockets: what the surroundings decide comes in
+//! as an [`Environment`].
+
+mod address;
+mod check;
+mod config;
+mod help;
+#[cfg(test)]
+mod manual;
+mod options;
+mod parse;
+mod plugins;
+mod python;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Destination, Listen, Syslog, SyslogAddress, TlsOptions, TlsVersion, WrapMode};
+pub use plugins::{AuthClass, AuthPlugin, TokenClass, TokenPlugin};
+
+use parse::{Given, Parsed};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Start the service.
+    Run(Box<Config>),
+    /// Print this text to stdout and exit 0 (`--help`, `--version`).
+    Print(String),
+    /// Print this text (usage and error, with its last newline) to stderr and exit 2.
+    Usage(String),
+}
+
+/// What the meaning of a command line depends on besides its words.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The start directory: relative paths are resolved against it.
+    pub directory: PathBuf,
+    /// Whether a file exists (`--ssl-only` refuses to start without its certificate).
+    pub exists: fn(&Path) -> bool,
+}
+
+impl Environment {
+    /// The surroundings of this process. A start directory that can't be read leaves relative paths
+    /// relative.
+    pub fn of_process() -> Environment {
+        Environment { directory: std::env::current_dir().unwrap_or_default(), exists: Path::exists }
+    }
+}
+
+/// Reads a command line (`args` without the program's name). An option whose feature is not built yet is
+/// an error, reported only when the line is otherwise right.
+pub fn parse(args: impl IntoIterator<Item = OsString>, env: &Environment) -> Outcome {
+    read(args, env, unavailable)
+}
+
+/// Reads a command line as [`parse`] will when every feature is built.
+#[cfg(test)]
+fn parse_unchecked(args: impl IntoIterator<Item = OsString>, env: &Environment) -> Outcome {
+    read(args, env, |_, _| None)
+}
+
+type Veto = fn(&Given, &Config) -> Option<String>;
+
+fn read(args: impl IntoIterator<Item = OsString>, env: &Environment, veto: Veto) -> Outcome {
+    let given = match parse::read(args) {
+        Ok(Parsed::Help) => return Outcome::Print(help::help()),
+        Ok(Parsed::Version) => return Outcome::Print(help::version()),
+        Ok(Parsed::Given(given)) => given,
+        Err(text) => return Outcome::Usage(help::usage_error(&text)),
+    };
+    let checked = check::config(&given, env).and_then(|config| match veto(&given, &config) {
+        Some(text) => Err(text),
+        None => Ok(config),
+    });
+    match checked {
+        Ok(config) => Outcome::Run(Box::new(config)),
+        Err(text) => Outcome::Usage(help::usage_error(&text)),
+    }
+}
+
+/// The complaint about the first thing asked for that is not built yet.
+fn unavailable(given: &Given, config: &Config) -> Option<String> {
+    if let Some(name) = given.unavailable() {
+        return Some(format!("--{name} is not available yet"));
+    }
+    let wrapped = matches!(config.destination, Destination::Wrapped { .. });
+    (wrapped && !options::WRAPPING_AVAILABLE)
+        .then(|| "wrapping a command (--) is not available yet".to_owned())
+}

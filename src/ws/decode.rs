@@ -106,6 +106,9 @@ impl Decoder {
         let mut at = 0;
         let mut payload = 0;
         loop {
+            if self.is_between_messages() {
+                (at, payload) = take_burst(buf, at, payload);
+            }
             let available = buf.len() - at;
             match self.phase {
                 Phase::Header => match self.read_head(&buf[at..]) {
@@ -205,7 +208,7 @@ impl Decoder {
             self.phase = Phase::Header;
             return true;
         }
-        self.key.rotate_left(len & 3);
+        self.key = mask::aligned(self.key, len);
         false
     }
 
@@ -235,6 +238,23 @@ impl Default for Decoder {
     fn default() -> Self {
         Decoder::new()
     }
+}
+
+/// Decodes whole, unfragmented binary frames with short payloads for as long as they follow each other: what
+/// keystrokes and games send, in a loop that keeps everything in registers. Whatever does not fit its simple
+/// conditions is left for the general way. Takes and returns the positions of the input and the output.
+fn take_burst(buf: &mut [u8], mut at: usize, mut payload: usize) -> (usize, usize) {
+    while let Some(&[0x82, second @ 0x80..=0xfd, a, b, c, d]) = buf[at..].first_chunk() {
+        let from = at + 6;
+        let len = usize::from(second & 0x7f);
+        if from - payload < mask::SLACK || buf.len() - from < len + mask::SLACK {
+            break;
+        }
+        mask::unmask_down_loosely(buf, from, payload, len, [a, b, c, d]);
+        at = from + len;
+        payload += len;
+    }
+    (at, payload)
 }
 
 /// The whole payload of a control frame: joined, or in one piece.

@@ -1,0 +1,134 @@
+//! Addresses as the command line writes them: `host:port`, split at the last colon, brackets dropped.
+//!
+//! Errors are the texts for the user. They begin like those of the Python program, which accepts any
+//! number for a port and fails later; here a number that is no port is an error.
+
+use super::config::{Listen, SyslogAddress};
+use super::python;
+use crate::target::Target;
+use std::ffi::OsStr;
+use std::path::Path;
+
+/// `[host:]port` to listen on. Port 0 lets the system choose.
+pub(super) fn listen(word: &OsStr, prefer_ipv6: bool) -> Result<Listen, String> {
+    let what = "Error parsing listen port";
+    let word = word.to_str().ok_or(what)?;
+    let (host, port) = split(word).unwrap_or(("", word));
+    Ok(Listen::Tcp { host: host.to_owned(), port: port_number(port, 0, what)?, prefer_ipv6 })
+}
+
+/// `host:port` to connect to. An empty host is this one.
+pub(super) fn target(word: &OsStr) -> Result<Target, String> {
+    let (host, port) = word.to_str().and_then(split).ok_or("Error parsing target")?;
+    let host = if host.is_empty() { "localhost" } else { host };
+    Ok(Target::Tcp { host: host.to_owned(), port: port_number(port, 1, "Error parsing target port")? })
+}
+
+/// `host:port` for UDP, or the path of a Unix socket, which `absolute` resolves.
+pub(super) fn syslog(
+    text: &OsStr,
+    absolute: impl Fn(&Path) -> std::path::PathBuf,
+) -> Result<SyslogAddress, String> {
+    match text.to_str().and_then(split) {
+        None => Ok(SyslogAddress::Unix(absolute(Path::new(text)))),
+        Some((host, port)) => {
+            let host = if host.is_empty() { "localhost" } else { host };
+            let port = port_number(port, 1, "Error parsing syslog port")?;
+            Ok(SyslogAddress::Udp { host: host.to_owned(), port })
+        }
+    }
+}
+
+fn split(text: &str) -> Option<(&str, &str)> {
+    let (host, port) = text.rsplit_once(':')?;
+    Some((host.trim_matches(['[', ']']), port))
+}
+
+fn port_number(text: &str, least: u16, what: &str) -> Result<u16, String> {
+    let number = python::integer(text, 10).ok_or(what)?;
+    match u16::try_from(number) {
+        Ok(port) if port >= least => Ok(port),
+        _ => Err(format!("{what}: {number} is not between {least} and 65535")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    fn source(word: &str) -> Result<(String, u16), String> {
+        match listen(OsStr::new(word), false)? {
+            Listen::Tcp { host, port, .. } => Ok((host, port)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_source_is_split_at_its_last_colon_and_loses_its_brackets() {
+        for (word, host, port) in [
+            ("6080", "", 6080),
+            (":6080", "", 6080),
+            ("0", "", 0),
+            ("0.0.0.0:443", "0.0.0.0", 443),
+            ("localhost:65535", "localhost", 65535),
+            ("[::1]:6080", "::1", 6080),
+            ("::1:6080", "::1", 6080),
+            ("[]:6080", "", 6080),
+            ("[::]: 6080 ", "::", 6080),
+            ("+6080", "", 6080),
+            ("6_080", "", 6080),
+        ] {
+            assert_eq!(source(word), Ok((host.to_owned(), port)), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_source_without_a_port_number_is_an_error() {
+        for word in ["", "x", "host:", "host", "[::1]", "0x10", "6080/tcp", "host:1.5", ":"] {
+            assert_eq!(source(word), Err("Error parsing listen port".to_owned()), "{word}");
+        }
+        assert_eq!(listen(OsStr::from_bytes(b"\xff:1"), false), Err("Error parsing listen port".to_owned()));
+    }
+
+    #[test]
+    fn a_number_that_is_no_port_is_refused() {
+        for (word, text) in [
+            ("65536", "Error parsing listen port: 65536 is not between 0 and 65535"),
+            ("host:-1", "Error parsing listen port: -1 is not between 0 and 65535"),
+        ] {
+            assert_eq!(source(word), Err(text.to_owned()));
+        }
+        for (word, text) in [
+            ("host:0", "Error parsing target port: 0 is not between 1 and 65535"),
+            ("host:70000", "Error parsing target port: 70000 is not between 1 and 65535"),
+        ] {
+            assert_eq!(target(OsStr::new(word)), Err(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_target_needs_host_and_port() {
+        for (word, host, port) in [
+            ("localhost:5900", "localhost", 5900),
+            ("0.0.0.0:5900", "0.0.0.0", 5900),
+            ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
+            ("fe80::1:5900", "fe80::1", 5900),
+            (":5900", "localhost", 5900),
+        ] {
+            assert_eq!(target(OsStr::new(word)), Ok(Target::Tcp { host: host.to_owned(), port }), "{word}");
+        }
+        assert_eq!(target(OsStr::new("5900")), Err("Error parsing target".to_owned()));
+        assert_eq!(target(OsStr::new("host:vnc")), Err("Error parsing target port".to_owned()));
+    }
+
+    #[test]
+    fn syslog_is_a_socket_without_a_colon_and_udp_with_one() {
+        let at = |text: &str| syslog(OsStr::new(text), |path| Path::new("/start").join(path));
+        assert_eq!(at("/dev/log"), Ok(SyslogAddress::Unix("/dev/log".into())));
+        assert_eq!(at("log"), Ok(SyslogAddress::Unix("/start/log".into())));
+        assert_eq!(at("logs:514"), Ok(SyslogAddress::Udp { host: "logs".into(), port: 514 }));
+        assert_eq!(at("[::1]:514"), Ok(SyslogAddress::Udp { host: "::1".into(), port: 514 }));
+        assert_eq!(at("logs:x"), Err("Error parsing syslog port".to_owned()));
+    }
+}

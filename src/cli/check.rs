@@ -1,0 +1,236 @@
+//! From the options given to a [`Config`]: what depends on what, what the positionals are, which paths
+//! become absolute.
+//!
+//! The checks run in the order of the Python program, so that a line with two mistakes gets the same
+//! complaint. An error is the text for the user.
+
+use super::address;
+use super::config::{Config, Destination, Listen, Syslog, TlsOptions, TlsVersion, WrapMode};
+use super::parse::Given;
+use super::plugins::{AuthClass, AuthPlugin, TokenClass, TokenPlugin};
+use super::{Environment, python};
+use crate::target::Target;
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+/// The meaning of the options given.
+pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String> {
+    dependencies(given)?;
+    let path = |name| given.text(name).map(|text| absolute(&env.directory, Path::new(text)));
+    let syslog = match given.text("syslog") {
+        None => None,
+        Some(text) => Some(Syslog {
+            address: address::syslog(text, |path| absolute(&env.directory, path))?,
+            legacy: given.flag("legacy-syslog"),
+        }),
+    };
+    let tls = tls(given, env)?;
+    let (listen, destination) = ends(given, env)?;
+    let auth = match given.text("auth-plugin") {
+        None => None,
+        Some(name) => Some(AuthPlugin {
+            class: AuthClass::named(name)?,
+            source: given.text("auth-source").map(OsStr::to_owned),
+        }),
+    };
+    Ok(Config {
+        directory: env.directory.clone(),
+        libserver: given.flag("libserver"),
+        listen,
+        destination,
+        tls,
+        auth,
+        web: path("web"),
+        file_only: given.flag("file-only"),
+        web_auth: given.flag("web-auth"),
+        daemon: given.flag("daemon"),
+        run_once: given.flag("run-once"),
+        timeout: seconds(given.integer("timeout")),
+        idle_timeout: seconds(given.integer("idle-timeout")),
+        heartbeat: seconds(given.integer("heartbeat")),
+        verbose: given.flag("verbose"),
+        traffic: given.flag("traffic"),
+        log_tokens: given.flag("log-tokens"),
+        log_file: path("log-file"),
+        syslog,
+        record: path("record"),
+        target_config: given.text("target-config").is_some(),
+    })
+}
+
+/// Which option makes sense only together with which other one.
+fn dependencies(given: &Given) -> Result<(), String> {
+    let has = |name| given.text(name).is_some();
+    for (used, name, needed) in [
+        (has("token-source"), "token-source", "token-plugin"),
+        (given.flag("host-token"), "host-token", "token-plugin"),
+        (has("auth-source"), "auth-source", "auth-plugin"),
+        (given.flag("web-auth"), "web-auth", "auth-plugin"),
+        (given.flag("web-auth"), "web-auth", "web"),
+        (given.flag("legacy-syslog"), "legacy-syslog", "syslog"),
+    ] {
+        if used && !has(needed) {
+            return Err(format!("You must use --{needed} to use --{name}"));
+        }
+    }
+    Ok(())
+}
+
+fn tls(given: &Given, env: &Environment) -> Result<TlsOptions, String> {
+    let path = |name| given.text(name).map(|text| absolute(&env.directory, Path::new(text)));
+    let cert = given.text("cert").unwrap_or(OsStr::new(DEFAULT_CERT));
+    let options = TlsOptions {
+        cert: absolute(&env.directory, Path::new(cert)),
+        key: path("key"),
+        key_password: given.text("key-password").map(OsStr::to_owned),
+        only: given.flag("ssl-only"),
+        target: given.flag("ssl-target"),
+        verify_client: given.flag("verify-client"),
+        cafile: path("cafile"),
+        version: match given.text("ssl-version").and_then(OsStr::to_str) {
+            Some("tlsv1_1") => TlsVersion::V1_1,
+            Some("tlsv1_2") => TlsVersion::V1_2,
+            Some("tlsv1_3") => TlsVersion::V1_3,
+            _ => TlsVersion::Default,
+        },
+        ciphers: given.text("ssl-ciphers").map(|text| text.to_string_lossy().into_owned()),
+    };
+    if options.only && !(env.exists)(&options.cert) {
+        return Err(format!("SSL only and {} not found", cert.display()));
+    }
+    Ok(options)
+}
+
+/// Where to listen and where to connect, which share the positionals.
+fn ends(given: &Given, env: &Environment) -> Result<(Listen, Destination), String> {
+    let mut words = given.positionals.iter();
+    let mut after_dashes = given.after_dashes.iter().flatten();
+    let listen = match (given.flag("inetd"), given.text("unix-listen")) {
+        (true, _) => Listen::Inetd,
+        (false, Some(path)) => Listen::Unix { path: path.into(), mode: mode(given)? },
+        (false, None) => {
+            // With no word in front of `--`, the first behind it is the source.
+            let word = words.next().or_else(|| after_dashes.next()).ok_or("Too few arguments")?;
+            address::listen(word, given.flag("prefer-ipv6"))?
+        }
+    };
+    let command: Vec<OsString> = after_dashes.cloned().collect();
+    let unix_target = given.text("unix-target").map(PathBuf::from);
+    let tokens = tokens(given, env);
+    let target = match (command.is_empty(), &unix_target, &tokens) {
+        (true, None, None) => Some(address::target(words.next().ok_or("Too few arguments")?)?),
+        _ => None,
+    };
+    if words.next().is_some() {
+        return Err("Too many arguments".to_owned());
+    }
+    let destination = match (target, tokens, unix_target) {
+        (Some(target), ..) => Destination::Fixed(target),
+        (None, Some(_), _) if !command.is_empty() => {
+            return Err("You can't use --token-plugin with a wrapped command (--)".to_owned());
+        }
+        (None, Some(_), Some(_)) => return Err("You can't use --token-plugin with --unix-target".to_owned()),
+        (None, Some((class, source)), None) => Destination::Tokens {
+            plugin: TokenPlugin { class: TokenClass::named(&class)?, source },
+            host_token: given.flag("host-token"),
+        },
+        (None, None, Some(path)) if command.is_empty() => Destination::Fixed(Target::Unix(path)),
+        (None, None, unix_target) => {
+            if !matches!(listen, Listen::Tcp { .. }) {
+                return Err("A wrapped command (--) needs a source_port to take over: \
+                            you can't use --inetd or --unix-listen with it"
+                    .to_owned());
+            }
+            Destination::Wrapped { command, mode: wrap_mode(given), unix_target }
+        }
+    };
+    Ok((listen, destination))
+}
+
+/// Name and argument of the token plugin. The older `--target-config` wins.
+fn tokens(given: &Given, env: &Environment) -> Option<(OsString, Option<OsString>)> {
+    if let Some(file) = given.text("target-config") {
+        return Some(("TokenFile".into(), Some(absolute(&env.directory, Path::new(file)).into())));
+    }
+    let class = given.text("token-plugin")?.to_owned();
+    Some((class, given.text("token-source").map(OsStr::to_owned)))
+}
+
+fn wrap_mode(given: &Given) -> WrapMode {
+    match given.text("wrap-mode").and_then(OsStr::to_str) {
+        Some("ignore") => WrapMode::Ignore,
+        Some("respawn") => WrapMode::Respawn,
+        _ => WrapMode::Exit,
+    }
+}
+
+/// The permissions of the Unix socket.
+fn mode(given: &Given) -> Result<u32, String> {
+    let what = "Error parsing listen unix socket mode";
+    let Some(text) = given.text("unix-listen-mode") else { return Ok(DEFAULT_MODE) };
+    let number = text.to_str().and_then(|text| python::integer(text, 8)).ok_or(what)?;
+    match u32::try_from(number) {
+        Ok(mode) if mode <= 0o7777 => Ok(mode),
+        _ => Err(format!("{what}: {} is not between 0 and 7777", text.display())),
+    }
+}
+
+/// A time option: zero and less mean never.
+fn seconds(number: Option<i64>) -> Option<Duration> {
+    // Capped, so that adding the time to a clock can't overflow.
+    let seconds = number?.clamp(0, i64::from(u32::MAX)).unsigned_abs();
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
+/// The path from the root, without `.` and `..`. As in Python that is done by the letters: `a/..` is
+/// nothing, even if `a` is a symbolic link. `~` is a name like any other.
+fn absolute(directory: &Path, path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in directory.join(path).components() {
+        match part {
+            Component::CurDir => {}
+            // The root's parent is the root.
+            Component::ParentDir => drop(out.pop()),
+            part => out.push(part),
+        }
+    }
+    out
+}
+
+/// The certificate's file without `--cert`.
+const DEFAULT_CERT: &str = "self.pem";
+
+/// The Unix socket's permissions without `--unix-listen-mode`: its owner's.
+const DEFAULT_MODE: u32 = 0o600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_becomes_absolute_by_its_letters() {
+        for (path, result) in [
+            ("a", "/start/a"),
+            ("./a/", "/start/a"),
+            ("../a", "/a"),
+            ("../../../a", "/a"),
+            ("a/../b//c/.", "/start/b/c"),
+            ("/x/../y", "/y"),
+            ("/", "/"),
+            (".", "/start"),
+            ("~/a", "/start/~/a"),
+        ] {
+            assert_eq!(absolute(Path::new("/start"), Path::new(path)), Path::new(result), "{path}");
+        }
+    }
+
+    #[test]
+    fn times_of_zero_and_less_are_never_and_long_ones_are_capped() {
+        assert_eq!(seconds(None), None);
+        assert_eq!(seconds(Some(0)), None);
+        assert_eq!(seconds(Some(-5)), None);
+        assert_eq!(seconds(Some(30)), Some(Duration::from_secs(30)));
+        assert_eq!(seconds(Some(i64::MAX)), Some(Duration::from_secs(4_294_967_295)));
+    }
+}

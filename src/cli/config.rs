@@ -1,0 +1,197 @@
+//! What the service is told to do: the meaning of a command line, with everything in it checked.
+//!
+//! Paths are absolute where the field says so, so that nothing depends on the working directory after
+//! the start. Times of zero or less mean "never" on the command line and are `None` here.
+
+use super::plugins::{AuthPlugin, TokenPlugin};
+use crate::target::Target;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A checked command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The directory that the program was started in, for the paths that stay relative: Unix sockets and
+    /// the token source.
+    pub directory: PathBuf,
+    /// `--libserver`: without effect; [`Config::notices`] says so.
+    pub libserver: bool,
+
+    /// Where clients come from.
+    pub listen: Listen,
+    /// Where their bytes go.
+    pub destination: Destination,
+    /// All about TLS, on both sides.
+    pub tls: TlsOptions,
+    /// `--auth-plugin`: who is admitted.
+    pub auth: Option<AuthPlugin>,
+
+    /// `--web`: the directory of files to serve, absolute.
+    pub web: Option<PathBuf>,
+    /// `--file-only`: no directory listings.
+    pub file_only: bool,
+    /// `--web-auth`: files need authentication, too.
+    pub web_auth: bool,
+
+    /// `--daemon`: go into the background.
+    pub daemon: bool,
+    /// `--run-once`: exit after one WebSocket session.
+    pub run_once: bool,
+    /// `--timeout`: stop listening this long after the start. Whole seconds, at most 136 years.
+    pub timeout: Option<Duration>,
+    /// `--idle-timeout`: exit after this long without a connection. Whole seconds, at most 136 years.
+    pub idle_timeout: Option<Duration>,
+    /// `--heartbeat`: the time between pings. Whole seconds, at most 136 years.
+    pub heartbeat: Option<Duration>,
+
+    /// `--verbose`.
+    pub verbose: bool,
+    /// `--traffic`: a mark on stdout for each piece of data.
+    pub traffic: bool,
+    /// `--log-tokens`: secrets appear in the log.
+    pub log_tokens: bool,
+    /// `--log-file`: a copy of the log, absolute.
+    pub log_file: Option<PathBuf>,
+    /// `--syslog`: another copy of the log.
+    pub syslog: Option<Syslog>,
+    /// `--record`: the recordings' path before `.N`, absolute.
+    pub record: Option<PathBuf>,
+    /// `--target-config` named the token file; deprecated, and [`Config::notices`] says so.
+    pub target_config: bool,
+}
+
+/// Where the service listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// On a TCP port.
+    Tcp {
+        /// Name or address literal without brackets; empty means all addresses.
+        host: String,
+        /// 0 to 65535; 0 lets the system choose.
+        port: u16,
+        /// `-6`: of a name with both kinds of addresses take the IPv6 one; for an empty host `::`.
+        prefer_ipv6: bool,
+    },
+    /// On a Unix socket.
+    Unix {
+        /// As it was given.
+        path: PathBuf,
+        /// Permissions, 0 to 0o7777.
+        mode: u32,
+    },
+    /// On the socket that is standard input.
+    Inetd,
+}
+
+/// Where the bytes of the clients go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// All to the same place. A Unix socket's path is as it was given.
+    Fixed(Target),
+    /// To a program that this one starts. Its port is the one of [`Listen::Tcp`], moved to a free port.
+    Wrapped {
+        /// The program and its arguments; never empty.
+        command: Vec<OsString>,
+        /// What its exit means.
+        mode: WrapMode,
+        /// Connect to this socket, as it was given, instead of to the moved port.
+        unix_target: Option<PathBuf>,
+    },
+    /// Each to where its token says.
+    Tokens {
+        /// What knows the tokens.
+        plugin: TokenPlugin,
+        /// `--host-token`: the token is the name in the Host header.
+        host_token: bool,
+    },
+}
+
+/// `--wrap-mode`: what the exit of the wrapped program means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrapMode {
+    /// Exit with it.
+    Exit,
+    /// Go on.
+    Ignore,
+    /// Start it again.
+    Respawn,
+}
+
+/// The options of TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// `--cert`: certificate chain, and perhaps the key; absolute. It need not exist.
+    pub cert: PathBuf,
+    /// `--key`: the key, if it is elsewhere; absolute.
+    pub key: Option<PathBuf>,
+    /// `--key-password`.
+    pub key_password: Option<OsString>,
+    /// `--ssl-only`: refuse plain clients.
+    pub only: bool,
+    /// `--ssl-target`: TLS towards the target.
+    pub target: bool,
+    /// `--verify-client`: require a client certificate.
+    pub verify_client: bool,
+    /// `--cafile`: whose client certificates count, absolute; without it the system's authorities.
+    pub cafile: Option<PathBuf>,
+    /// `--ssl-version`: the lowest version.
+    pub version: TlsVersion,
+    /// `--ssl-ciphers`: as it was given.
+    pub ciphers: Option<String>,
+}
+
+/// `--ssl-version`: the lowest version of TLS to accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// What the TLS library thinks right.
+    Default,
+    /// 1.1, taken as 1.2; [`Config::notices`] says so.
+    V1_1,
+    /// 1.2.
+    V1_2,
+    /// 1.3.
+    V1_3,
+}
+
+/// `--syslog` and `--legacy-syslog`. The facility is daemon with `--daemon`, else user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syslog {
+    /// Where the lines go.
+    pub address: SyslogAddress,
+    /// The older form of line.
+    pub legacy: bool,
+}
+
+/// Where syslog listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyslogAddress {
+    /// A Unix datagram socket, absolute.
+    Unix(PathBuf),
+    /// UDP.
+    Udp {
+        /// Name or address literal without brackets.
+        host: String,
+        /// 1 to 65535.
+        port: u16,
+    },
+}
+
+impl Config {
+    /// What the user should know about the options, one log line each: those that are deprecated, have no
+    /// effect, or mean something else than they say.
+    pub fn notices(&self) -> Vec<&'static str> {
+        let tls_1_1 = self.tls.version == TlsVersion::V1_1;
+        [
+            (self.libserver, "--libserver has no effect"),
+            (
+                self.target_config,
+                "--target-config is deprecated: use --token-plugin TokenFile --token-source FILE",
+            ),
+            (tls_1_1, "--ssl-version tlsv1_1 is taken as tlsv1_2: TLS 1.1 is not supported"),
+        ]
+        .into_iter()
+        .filter_map(|(wanted, notice)| wanted.then_some(notice))
+        .collect()
+    }
+}

@@ -1,0 +1,125 @@
+//! The texts of `--help`, `--version` and usage errors, made from the table of options.
+
+use super::options::{Group, Row, TABLE};
+
+/// What follows the program's name in each form of use.
+pub(super) const FORMS: [&str; 4] = [
+    "[options] [source_addr:]source_port target_addr:target_port",
+    "[options] --token-plugin=CLASS [source_addr:]source_port",
+    "[options] --unix-target=FILE [source_addr:]source_port",
+    "[options] [source_addr:]source_port -- WRAP_COMMAND_LINE",
+];
+
+/// The text of `--help`.
+pub(super) fn help() -> String {
+    let mut out = usage();
+    for group in Group::ALL {
+        out.push_str(&format!("\n{}:\n", group.title()));
+        for row in TABLE.iter().filter(|row| row.group == group) {
+            push_option(&mut out, row);
+        }
+    }
+    out
+}
+
+/// The text of `--version`.
+pub(super) fn version() -> String {
+    format!("websockify {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// The whole text for a command line that can't be used.
+pub(super) fn usage_error(text: &str) -> String {
+    format!("{}\nwebsockify: error: {text}\n", usage())
+}
+
+/// What an option does, and whether it does it yet.
+pub(super) fn description(row: &Row) -> String {
+    let note = if row.available { "" } else { " (not available yet)" };
+    format!("{}{note}", row.help)
+}
+
+fn usage() -> String {
+    // The space after the colon is Python's, too.
+    let mut out = String::from("Usage: \n");
+    for form in FORMS {
+        out.push_str(&format!("    websockify {form}\n"));
+    }
+    out
+}
+
+fn push_option(out: &mut String, row: &Row) {
+    let short = row.short.map(|letter| format!("-{letter}, ")).unwrap_or_default();
+    let value = row.value_name().map(|name| format!("={name}")).unwrap_or_default();
+    let names = format!("  {short}--{}{value}", row.name);
+    let mut lines = wrapped(&description(row), WIDTH - INDENT).into_iter();
+    // Names that reach into the column of the descriptions have a line of their own.
+    if names.len() + 2 <= INDENT {
+        out.push_str(&format!("{names:INDENT$}{}\n", lines.next().unwrap_or_default()));
+    } else {
+        out.push_str(&format!("{names}\n"));
+    }
+    for line in lines {
+        out.push_str(&format!("{:INDENT$}{line}\n", ""));
+    }
+}
+
+/// The words of `text` in lines of at most `width` characters. A longer word has a line of its own.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Columns in front of an option's description.
+const INDENT: usize = 24;
+
+/// Columns of the help: a terminal's 80, less two.
+const WIDTH: usize = 78;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_in_the_help_once_and_no_line_is_too_long() {
+        let help = help();
+        for row in TABLE {
+            let name = format!("--{}", row.name);
+            let mentions = help.lines().filter(|line| {
+                let names = line.strip_prefix("  ").unwrap_or_default();
+                let names = if names.starts_with("--") { names } else { names.get(4..).unwrap_or_default() };
+                names.split([' ', '=']).next() == Some(&name)
+            });
+            assert_eq!(mentions.count(), 1, "{name}");
+        }
+        for line in help.lines() {
+            assert!(line.len() <= WIDTH, "{line}");
+            assert!(line.starts_with("Usage") || line == line.trim_end(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_is_not_built_says_so() {
+        for row in TABLE {
+            assert_eq!(description(row).contains("(not available yet)"), !row.available, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn help_looks_like_this() {
+        let help = help();
+        assert!(help.starts_with("Usage: \n    websockify [options] [source_addr:]source_port target_addr:"));
+        assert!(help.contains(
+            "\nGeneral:\n  -h, --help            print this help and exit\n  --version             print the"
+        ));
+        assert!(help.contains("\n  --unix-listen-mode=MODE\n                        permissions of the"));
+    }
+}

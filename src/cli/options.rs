@@ -1,0 +1,281 @@
+//! The table of options: one row says everything that help, man page, parser and errors know about one.
+//!
+//! Python's options and ours are told apart because an abbreviation that the Python program understands
+//! must keep its meaning: `--log` stays `--log-file`, whatever we add.
+
+use self::Group::*;
+use self::Kind::*;
+
+/// One option.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// The long name, without dashes. The rest of the command line code calls the option by it.
+    pub(super) name: &'static str,
+    /// The one-letter name.
+    pub(super) short: Option<char>,
+    /// What it takes.
+    pub(super) kind: Kind,
+    /// Where help and man page list it.
+    pub(super) group: Group,
+    /// Whether the Python program has it, too.
+    pub(super) python: bool,
+    /// Whether its feature is built. Using one that is not ends the program with an error.
+    pub(super) available: bool,
+    /// What it does, for help and man page.
+    pub(super) help: &'static str,
+}
+
+/// What an option takes. The name is what help calls the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Print the help and exit.
+    Help,
+    /// Print the version and exit.
+    Version,
+    /// Nothing.
+    Flag,
+    /// Any text or path.
+    Text(&'static str),
+    /// A whole number.
+    Integer(&'static str),
+    /// One word of a list.
+    Choice(&'static str, &'static [&'static str]),
+}
+
+/// The headings of help and man page, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    General,
+    Listening,
+    Targets,
+    Tls,
+    Tokens,
+    Web,
+    Lifetime,
+    Logging,
+}
+
+impl Row {
+    /// What help calls the value, if the option takes one.
+    pub(super) fn value_name(&self) -> Option<&'static str> {
+        match self.kind {
+            Help | Version | Flag => None,
+            Text(name) | Integer(name) | Choice(name, _) => Some(name),
+        }
+    }
+}
+
+impl Group {
+    /// All headings, in the order of help and man page.
+    pub(super) const ALL: [Group; 8] = [General, Listening, Targets, Tls, Tokens, Web, Lifetime, Logging];
+
+    /// The heading's text.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            General => "General",
+            Listening => "Listening",
+            Targets => "Targets and wrapped programs",
+            Tls => "TLS",
+            Tokens => "Tokens and authentication",
+            Web => "Web server",
+            Lifetime => "Lifetime",
+            Logging => "Logging and recording",
+        }
+    }
+}
+
+/// Finds an option by its one-letter name.
+pub(super) fn by_letter(letter: char) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.short == Some(letter))
+}
+
+/// Finds an option by its long name or an unambiguous beginning of it. The error is the text for the user.
+pub(super) fn by_name(name: &str) -> Result<&'static Row, String> {
+    if let Some(row) = TABLE.iter().find(|row| row.name == name) {
+        return Ok(row);
+    }
+    for python in [true, false] {
+        let mut rows: Vec<&'static Row> =
+            TABLE.iter().filter(|row| row.python == python && row.name.starts_with(name)).collect();
+        match rows[..] {
+            [] => continue,
+            [row] => return Ok(row),
+            _ => {
+                rows.sort_by_key(|row| row.name);
+                let names: Vec<String> = rows.iter().map(|row| format!("--{}", row.name)).collect();
+                return Err(format!("ambiguous option: --{name} ({}?)", names.join(", ")));
+            }
+        }
+    }
+    Err(format!("no such option: --{name}"))
+}
+
+/// Whether a program can be wrapped (`-- COMMAND`). Not an option, and so not a row.
+pub(super) const WRAPPING_AVAILABLE: bool = false;
+
+/// Every option, in the order of help and man page within its group.
+#[rustfmt::skip]
+pub(super) const TABLE: &[Row] = &[
+    Row { name: "help", short: Some('h'), kind: Help,
+          group: General, python: true, available: true,
+          help: "print this help and exit" },
+    Row { name: "version", short: None, kind: Version,
+          group: General, python: false, available: true,
+          help: "print the version and exit" },
+    Row { name: "libserver", short: None, kind: Flag,
+          group: General, python: true, available: true,
+          help: "accepted for compatibility, has no effect" },
+
+    Row { name: "prefer-ipv6", short: Some('6'), kind: Flag,
+          group: Listening, python: true, available: true,
+          help: "listen on the source address's IPv6 address when it has both kinds; without a source \
+                 address listen on all IPv6 and IPv4 addresses" },
+    Row { name: "unix-listen", short: None, kind: Text("FILE"),
+          group: Listening, python: true, available: true,
+          help: "listen on a Unix socket instead of a port; there is no source_port then" },
+    Row { name: "unix-listen-mode", short: None, kind: Text("MODE"),
+          group: Listening, python: true, available: true,
+          help: "permissions of the --unix-listen socket, in octal (default: 0600)" },
+    Row { name: "inetd", short: None, kind: Flag,
+          group: Listening, python: true, available: false,
+          help: "take the listening socket from standard input; there is no source_port then" },
+
+    Row { name: "unix-target", short: None, kind: Text("FILE"),
+          group: Targets, python: true, available: true,
+          help: "connect every client to this Unix socket" },
+    Row { name: "ssl-target", short: None, kind: Flag,
+          group: Targets, python: true, available: false,
+          help: "speak TLS to the target, whose certificate must be valid" },
+    Row { name: "wrap-mode", short: None, kind: Choice("MODE", &["exit", "ignore", "respawn"]),
+          group: Targets, python: true, available: true,
+          help: "what to do when the wrapped program exits or puts itself into the background: exit \
+                 (default), ignore or respawn; no effect without a wrapped program" },
+
+    Row { name: "cert", short: None, kind: Text("FILE"),
+          group: Tls, python: true, available: false,
+          help: "certificate chain for TLS clients, in PEM form; may hold the key, too (default: \
+                 self.pem). TLS is on while this file exists" },
+    Row { name: "key", short: None, kind: Text("FILE"),
+          group: Tls, python: true, available: false,
+          help: "the certificate's private key, if it is not in the certificate's file" },
+    Row { name: "key-password", short: None, kind: Text("PASSWORD"),
+          group: Tls, python: true, available: false,
+          help: "password of an encrypted private key" },
+    Row { name: "ssl-only", short: None, kind: Flag,
+          group: Tls, python: true, available: false,
+          help: "refuse clients that do not use TLS" },
+    Row { name: "verify-client", short: None, kind: Flag,
+          group: Tls, python: true, available: false,
+          help: "require a valid certificate from TLS clients" },
+    Row { name: "cafile", short: None, kind: Text("FILE"),
+          group: Tls, python: true, available: false,
+          help: "certificate authorities that --verify-client trusts, in PEM form (default: the system's)" },
+    Row { name: "ssl-version", short: None,
+          kind: Choice("VERSION", &["default", "tlsv1_1", "tlsv1_2", "tlsv1_3"]),
+          group: Tls, python: true, available: false,
+          help: "lowest TLS version to accept: default, tlsv1_1, tlsv1_2 or tlsv1_3; tlsv1_1 is taken as \
+                 tlsv1_2" },
+    Row { name: "ssl-ciphers", short: None, kind: Text("LIST"),
+          group: Tls, python: true, available: false,
+          help: "cipher suites to allow, separated by colons" },
+
+    Row { name: "token-plugin", short: None, kind: Text("CLASS"),
+          group: Tokens, python: true, available: false,
+          help: "find each client's target by its token: TokenFile, ReadOnlyTokenFile, TokenFileName, \
+                 BaseTokenAPI, JSONTokenApi, JWTTokenApi, TokenRedis or UnixDomainSocketDirectory" },
+    Row { name: "token-source", short: None, kind: Text("ARG"),
+          group: Tokens, python: true, available: false,
+          help: "where the token plugin looks: a file, directory, URL or server, as the plugin wants it" },
+    Row { name: "host-token", short: None, kind: Flag,
+          group: Tokens, python: true, available: false,
+          help: "take the token from the Host header instead of the query's token parameter" },
+    Row { name: "target-config", short: None, kind: Text("FILE"),
+          group: Tokens, python: true, available: false,
+          help: "deprecated: same as --token-plugin TokenFile --token-source FILE" },
+    Row { name: "auth-plugin", short: None, kind: Text("CLASS"),
+          group: Tokens, python: true, available: false,
+          help: "admit clients by BasicHTTPAuth, ExpectOrigin or ClientCertCNAuth" },
+    Row { name: "auth-source", short: None, kind: Text("ARG"),
+          group: Tokens, python: true, available: false,
+          help: "whom the auth plugin admits: user:password, or a list of origins or common names" },
+
+    Row { name: "web", short: None, kind: Text("DIR"),
+          group: Web, python: true, available: false,
+          help: "serve the files of this directory on the same port" },
+    Row { name: "web-auth", short: None, kind: Flag,
+          group: Web, python: true, available: false,
+          help: "require the auth plugin's consent for files, too" },
+    Row { name: "file-only", short: None, kind: Flag,
+          group: Web, python: true, available: false,
+          help: "never list directories" },
+
+    Row { name: "daemon", short: Some('D'), kind: Flag,
+          group: Lifetime, python: true, available: false,
+          help: "go into the background once the socket listens" },
+    Row { name: "run-once", short: None, kind: Flag,
+          group: Lifetime, python: true, available: true,
+          help: "serve one WebSocket connection, then exit" },
+    Row { name: "timeout", short: None, kind: Integer("SECONDS"),
+          group: Lifetime, python: true, available: true,
+          help: "stop listening this long after the start; running sessions go on (0: never)" },
+    Row { name: "idle-timeout", short: None, kind: Integer("SECONDS"),
+          group: Lifetime, python: true, available: true,
+          help: "exit when there was no connection for this long (0: never)" },
+    Row { name: "heartbeat", short: None, kind: Integer("SECONDS"),
+          group: Lifetime, python: true, available: true,
+          help: "send each client a ping this often (0: never)" },
+
+    Row { name: "verbose", short: Some('v'), kind: Flag,
+          group: Logging, python: true, available: true,
+          help: "log requests and the ends of connections, too" },
+    Row { name: "traffic", short: None, kind: Flag,
+          group: Logging, python: true, available: true,
+          help: "print a character to standard output for each piece of data relayed" },
+    Row { name: "log-file", short: None, kind: Text("FILE"),
+          group: Logging, python: true, available: true,
+          help: "append the log to this file, too" },
+    Row { name: "log-tokens", short: None, kind: Flag,
+          group: Logging, python: false, available: true,
+          help: "write tokens and credentials to the log as they are, instead of hiding them" },
+    Row { name: "syslog", short: None, kind: Text("SERVER"),
+          group: Logging, python: true, available: false,
+          help: "log to syslog, too: a Unix socket such as /dev/log, or host:port for UDP" },
+    Row { name: "legacy-syslog", short: None, kind: Flag,
+          group: Logging, python: true, available: false,
+          help: "use the older syslog form (RFC 3164) instead of RFC 5424" },
+    Row { name: "record", short: None, kind: Text("FILE"),
+          group: Logging, python: true, available: false,
+          help: "record each session to FILE.N, where N counts connections" },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_every_group_has_some() {
+        for (n, row) in TABLE.iter().enumerate() {
+            assert_eq!(by_name(row.name), Ok(row));
+            assert!(TABLE[n + 1..].iter().all(|other| other.name != row.name), "{}", row.name);
+            if let Some(letter) = row.short {
+                assert_eq!(by_letter(letter), Some(row));
+            }
+        }
+        for group in Group::ALL {
+            assert!(TABLE.iter().any(|row| row.group == group), "{group:?}");
+        }
+    }
+
+    #[test]
+    fn the_python_program_s_options_are_all_here() {
+        let mut names: Vec<&str> = TABLE.iter().filter(|row| row.python).map(|row| row.name).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names.join(" "),
+            "auth-plugin auth-source cafile cert daemon file-only heartbeat help host-token idle-timeout inetd \
+             key key-password legacy-syslog libserver log-file prefer-ipv6 record run-once ssl-ciphers ssl-only \
+             ssl-target ssl-version syslog target-config timeout token-plugin token-source traffic unix-listen \
+             unix-listen-mode unix-target verbose verify-client web web-auth wrap-mode"
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! What is right and wrong in a command line. The error texts are what the Python program prints for the
+//! same line, where it has an error there.
+
+use super::super::*;
+use super::{complaint, complaint_of, config, environment, words};
+use crate::target::Target;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
+
+#[test]
+fn errors_are_those_of_the_python_program() {
+    for (line, text) in [
+        ("", "Too few arguments"),
+        ("6080", "Too few arguments"),
+        ("--verb", "Too few arguments"),
+        ("--inetd", "Too few arguments"),
+        ("6080 --", "Too few arguments"),
+        ("--unix-listen s", "Too few arguments"),
+        ("--unix-target= 6080", "Too few arguments"),
+        ("6080 a:1 extra", "Too many arguments"),
+        ("--inetd 6080 a:1", "Error parsing target"),
+        ("--inetd a:1 a:2", "Too many arguments"),
+        ("--unix-listen s --unix-target t 6080", "Too many arguments"),
+        ("--token-plugin TokenFile 6080 a:1", "Too many arguments"),
+        ("x a:1", "Error parsing listen port"),
+        ("6080 foo", "Error parsing target"),
+        ("6080 foo:x", "Error parsing target port"),
+        ("x foo", "Error parsing listen port"),
+        ("--syslog host:x 6080 a:1", "Error parsing syslog port"),
+        ("--unix-listen s --unix-listen-mode 8 a:1", "Error parsing listen unix socket mode"),
+        ("--unix-listen s --unix-listen-mode rw a:1", "Error parsing listen unix socket mode"),
+        ("--nope 6080 a:1", "no such option: --nope"),
+        ("--nope=3 6080 a:1", "no such option: --nope"),
+        ("-x", "no such option: -x"),
+        ("-Dx", "no such option: -x"),
+        ("-D=v", "no such option: -="),
+        ("-4", "no such option: -4"),
+        ("--verbose=3", "--verbose option does not take a value"),
+        ("--verb=3", "--verbose option does not take a value"),
+        ("--verbose=", "--verbose option does not take a value"),
+        ("--help=x", "--help option does not take a value"),
+        ("--web", "--web option requires 1 argument"),
+        ("--log", "--log-file option requires 1 argument"),
+        ("--timeout x", "option --timeout: invalid integer value: 'x'"),
+        ("--timeout=", "option --timeout: invalid integer value: ''"),
+        ("--timeout=08", "option --timeout: invalid integer value: '08'"),
+        ("--idle 1.5", "option --idle-timeout: invalid integer value: '1.5'"),
+        ("--timeout --", "option --timeout: invalid integer value: '--'"),
+        (
+            "--ssl-version foo",
+            "option --ssl-version: invalid choice: 'foo' (choose from 'default', 'tlsv1_1', 'tlsv1_2', \
+             'tlsv1_3')",
+        ),
+        ("--wrap-m x", "option --wrap-mode: invalid choice: 'x' (choose from 'exit', 'ignore', 'respawn')"),
+        ("--wrap-mode=", "option --wrap-mode: invalid choice: '' (choose from 'exit', 'ignore', 'respawn')"),
+        ("--ssl", "ambiguous option: --ssl (--ssl-ciphers, --ssl-only, --ssl-target, --ssl-version?)"),
+        ("--ssl=x", "ambiguous option: --ssl (--ssl-ciphers, --ssl-only, --ssl-target, --ssl-version?)"),
+        ("--ver", "ambiguous option: --ver (--verbose, --verify-client?)"),
+        ("--unix", "ambiguous option: --unix (--unix-listen, --unix-listen-mode, --unix-target?)"),
+        ("--token-source x", "You must use --token-plugin to use --token-source"),
+        ("--host-token", "You must use --token-plugin to use --host-token"),
+        ("--host-token --target-config f 6080", "You must use --token-plugin to use --host-token"),
+        ("--auth-source x", "You must use --auth-plugin to use --auth-source"),
+        ("--web-auth", "You must use --auth-plugin to use --web-auth"),
+        ("--web-auth --auth-plugin X", "You must use --web to use --web-auth"),
+        ("--legacy-syslog", "You must use --syslog to use --legacy-syslog"),
+        ("--ssl-only 6080 a:1", "SSL only and self.pem not found"),
+        ("--ssl-only", "SSL only and self.pem not found"),
+    ] {
+        assert_eq!(complaint(line), text, "{line}");
+    }
+}
+
+#[test]
+fn errors_of_our_own_say_what_to_do() {
+    for (line, text) in [
+        ("65536 a:1", "Error parsing listen port: 65536 is not between 0 and 65535"),
+        ("6080 a:0", "Error parsing target port: 0 is not between 1 and 65535"),
+        (
+            "--unix-listen s --unix-listen-mode 17777 a:1",
+            "Error parsing listen unix socket mode: 17777 is not between 0 and 7777",
+        ),
+        ("6080 a:1 -- cmd", "Too many arguments"),
+        (
+            "--inetd -- cmd",
+            "A wrapped command (--) needs a source_port to take over: you can't use --inetd or \
+             --unix-listen with it",
+        ),
+        ("--token-plugin TokenFile 6080 -- cmd", "You can't use --token-plugin with a wrapped command (--)"),
+        ("--token-plugin TokenFile 6080 --unix-target s", "You can't use --token-plugin with --unix-target"),
+        (
+            "--token-plugin mine.Tokens 6080",
+            "can't load the token plugin mine.Tokens: Python classes can't be loaded, the built-in token \
+             plugins are TokenFile, ReadOnlyTokenFile, TokenFileName, BaseTokenAPI, JSONTokenApi, \
+             JWTTokenApi, TokenRedis, UnixDomainSocketDirectory",
+        ),
+    ] {
+        assert_eq!(complaint(line), text, "{line}");
+    }
+    assert!(complaint("--auth-plugin mine 6080 a:1").starts_with("can't load the auth plugin mine: "));
+}
+
+#[test]
+fn the_first_error_in_the_order_of_the_words_counts() {
+    assert_eq!(complaint("--timeout x --nope"), "option --timeout: invalid integer value: 'x'");
+    assert_eq!(complaint("--nope --help"), "no such option: --nope");
+}
+
+#[test]
+fn an_error_comes_with_the_usage() {
+    assert_eq!(
+        parse(words("--nope"), &environment()),
+        Outcome::Usage(
+            "Usage: \n    websockify [options] [source_addr:]source_port target_addr:target_port\n    \
+             websockify [options] --token-plugin=CLASS [source_addr:]source_port\n    \
+             websockify [options] --unix-target=FILE [source_addr:]source_port\n    \
+             websockify [options] [source_addr:]source_port -- WRAP_COMMAND_LINE\n\n\
+             websockify: error: no such option: --nope\n"
+                .into()
+        )
+    );
+}
+
+#[test]
+fn help_and_version_are_printed_before_later_errors() {
+    for line in ["-h", "--help", "--hel", "-vh", "6080 -Dh --nope", "--help --timeout x"] {
+        let Outcome::Print(text) = parse(words(line), &environment()) else { panic!("{line}") };
+        assert!(text.starts_with("Usage: \n") && text.contains("--idle-timeout"), "{text}");
+    }
+    for line in ["--version", "--vers", "--version --nope"] {
+        let version = format!("websockify {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(parse(words(line), &environment()), Outcome::Print(version), "{line}");
+    }
+}
+
+#[test]
+fn options_may_be_bundled_shortened_repeated_and_stand_anywhere() {
+    let expected =
+        Config { verbose: true, daemon: true, heartbeat: Some(Duration::from_secs(30)), ..config("1 a:2") };
+    for line in [
+        "-Dv --heartbeat 30 1 a:2",
+        "1 -vD a:2 --heartbeat=30",
+        "1 a:2 -v --heart 0x1e --dae",
+        "1 a:2 --verb -v -v -D --heartbeat 5 --heartbeat 036",
+        "1 --heartb=0b11110 a:2 -D -v",
+    ] {
+        assert_eq!(config(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn our_options_leave_abbreviations_of_python_s_alone() {
+    assert_eq!(config("--log x 1 a:2").log_file, Some("/start/x".into()));
+    assert_eq!(config("--lo x 1 a:2").log_file, Some("/start/x".into()));
+    assert!(config("--log-t 1 a:2").log_tokens);
+}
+
+#[test]
+fn a_value_may_look_like_an_option() {
+    assert_eq!(config("--web -D 1 a:2").web, Some("/start/-D".into()));
+    assert_eq!(config("--web -- 1 a:2").web, Some("/start/--".into()));
+    assert_eq!(config("--web=--cert=x 1 a:2").web, Some("/start/--cert=x".into()));
+    assert_eq!(config("--timeout -5 1 a:2").timeout, None);
+    assert_eq!(complaint("- a:2"), "Error parsing listen port");
+}
+
+#[test]
+fn an_empty_value_counts_as_not_given() {
+    let line = "--web= --record '' --log-file= --cert= --key= --cafile= --syslog= --target-config= \
+                --unix-listen= --token-plugin= --token-source= --auth-plugin= --auth-source= \
+                --ssl-ciphers= 1 a:2";
+    assert_eq!(config(line), config("1 a:2"));
+    assert_eq!(parse(words(line), &environment()), Outcome::Run(Box::new(config("1 a:2"))));
+}
+
+#[test]
+fn times_of_zero_and_less_are_off() {
+    assert_eq!(config("--timeout 0 --idle-timeout -1 --heartbeat 0 1 a:2"), config("1 a:2"));
+    assert_eq!(config("--timeout 9_9 1 a:2").timeout, Some(Duration::from_secs(99)));
+}
+
+#[test]
+fn words_behind_the_dashes_are_the_command() {
+    let command = |line: &str| match config(line).destination {
+        Destination::Wrapped { command, .. } => command,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(command("1 -- cmd -v --nope -- x"), words("cmd -v --nope -- x"));
+    // The Python program counts words, whichever side of the dashes they stand on.
+    assert_eq!(command("-- 1 cmd -v"), words("cmd -v"));
+    assert_eq!(config("1 a:2 --"), config("1 a:2"));
+    assert_eq!(config("--unix-target s -- 1"), config("--unix-target s 1"));
+}
+
+#[test]
+fn listening_follows_its_options() {
+    let listen = |line: &str| config(line).listen;
+    let tcp = |host: &str, prefer_ipv6| Listen::Tcp { host: host.into(), port: 1, prefer_ipv6 };
+    assert_eq!(listen("-6 1 a:2"), tcp("", true));
+    assert_eq!(listen("--prefer-ipv6 [::1]:1 a:2"), tcp("::1", true));
+    assert_eq!(listen("--inetd --unix-listen s a:2"), Listen::Inetd);
+    assert_eq!(listen("--unix-listen s a:2"), Listen::Unix { path: "s".into(), mode: 0o600 });
+    assert_eq!(
+        listen("--unix-listen s --unix-listen-mode 0o750 a:2"),
+        Listen::Unix { path: "s".into(), mode: 0o750 }
+    );
+    assert_eq!(listen("--unix-listen-mode nonsense 1 a:2"), tcp("", false));
+}
+
+#[test]
+fn the_older_token_file_wins_over_the_plugin() {
+    let Destination::Tokens { plugin, host_token } =
+        config("--token-plugin TokenRedis --token-source r --host-token --target-config f 1").destination
+    else {
+        panic!()
+    };
+    assert_eq!(plugin, TokenPlugin { class: TokenClass::TokenFile, source: Some("/start/f".into()) });
+    assert!(host_token);
+}
+
+#[test]
+fn the_rest_of_the_options_arrive() {
+    let config = config(
+        "--traffic --libserver --ssl-version tlsv1_1 --ssl-ciphers A:B --verify-client --cafile ca \
+         --key-password pw --syslog logs:514 --legacy-syslog --target-config f 1",
+    );
+    assert!(config.traffic && config.libserver && config.tls.verify_client && config.target_config);
+    assert_eq!(config.tls.version, TlsVersion::V1_1);
+    assert_eq!(config.tls.ciphers.as_deref(), Some("A:B"));
+    assert_eq!(config.tls.cafile, Some("/start/ca".into()));
+    assert_eq!(config.tls.key_password, Some("pw".into()));
+    let address = SyslogAddress::Udp { host: "logs".into(), port: 514 };
+    assert_eq!(config.syslog, Some(Syslog { address, legacy: true }));
+    assert_eq!(config.notices().len(), 3);
+    assert_eq!(super::config("1 a:2").notices().len(), 0);
+    assert_eq!(super::config("--ssl-version tlsv1_3 1 a:2").tls.version, TlsVersion::V1_3);
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_pass_through_paths() {
+    let with = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let args = vec![with(b"--web=\xff"), "--unix-target".into(), with(b"/\xfe"), "1".into()];
+    let Outcome::Run(config) = parse_unchecked(args, &environment()) else { panic!() };
+    assert_eq!(config.web.unwrap().as_os_str().as_bytes(), b"/start/\xff");
+    assert_eq!(config.destination, Destination::Fixed(Target::Unix(with(b"/\xfe").into())));
+
+    let outcome = parse_unchecked(vec!["--timeout".into(), with(b"\xff\n\"'")], &environment());
+    assert_eq!(complaint_of(outcome), "option --timeout: invalid integer value: '\\udcff\\n\"\\''");
+}
+
+#[test]
+fn what_is_not_built_is_refused_by_name() {
+    for row in options::TABLE.iter().filter(|row| !row.available) {
+        let value = match row.kind {
+            options::Kind::Choice(_, words) => format!("={}", words[0]),
+            options::Kind::Text(_) => "=x".to_owned(),
+            options::Kind::Integer(_) => "=1".to_owned(),
+            _ => String::new(),
+        };
+        let line = format!("--{}{value} 1 a:2", row.name);
+        // Lines that are wrong without the check keep their own complaint.
+        let expected = match parse_unchecked(words(&line), &environment()) {
+            Outcome::Run(_) => format!("--{} is not available yet", row.name),
+            other => complaint_of(other),
+        };
+        assert_eq!(complaint_of(parse(words(&line), &environment())), expected, "{line}");
+    }
+    if !options::WRAPPING_AVAILABLE {
+        let text = "wrapping a command (--) is not available yet";
+        assert_eq!(complaint_of(parse(words("1 -- cmd"), &environment())), text);
+    }
+}
+
+#[test]
+fn what_is_built_starts() {
+    for line in [
+        "-v --log-file f --traffic --run-once --timeout 1 --idle-timeout 1 -6 --heartbeat 1 --wrap-mode exit \
+         --libserver --log-tokens 1 a:2",
+        "--unix-listen s --unix-listen-mode 0660 --unix-target t",
+    ] {
+        assert_eq!(parse(words(line), &environment()), Outcome::Run(Box::new(config(line))), "{line}");
+    }
+}

@@ -1,0 +1,378 @@
+//! Command lines that are in use, each with all that it means.
+
+use super::super::*;
+use super::{complaint, config};
+use crate::target::Target;
+use std::time::Duration;
+
+/// Listening on `host:port` and relaying to `target`, everything else as without options.
+fn proxy(host: &str, port: u16, destination: Destination) -> Config {
+    Config {
+        directory: "/start".into(),
+        libserver: false,
+        listen: Listen::Tcp { host: host.into(), port, prefer_ipv6: false },
+        destination,
+        tls: plain_tls(),
+        auth: None,
+        web: None,
+        file_only: false,
+        web_auth: false,
+        daemon: false,
+        run_once: false,
+        timeout: None,
+        idle_timeout: None,
+        heartbeat: None,
+        verbose: false,
+        traffic: false,
+        log_tokens: false,
+        log_file: None,
+        syslog: None,
+        record: None,
+        target_config: false,
+    }
+}
+
+fn plain_tls() -> TlsOptions {
+    TlsOptions {
+        cert: "/start/self.pem".into(),
+        key: None,
+        key_password: None,
+        only: false,
+        target: false,
+        verify_client: false,
+        cafile: None,
+        version: TlsVersion::Default,
+        ciphers: None,
+    }
+}
+
+fn cert(cert: &str) -> TlsOptions {
+    TlsOptions { cert: cert.into(), ..plain_tls() }
+}
+
+fn cert_and_key(cert: &str, key: &str) -> TlsOptions {
+    TlsOptions { cert: cert.into(), key: Some(key.into()), ..plain_tls() }
+}
+
+fn to(host: &str, port: u16) -> Destination {
+    Destination::Fixed(Target::Tcp { host: host.into(), port })
+}
+
+fn to_socket(path: &str) -> Destination {
+    Destination::Fixed(Target::Unix(path.into()))
+}
+
+fn wrapped(mode: WrapMode, unix_target: Option<&str>, command: &[&str]) -> Destination {
+    let command = command.iter().map(OsString::from).collect();
+    Destination::Wrapped { command, mode, unix_target: unix_target.map(PathBuf::from) }
+}
+
+fn tokens(class: TokenClass, source: Option<&str>) -> Destination {
+    let plugin = TokenPlugin { class, source: source.map(OsString::from) };
+    Destination::Tokens { plugin, host_token: false }
+}
+
+fn auth(class: AuthClass, source: &str) -> Option<AuthPlugin> {
+    Some(AuthPlugin { class, source: Some(source.into()) })
+}
+
+fn secs(seconds: u64) -> Option<Duration> {
+    Some(Duration::from_secs(seconds))
+}
+
+fn path(path: &str) -> Option<PathBuf> {
+    Some(path.into())
+}
+
+fn check(rows: Vec<(&str, Config)>) {
+    for (line, meaning) in rows {
+        assert_eq!(config(line), meaning, "{line}");
+    }
+}
+
+#[test]
+fn launchers_of_novnc_and_others_are_understood() {
+    check(vec![
+        (
+            "--web /w --cert c.pem --key k.pem 6080 localhost:5900 --heartbeat 30 --idle-timeout 60 \
+             --record /r/rec --timeout 90 --web-auth --auth-plugin BasicHTTPAuth --auth-source u:p",
+            Config {
+                web: path("/w"),
+                tls: cert_and_key("/start/c.pem", "/start/k.pem"),
+                heartbeat: secs(30),
+                idle_timeout: secs(60),
+                record: path("/r/rec"),
+                timeout: secs(90),
+                web_auth: true,
+                auth: auth(AuthClass::BasicHttpAuth, "u:p"),
+                ..proxy("", 6080, to("localhost", 5900))
+            },
+        ),
+        ("6080 --heartbeat=30 n1:5901", Config { heartbeat: secs(30), ..proxy("", 6080, to("n1", 5901)) }),
+        ("-D 5901 localhost:5902", Config { daemon: true, ..proxy("", 5901, to("localhost", 5902)) }),
+        (
+            "--daemon --idle-timeout=120 --timeout=120 5911 host:5900 --ssl-target --cert /c --key /k",
+            Config {
+                daemon: true,
+                idle_timeout: secs(120),
+                timeout: secs(120),
+                tls: TlsOptions { target: true, ..cert_and_key("/c", "/k") },
+                ..proxy("", 5911, to("host", 5900))
+            },
+        ),
+        (
+            "--run-once -D --timeout 30 --idle-timeout 30 6080 localhost:5900",
+            Config {
+                run_once: true,
+                daemon: true,
+                timeout: secs(30),
+                idle_timeout: secs(30),
+                ..proxy("", 6080, to("localhost", 5900))
+            },
+        ),
+        (
+            "--daemon --verbose --wrap-mode=ignore --record=/run/x/x.log 0.0.0.0:50970 h:33305",
+            Config {
+                daemon: true,
+                verbose: true,
+                record: path("/run/x/x.log"),
+                ..proxy("0.0.0.0", 50970, to("h", 33305))
+            },
+        ),
+        (
+            "--run-once -v 6080 localhost:5900",
+            Config { run_once: true, verbose: true, ..proxy("", 6080, to("localhost", 5900)) },
+        ),
+        ("--wrap-mode=ignore 0.0.0.0:6080 localhost:5900", proxy("0.0.0.0", 6080, to("localhost", 5900))),
+    ]);
+}
+
+#[test]
+fn wrapped_programs_are_understood() {
+    let jupyter = ["/bin/sh", "-c", "cd /home && vncserver -fg"];
+    let verbose_vnc = ["vncserver", "-verbose", "-xstartup", "/x"];
+    let vnc = ["vncserver", "-xstartup", "/x", "-fg", ":1"];
+    check(vec![
+        (
+            "--verbose --heartbeat=30 5901 --unix-target /run/x/x/vnc-socket -- \
+             /bin/sh -c 'cd /home && vncserver -fg'",
+            Config {
+                verbose: true,
+                heartbeat: secs(30),
+                ..proxy("", 5901, wrapped(WrapMode::Exit, Some("/run/x/x/vnc-socket"), &jupyter))
+            },
+        ),
+        (
+            "-v --web /novnc --heartbeat 30 5901 --unix-target S -- vncserver -verbose -xstartup /x",
+            Config {
+                verbose: true,
+                web: path("/novnc"),
+                heartbeat: secs(30),
+                ..proxy("", 5901, wrapped(WrapMode::Exit, Some("S"), &verbose_vnc))
+            },
+        ),
+        (
+            "--verbose --log-file=/run/x/websockify.log --heartbeat=30 5901 -- \
+             vncserver -xstartup /x -fg :1",
+            Config {
+                verbose: true,
+                log_file: path("/run/x/websockify.log"),
+                heartbeat: secs(30),
+                ..proxy("", 5901, wrapped(WrapMode::Exit, None, &vnc))
+            },
+        ),
+        (
+            "5901 --wrap-mode=ignore -- vncserver -geometry 1024x768 :1",
+            proxy("", 5901, wrapped(WrapMode::Ignore, None, &["vncserver", "-geometry", "1024x768", ":1"])),
+        ),
+        (
+            "2023 --wrap-mode=respawn -- telnetd -debug 2023",
+            proxy("", 2023, wrapped(WrapMode::Respawn, None, &["telnetd", "-debug", "2023"])),
+        ),
+    ]);
+}
+
+#[test]
+fn web_roots_and_certificates_are_understood() {
+    let novnc = || Config { web: path("/usr/share/novnc"), ..proxy("", 8080, to("localhost", 5900)) };
+    check(vec![
+        ("--web /usr/share/novnc 8080 localhost:5900", novnc()),
+        (
+            "-D --web=/usr/share/novnc/ --cert=/none.pem 8080 localhost:5900",
+            Config { daemon: true, tls: cert("/none.pem"), ..novnc() },
+        ),
+        (
+            "-D --web=/usr/share/novnc/ --cert=~/.novnc/novnc.pem 8080 localhost:5900",
+            Config { daemon: true, tls: cert("/start/~/.novnc/novnc.pem"), ..novnc() },
+        ),
+        (
+            "0.0.0.0:6080 127.0.0.1:5901 --web=/usr/share/novnc",
+            Config { web: path("/usr/share/novnc"), ..proxy("0.0.0.0", 6080, to("127.0.0.1", 5901)) },
+        ),
+        (
+            "-v --web=/app :8000 host:5900",
+            Config { verbose: true, web: path("/app"), ..proxy("", 8000, to("host", 5900)) },
+        ),
+        (
+            "--ssl-target --web=dist --cert=server.crt --key=server.key 64737 host:64738",
+            Config {
+                tls: TlsOptions { target: true, ..cert_and_key("/start/server.crt", "/start/server.key") },
+                web: path("/start/dist"),
+                ..proxy("", 64737, to("host", 64738))
+            },
+        ),
+        (
+            "--ssl-only --cert=/there/c.pem --key=/there/k.pem 0.0.0.0:443 0.0.0.0:5900",
+            Config {
+                tls: TlsOptions { only: true, ..cert_and_key("/there/c.pem", "/there/k.pem") },
+                ..proxy("0.0.0.0", 443, to("0.0.0.0", 5900))
+            },
+        ),
+        (
+            "--cert=/etc/novnc.pem --key=/etc/novnc.pem 6080 localhost:5900",
+            Config {
+                tls: cert_and_key("/etc/novnc.pem", "/etc/novnc.pem"),
+                ..proxy("", 6080, to("localhost", 5900))
+            },
+        ),
+    ]);
+}
+
+#[test]
+fn token_plugins_are_understood() {
+    use TokenClass::*;
+    check(vec![
+        (
+            "--cert /there/self.pem --web /data/noVNC :443 --token-plugin TokenRedis \
+             --token-source myredis.local:6379 --ssl-only --ssl-version tlsv1_2",
+            Config {
+                tls: TlsOptions { only: true, version: TlsVersion::V1_2, ..cert("/there/self.pem") },
+                web: path("/data/noVNC"),
+                ..proxy("", 443, tokens(TokenRedis, Some("myredis.local:6379")))
+            },
+        ),
+        (
+            "--token-plugin=TokenFile --token-source=/var/lib/x/vnc-tokens/ 6080",
+            proxy("", 6080, tokens(TokenFile, Some("/var/lib/x/vnc-tokens/"))),
+        ),
+        (
+            "-D --web /w 6080 --token-plugin TokenFileName --token-source tokens",
+            Config {
+                daemon: true,
+                web: path("/w"),
+                ..proxy("", 6080, tokens(TokenFileName, Some("tokens")))
+            },
+        ),
+        (
+            "--web=/w --token-plugin ReadOnlyTokenFile --token-source F 6080 --log-file f --daemon",
+            Config {
+                web: path("/w"),
+                log_file: path("/start/f"),
+                daemon: true,
+                ..proxy("", 6080, tokens(ReadOnlyTokenFile, Some("F")))
+            },
+        ),
+        (
+            "--token-plugin JSONTokenApi --token-source http://127.0.0.1:8086/api/getVncAddress?token=%s 6080",
+            proxy("", 6080, tokens(JsonTokenApi, Some("http://127.0.0.1:8086/api/getVncAddress?token=%s"))),
+        ),
+        (
+            "--web /opt/novnc --token-plugin JWTTokenApi --token-source KEYFILE 6080",
+            Config { web: path("/opt/novnc"), ..proxy("", 6080, tokens(JwtTokenApi, Some("KEYFILE"))) },
+        ),
+        ("6080 --token-plugin JWTTokenApi", proxy("", 6080, tokens(JwtTokenApi, None))),
+        (
+            "--web=/w --token-plugin websockify.token_plugins.TokenFile --token-source T --file-only 6080",
+            Config { web: path("/w"), file_only: true, ..proxy("", 6080, tokens(TokenFile, Some("T"))) },
+        ),
+        (
+            "--token-plugin UnixDomainSocketDirectory --token-source /run/s 6080",
+            proxy("", 6080, tokens(UnixDomainSocketDirectory, Some("/run/s"))),
+        ),
+        (
+            "-D --web=/w 8787 --target-config=/path/token.conf",
+            Config {
+                daemon: true,
+                web: path("/w"),
+                target_config: true,
+                ..proxy("", 8787, tokens(TokenFile, Some("/path/token.conf")))
+            },
+        ),
+        (
+            "--cert=C --key=K 8080 --token-plugin TokenFile --token-source /tokens/ --log log.txt -v \
+             --ssl-target --web=D",
+            Config {
+                tls: TlsOptions { target: true, ..cert_and_key("/start/C", "/start/K") },
+                log_file: path("/start/log.txt"),
+                verbose: true,
+                web: path("/start/D"),
+                ..proxy("", 8080, tokens(TokenFile, Some("/tokens/")))
+            },
+        ),
+    ]);
+}
+
+#[test]
+fn auth_plugins_are_understood() {
+    check(vec![
+        (
+            "--auth-plugin BasicHTTPAuth --auth-source 'user:SECRET' --heartbeat 30 6080 127.0.0.1:5900",
+            Config {
+                auth: auth(AuthClass::BasicHttpAuth, "user:SECRET"),
+                heartbeat: secs(30),
+                ..proxy("", 6080, to("127.0.0.1", 5900))
+            },
+        ),
+        (
+            "--web D --auth-plugin websockify.auth_plugins.BasicHTTPAuth --auth-source 'u:p' --web-auth \
+             6080 localhost:5900",
+            Config {
+                web: path("/start/D"),
+                auth: auth(AuthClass::BasicHttpAuth, "u:p"),
+                web_auth: true,
+                ..proxy("", 6080, to("localhost", 5900))
+            },
+        ),
+        (
+            "6080 localhost:5900 --auth-plugin websockify.auth_plugins.ExpectOrigin \
+             --auth-source 'http://localhost:3100 http://127.0.0.1:3100'",
+            Config {
+                auth: auth(AuthClass::ExpectOrigin, "http://localhost:3100 http://127.0.0.1:3100"),
+                ..proxy("", 6080, to("localhost", 5900))
+            },
+        ),
+    ]);
+}
+
+#[test]
+fn unix_sockets_and_inetd_are_understood() {
+    check(vec![
+        (
+            "--inetd --web=/usr/share/novnc --unix-target=/run/x/vnc.sock",
+            Config {
+                listen: Listen::Inetd,
+                web: path("/usr/share/novnc"),
+                ..proxy("", 0, to_socket("/run/x/vnc.sock"))
+            },
+        ),
+        (
+            "--unix-listen=/run/vms/a/websock --unix-listen-mode=0660 --unix-target=/run/vms/a/vnc",
+            Config {
+                listen: Listen::Unix { path: "/run/vms/a/websock".into(), mode: 0o660 },
+                ..proxy("", 0, to_socket("/run/vms/a/vnc"))
+            },
+        ),
+        ("--unix-target=./server.sock 8080", proxy("", 8080, to_socket("./server.sock"))),
+    ]);
+}
+
+#[test]
+fn what_is_an_error_in_the_wild_stays_one() {
+    for (line, text) in [
+        ("6080 localhost:5900 --web", "--web option requires 1 argument"),
+        ("6080:127.0.0.1:6080", "Too few arguments"),
+        ("--cert none --ssl-only 0", "SSL only and none not found"),
+    ] {
+        assert_eq!(complaint(line), text, "{line}");
+    }
+}

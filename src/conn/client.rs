@@ -1,0 +1,203 @@
+//! The client's side of a connection: its socket, what it sent too early, and what is committed to be sent
+//! to it before anything else.
+
+use std::io;
+
+use crate::net::listen::Peer;
+use crate::net::socket::{ReadEnd, Socket};
+use crate::ws::encode;
+
+/// The client of a connection, in every state.
+#[derive(Debug)]
+pub struct Client {
+    /// Its socket.
+    pub socket: Socket,
+    /// Who it is, for the log.
+    pub peer: Peer,
+    /// Bytes that were received and not yet used: a part of a request head, frames that came with it. In a
+    /// buffer of its own size.
+    pub kept: Vec<u8>,
+    /// Bytes that are to be sent at the next frame boundary.
+    pub out: Out,
+}
+
+impl Client {
+    /// A client that has just been accepted.
+    pub fn new(socket: Socket, peer: Peer) -> Client {
+        Client { socket, peer, kept: Vec::new(), out: Out::default() }
+    }
+
+    /// Writes out what is committed; true when nothing is left.
+    ///
+    /// # Errors
+    /// The client's connection is broken.
+    pub fn flush_out(&mut self) -> io::Result<bool> {
+        self.out.flush(&mut self.socket)
+    }
+
+    /// Reads what the client sends and drops it, up to `space` bytes at a time and `budget` bytes in all.
+    ///
+    /// # Errors
+    /// The client's connection is broken.
+    pub fn discard(&mut self, space: &mut [u8], budget: usize) -> io::Result<ReadEnd> {
+        discard(&mut self.socket, space, budget)
+    }
+}
+
+/// Reads from `socket` and drops it, until nothing is there, the end, or `budget` bytes.
+///
+/// # Errors
+/// The connection is broken.
+pub fn discard(socket: &mut Socket, space: &mut [u8], budget: usize) -> io::Result<ReadEnd> {
+    let mut dropped = 0;
+    while socket.is_readable() {
+        match socket.read(space)? {
+            ReadEnd::Data(count) => dropped += count,
+            end => return Ok(end),
+        }
+        if dropped >= budget {
+            return Ok(ReadEnd::Data(dropped));
+        }
+    }
+    Ok(ReadEnd::Blocked)
+}
+
+/// Control frames and heads of responses that wait for the next frame boundary.
+///
+/// Answers to pings are bounded: when [`PONGS_BYTES_MAX`] are waiting, the newest replaces the rest
+/// (RFC 6455 section 5.5.3 allows to answer only the most recent ping).
+#[derive(Debug, Default)]
+pub struct Out {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// Bytes before this index are no control frames, and are never dropped.
+    firm: usize,
+    /// A Close frame is queued or sent; nothing may follow it (RFC 6455 section 5.5.1).
+    closed: bool,
+}
+
+impl Out {
+    /// Queues bytes that are not a control frame, the head of a response for instance.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.firm = self.bytes.len();
+    }
+
+    /// Queues the answer to a ping.
+    pub fn pong(&mut self, payload: &[u8]) {
+        if self.closed {
+            return;
+        }
+        if self.bytes.len() - self.sent.max(self.firm) > PONGS_BYTES_MAX {
+            let boundary = self.boundary();
+            self.bytes.truncate(boundary);
+        }
+        encode::pong(&mut self.bytes, payload);
+    }
+
+    /// Queues a ping.
+    pub fn ping(&mut self, payload: &[u8]) {
+        if !self.closed {
+            encode::ping(&mut self.bytes, payload);
+        }
+    }
+
+    /// Queues a Close frame, once; a second one is dropped.
+    pub fn close(&mut self, code: Option<u16>, reason: &str) {
+        if !self.closed {
+            encode::close(&mut self.bytes, code, reason);
+            self.closed = true;
+        }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Drops everything: the client's connection is broken.
+    pub fn clear(&mut self) {
+        *self = Out { closed: true, ..Out::default() };
+    }
+
+    fn flush(&mut self, socket: &mut Socket) -> io::Result<bool> {
+        if self.bytes.is_empty() {
+            return Ok(true);
+        }
+        self.sent += socket.write(&self.bytes[self.sent..])?;
+        if self.sent < self.bytes.len() {
+            return Ok(false);
+        }
+        // The buffer goes, too: an idle session owns none.
+        *self = Out { closed: self.closed, ..Out::default() };
+        Ok(true)
+    }
+
+    /// The first frame boundary at or behind what was sent. All frames here are control frames of the
+    /// server: two bytes of header, the second being the length.
+    fn boundary(&self) -> usize {
+        let mut at = self.firm;
+        while at < self.sent {
+            at += 2 + usize::from(self.bytes[at + 1] & 0x7f);
+        }
+        at
+    }
+}
+
+/// Answers to pings that may wait, in bytes.
+const PONGS_BYTES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::scripted::{Scripted, Step};
+    use crate::net::socket::Io;
+
+    fn socket(room: usize) -> (Socket, crate::net::scripted::Handle) {
+        let (stream, handle) = Scripted::new([], [Step::Room(room)]);
+        (Socket::new(Io::Other(Box::new(stream))), handle)
+    }
+
+    #[test]
+    fn pongs_that_nobody_takes_are_bounded_and_the_newest_stays() {
+        let mut out = Out::default();
+        for number in 0..1000_u32 {
+            out.pong(&number.to_be_bytes());
+            assert!(out.bytes.len() <= PONGS_BYTES_MAX + 2 + 125);
+        }
+        assert!(out.bytes.ends_with(&999_u32.to_be_bytes()));
+    }
+
+    #[test]
+    fn a_pong_that_is_half_sent_is_completed() {
+        let mut out = Out::default();
+        out.push(b"HTTP/1.1 101");
+        let (mut client, handle) = socket(12 + 3);
+        for number in 0..1000_u32 {
+            out.pong(&number.to_be_bytes());
+            out.flush(&mut client).expect("not broken");
+        }
+        handle.write_step(Step::Room(10_000));
+        client.note_ready(false, true, false);
+        assert!(out.flush(&mut client).expect("not broken"));
+        let written = handle.take_written();
+        let frames = written.strip_prefix(b"HTTP/1.1 101").expect("the head is whole");
+        let mut numbers = Vec::new();
+        for frame in frames.chunks(6) {
+            assert_eq!(frame[..2], [0x8a, 4]);
+            numbers.push(u32::from_be_bytes(frame[2..].try_into().expect("four bytes")));
+        }
+        assert_eq!((numbers[0], numbers.last()), (0, Some(&999)));
+        assert!(numbers.is_sorted());
+    }
+
+    #[test]
+    fn nothing_follows_a_close_frame() {
+        let mut out = Out::default();
+        out.close(Some(1000), "");
+        out.pong(b"x");
+        out.ping(b"x");
+        out.close(Some(1001), "again");
+        assert_eq!(out.bytes, [0x88, 2, 0x03, 0xe8]);
+    }
+}

@@ -1,0 +1,170 @@
+//! Closing both sockets in order: the last bytes have been written; now end the writing side, read and drop
+//! what still comes, and close when the peer has ended its side, too, or a deadline has come.
+//!
+//! A socket that is closed while unread input is waiting sends a reset, and a reset destroys what was sent
+//! before it and not yet received. So neither side is closed while its peer may still miss something: the
+//! deadline counts only once the peer's side has acknowledged everything.
+
+use std::time::Duration;
+
+use super::client::{Client, discard};
+use super::{Cx, Turn};
+use crate::net::socket::{ReadEnd, Socket};
+use crate::timers::Tick;
+
+/// Both ends on their way out.
+#[derive(Debug)]
+pub struct Close {
+    client: Linger,
+    target: Option<(Socket, Linger)>,
+}
+
+impl Close {
+    /// Ends the writing side of both ends.
+    pub fn begin(client: &mut Client, target: Option<Socket>, cx: &Cx<'_>) -> Close {
+        client.kept = Vec::new();
+        client.socket.shutdown_write();
+        let target = target.map(|mut target| {
+            target.shutdown_write();
+            (target, Linger::new(cx.now))
+        });
+        Close { client: Linger::new(cx.now), target }
+    }
+
+    /// Drops what comes; done when both ends have nothing more to say.
+    pub fn step(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Turn<(), ()> {
+        let mut ring = cx.rings.take();
+        self.client.step(&mut client.socket, ring.space(), &mut cx.again);
+        if let Some((socket, linger)) = &mut self.target {
+            linger.step(socket, ring.space(), &mut cx.again);
+        }
+        cx.rings.give(ring);
+        self.drop_finished_target(cx);
+        if self.client.done && self.target.is_none() { Turn::Done(()) } else { Turn::Wait(()) }
+    }
+
+    /// Looks whether the peers still take what was sent; gives up on those that are done or don't.
+    pub fn expired(&mut self, client: &Client, cx: &mut Cx<'_>) {
+        self.client.expired(&client.socket, cx.now);
+        if let Some((socket, linger)) = &mut self.target {
+            linger.expired(socket, cx.now);
+        }
+    }
+
+    /// When to call [`Close::expired`].
+    pub fn deadline(&self) -> Tick {
+        let target = self.target.as_ref().map_or(Tick::NEVER, |(_, linger)| linger.deadline());
+        self.client.deadline().min(target)
+    }
+
+    /// The target's socket, for events, and for deregistering when the connection is cut.
+    pub fn target(&mut self) -> Option<&mut Socket> {
+        self.target.as_mut().map(|(socket, _)| socket)
+    }
+
+    fn drop_finished_target(&mut self, cx: &Cx<'_>) {
+        if let Some((socket, linger)) = &mut self.target
+            && linger.done
+        {
+            socket.deregister(cx.registry);
+            self.target = None;
+        }
+    }
+}
+
+/// One socket whose writing side has been ended.
+#[derive(Debug)]
+struct Linger {
+    done: bool,
+    look_at: Tick,
+    delivery: Delivery,
+}
+
+impl Linger {
+    fn new(now: Tick) -> Linger {
+        Linger { done: false, look_at: now.after(LINGER / 2), delivery: Delivery::new(now) }
+    }
+
+    fn step(&mut self, socket: &mut Socket, space: &mut [u8], again: &mut bool) {
+        if self.done {
+            return;
+        }
+        match discard(socket, space, DISCARD_BYTES) {
+            Ok(ReadEnd::Blocked) => {}
+            Ok(ReadEnd::Data(_)) => *again = true,
+            Ok(ReadEnd::Eof) | Err(_) => self.done = true,
+        }
+    }
+
+    fn expired(&mut self, socket: &Socket, now: Tick) {
+        if self.done || now < self.look_at {
+            return;
+        }
+        self.look_at = now.after(LINGER / 2);
+        self.done = self.delivery.is_over(socket.unacknowledged(), now);
+    }
+
+    fn deadline(&self) -> Tick {
+        if self.done { Tick::NEVER } else { self.look_at }
+    }
+}
+
+/// Whether a peer still takes, however slowly, what the system holds for it. Looked at twice in the time
+/// that a peer has to answer once it has everything.
+#[derive(Debug)]
+pub struct Delivery {
+    left: usize,
+    progress_at: Tick,
+}
+
+impl Delivery {
+    /// Nothing is known yet.
+    pub fn new(now: Tick) -> Delivery {
+        Delivery { left: usize::MAX, progress_at: now }
+    }
+
+    /// Takes in that `left` bytes are unacknowledged now. True when waiting on is of no use: at two looks in
+    /// a row nothing was left, or the peer has taken nothing for [`STALL`].
+    pub fn is_over(&mut self, left: usize, now: Tick) -> bool {
+        if left < self.left {
+            self.progress_at = now;
+        }
+        let was_left = std::mem::replace(&mut self.left, left);
+        if left == 0 { was_left == 0 } else { now.since(self.progress_at) >= STALL }
+    }
+}
+
+/// How long a peer that has received everything may take to end its side.
+pub const LINGER: Duration = Duration::from_secs(5);
+
+/// How long a peer may take nothing at all. Long, because browsers suspend the tabs of laptops that sleep.
+pub const STALL: Duration = Duration::from_secs(15 * 60);
+
+/// Bytes dropped in one turn before others have theirs.
+const DISCARD_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_goes_on_while_the_peer_takes_something_within_the_stall_time() {
+        let mut now = Tick::ZERO;
+        let mut delivery = Delivery::new(now);
+        for left in (1..50).rev() {
+            now = now.after(STALL / 2);
+            assert!(!delivery.is_over(left, now));
+        }
+        now = now.after(STALL / 2);
+        assert!(!delivery.is_over(1, now));
+        assert!(delivery.is_over(1, now.after(STALL)));
+    }
+
+    #[test]
+    fn a_peer_that_has_everything_gets_one_more_look() {
+        let mut delivery = Delivery::new(Tick::ZERO);
+        assert!(!delivery.is_over(5, Tick::ZERO));
+        assert!(!delivery.is_over(0, Tick::ZERO));
+        assert!(delivery.is_over(0, Tick::ZERO));
+    }
+}

@@ -1,0 +1,277 @@
+//! Dialling the target: one address after the other, never two at once, within one deadline.
+//!
+//! The client is not read meanwhile; what it sends waits in its socket, which bounds it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::net::{TcpStream, UnixStream};
+use socket2::SockRef;
+
+use super::client::Client;
+use super::end::End;
+use super::{Answer, Cx, Destination, Turn};
+use crate::id::Side;
+use crate::net::socket::{Io, Socket};
+use crate::resolve::{self, Addresses, Unresolved};
+use crate::target::Target;
+use crate::timers::Tick;
+
+/// On the way to a target.
+#[derive(Debug)]
+pub struct Connect {
+    /// Where to.
+    pub to: Arc<Destination>,
+    stage: Stage,
+    /// Addresses that have not been tried.
+    rest: VecDeque<SocketAddr>,
+    deadline: Tick,
+    failure: Option<String>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Something has to be tried next.
+    Next,
+    /// A helper looks the name up.
+    Resolving,
+    /// A socket is connecting; it gets until then.
+    Dialling(Socket, Tick),
+    /// A Unix socket's backlog is full; it is tried again then.
+    Waiting(Tick),
+}
+
+/// How a dial ended: a connected socket, or what to tell the operator.
+pub type Dialled = Result<Socket, String>;
+
+impl Connect {
+    /// Looks the target up if it has a name, else makes its address ready for dialling.
+    pub fn begin(to: Arc<Destination>, cx: &Cx<'_>) -> Box<Connect> {
+        let mut connect = Connect {
+            to,
+            stage: Stage::Next,
+            rest: VecDeque::new(),
+            deadline: cx.now.after(CONNECT),
+            failure: None,
+        };
+        let to = Arc::clone(&connect.to);
+        if let Target::Tcp { host, port } = &to.target {
+            match resolve::literal(host) {
+                Some(address) => connect.rest.push_back(with_port(address, *port)),
+                None => connect.ask(host, cx),
+            }
+        }
+        Box::new(connect)
+    }
+
+    fn ask(&mut self, host: &str, cx: &Cx<'_>) {
+        let (replies, id) = (cx.replies.clone(), cx.id);
+        let answer = Box::new(move |addresses| replies.send(id, Answer::Resolved(addresses)));
+        match cx.shared.resolver.ask(host, answer) {
+            Ok(()) => self.stage = Stage::Resolving,
+            Err(error) => self.failure = Some(unresolved(&error)),
+        }
+    }
+
+    /// Takes in the addresses that a helper found.
+    pub fn answered(&mut self, addresses: Addresses) {
+        if !matches!(self.stage, Stage::Resolving) {
+            return;
+        }
+        self.stage = Stage::Next;
+        match (addresses, &self.to.target) {
+            (Ok(addresses), Target::Tcp { port, .. }) => {
+                self.rest.extend(addresses.iter().map(|address| with_port(*address, *port)));
+            }
+            (Err(error), _) => self.failure = Some(unresolved(&error)),
+            (Ok(_), Target::Unix(_)) => {}
+        }
+    }
+
+    /// Goes on as far as possible.
+    ///
+    /// # Errors
+    /// The client's connection broke.
+    pub fn step(mut self: Box<Self>, client: &mut Client, cx: &mut Cx<'_>) -> Result<Step, End> {
+        let flushed = client.flush_out();
+        if let Err(error) = flushed {
+            self.abandon(cx);
+            return Err(End::ClientReset(error.kind()));
+        }
+        if client.socket.is_hung_up() {
+            self.abandon(cx);
+            return Err(End::ClientReset(io::ErrorKind::ConnectionReset));
+        }
+        loop {
+            self.stage = match std::mem::replace(&mut self.stage, Stage::Next) {
+                Stage::Next => match self.next(cx) {
+                    Some(stage) => stage,
+                    None => {
+                        let failure = self.failure.take();
+                        return Ok(Turn::Done(Err(failure.unwrap_or_else(|| describe(&timed_out())))));
+                    }
+                },
+                Stage::Dialling(socket, until) if socket.is_writable() => match socket.connected() {
+                    Ok(true) => return Ok(Turn::Done(Ok(ready(socket)))),
+                    Ok(false) => {
+                        // An event for the dial's start; the next one decides.
+                        self.stage = Stage::Dialling(socket, until);
+                        return Ok(Turn::Wait(self));
+                    }
+                    Err(error) => {
+                        self.give_up(socket, &error, cx);
+                        Stage::Next
+                    }
+                },
+                stage => {
+                    self.stage = stage;
+                    return Ok(Turn::Wait(self));
+                }
+            };
+        }
+    }
+
+    /// Lets go of an address that took too long, or of the whole dial; what is left is tried by the next step.
+    pub fn expired(&mut self, cx: &Cx<'_>) {
+        if cx.now >= self.deadline {
+            self.rest.clear();
+        }
+        match std::mem::replace(&mut self.stage, Stage::Next) {
+            Stage::Dialling(socket, until) if cx.now >= until => self.give_up(socket, &timed_out(), cx),
+            Stage::Waiting(until) if cx.now >= until => {}
+            Stage::Resolving if cx.now >= self.deadline => self.failure = Some(describe(&timed_out())),
+            stage => self.stage = stage,
+        }
+    }
+
+    /// When to call [`Connect::expired`].
+    pub fn deadline(&self) -> Tick {
+        match &self.stage {
+            Stage::Dialling(_, until) | Stage::Waiting(until) => (*until).min(self.deadline),
+            _ => self.deadline,
+        }
+    }
+
+    /// The socket that is connecting, for events.
+    pub fn target(&mut self) -> Option<&mut Socket> {
+        match &mut self.stage {
+            Stage::Dialling(socket, _) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// Closes the socket that is connecting, if there is one.
+    pub fn abandon(&mut self, cx: &Cx<'_>) {
+        if let Some(socket) = self.target() {
+            socket.deregister(cx.registry);
+        }
+        self.stage = Stage::Next;
+        self.rest.clear();
+    }
+
+    /// Starts on the next address; `None` when there is none.
+    fn next(&mut self, cx: &Cx<'_>) -> Option<Stage> {
+        let to = Arc::clone(&self.to);
+        if let Target::Unix(path) = &to.target {
+            return self.dial_unix(path, cx);
+        }
+        while let Some(address) = self.rest.pop_front() {
+            match dial_tcp(address, cx) {
+                Ok(socket) => {
+                    // Each address gets an equal share of the time that is left.
+                    let share = self.deadline.since(cx.now) / (self.rest.len() as u32 + 1);
+                    return Some(Stage::Dialling(socket, cx.now.after(share).min(self.deadline)));
+                }
+                Err(error) => self.failure = Some(describe(&error)),
+            }
+        }
+        None
+    }
+
+    fn dial_unix(&mut self, path: &Path, cx: &Cx<'_>) -> Option<Stage> {
+        if self.failure.is_some() {
+            return None;
+        }
+        match UnixStream::connect(path) {
+            Ok(stream) => {
+                let mut socket = Socket::connecting(Io::Unix(stream));
+                match socket.register(cx.registry, cx.id.token(Side::Target)) {
+                    Ok(()) => Some(Stage::Dialling(socket, self.deadline)),
+                    Err(error) => {
+                        self.failure = Some(describe(&error));
+                        None
+                    }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && cx.now < self.deadline => {
+                Some(Stage::Waiting(cx.now.after(BACKLOG_WAIT)))
+            }
+            Err(error) => {
+                self.failure = Some(describe(&error));
+                None
+            }
+        }
+    }
+
+    fn give_up(&mut self, mut socket: Socket, error: &io::Error, cx: &Cx<'_>) {
+        socket.deregister(cx.registry);
+        self.failure = Some(describe(error));
+    }
+}
+
+type Step = Turn<Box<Connect>, Dialled>;
+
+fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
+    let stream = TcpStream::connect(address)?;
+    let options = SockRef::from(&stream);
+    options.set_tcp_nodelay(true)?;
+    // Urgent data (telnet servers send it) comes in its place in the stream instead of being lost.
+    options.set_out_of_band_inline(true)?;
+    let mut socket = Socket::connecting(Io::Tcp(stream));
+    socket.register(cx.registry, cx.id.token(Side::Target))?;
+    Ok(socket)
+}
+
+/// A connected socket may have been readable before; it is tried once.
+fn ready(mut socket: Socket) -> Socket {
+    socket.note_ready(true, true, false);
+    socket
+}
+
+fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}
+
+fn timed_out() -> io::Error {
+    io::Error::from_raw_os_error(libc::ETIMEDOUT)
+}
+
+fn unresolved(error: &Unresolved) -> String {
+    match error {
+        Unresolved::System(text) => format!("[Errno -2] {text}"),
+        Unresolved::Busy => error.to_string(),
+    }
+}
+
+/// An error as Python prints it, since scripts look for that: `[Errno 111] Connection refused`.
+pub fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(code) => {
+            let words = text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text);
+            format!("[Errno {code}] {words}")
+        }
+        None => text,
+    }
+}
+
+/// Time to reach a target, its name's look-up and all of its addresses included.
+pub const CONNECT: Duration = Duration::from_secs(10);
+
+/// Until a Unix socket with a full backlog is tried again.
+const BACKLOG_WAIT: Duration = Duration::from_millis(100);

@@ -1,0 +1,178 @@
+//! Why a connection ended: the one enum that travels as the `Err` of `?`, is logged once and counted once.
+
+use std::fmt;
+use std::io;
+
+use crate::ws::decode::Violation;
+
+/// Why a connection ended, in the order of its life.
+#[derive(Debug)]
+pub enum End {
+    /// The client left before it sent anything: a probe of the port.
+    Probe,
+    /// No first byte came in time.
+    Silent,
+    /// The client speaks TLS, and there is no certificate to answer it with.
+    NoCertificate,
+    /// The request head did not come in time.
+    SlowRequest,
+    /// The client left in the middle of its request.
+    HalfRequest,
+    /// The request was answered with an error of HTTP, this status.
+    Refused(u16),
+    /// The target could not be reached.
+    Unreachable,
+    /// The client closed the WebSocket, or its connection without saying so.
+    ClientClosed,
+    /// The client's connection broke.
+    ClientReset(io::ErrorKind),
+    /// The client broke the protocol.
+    ClientViolated(Violation),
+    /// The client took nothing for too long.
+    ClientStalled,
+    /// The target ended the connection in order.
+    TargetClosed,
+    /// The target's connection broke.
+    TargetReset,
+    /// The target took nothing for too long.
+    TargetStalled,
+    /// Too many peers had stopped reading, and this one had for the longest time.
+    Overcommitted,
+    /// This process is ending.
+    Shutdown,
+    /// The system refused what the connection needs, a place among the watched descriptors for instance.
+    System(io::ErrorKind),
+}
+
+/// Who has to do something about an ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Whoever is at the other end. Nothing for the operator to do.
+    Peer,
+    /// The operator: a target that does not answer, a limit that is too low.
+    Operator,
+    /// Nobody: it is how sessions end.
+    Nobody,
+}
+
+impl End {
+    /// Number of kinds.
+    pub const KINDS: usize = NAMES.len();
+
+    /// The kind's index, for counting; [`End::name`] has the name that goes with it.
+    pub fn kind(&self) -> usize {
+        match self {
+            End::Probe => 0,
+            End::Silent => 1,
+            End::NoCertificate => 2,
+            End::SlowRequest => 3,
+            End::HalfRequest => 4,
+            End::Refused(_) => 5,
+            End::Unreachable => 6,
+            End::ClientClosed => 7,
+            End::ClientReset(_) => 8,
+            End::ClientViolated(_) => 9,
+            End::ClientStalled => 10,
+            End::TargetClosed => 11,
+            End::TargetReset => 12,
+            End::TargetStalled => 13,
+            End::Overcommitted => 14,
+            End::Shutdown => 15,
+            End::System(_) => 16,
+        }
+    }
+
+    /// The name of the kind with this index.
+    pub fn name(kind: usize) -> &'static str {
+        NAMES.get(kind).copied().unwrap_or("unknown")
+    }
+
+    /// Who should look at it, which decides how loudly it is logged.
+    pub fn blame(&self) -> Blame {
+        match self {
+            End::ClientClosed | End::TargetClosed | End::Shutdown | End::Probe => Blame::Nobody,
+            End::Unreachable | End::TargetStalled | End::Overcommitted | End::System(_) => Blame::Operator,
+            _ => Blame::Peer,
+        }
+    }
+}
+
+/// What is said about a session after its target's name, or about a connection that never became one.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Probe => f.write_str("client left without a word"),
+            End::Silent => f.write_str("ignoring socket not ready"),
+            End::NoCertificate => f.write_str("SSL connection but no certificate found"),
+            End::SlowRequest => f.write_str("request did not come in time"),
+            End::HalfRequest => f.write_str("client left in the middle of its request"),
+            End::Refused(status) => write!(f, "refused with status {status}"),
+            End::Unreachable => f.write_str("Failed to connect"),
+            End::ClientClosed => f.write_str("Client closed connection"),
+            End::ClientReset(kind) => write!(f, "Client closed connection ({kind})"),
+            End::ClientViolated(violation) => write!(f, "Client broke the protocol: {violation}"),
+            End::ClientStalled => f.write_str("Client took no data for too long"),
+            End::TargetClosed => f.write_str("Target closed connection"),
+            End::TargetReset => f.write_str("Target closed connection (connection reset)"),
+            End::TargetStalled => f.write_str("Target took no data for too long"),
+            End::Overcommitted => f.write_str("Ended because too many peers do not read"),
+            End::Shutdown => f.write_str("Closed by shutdown"),
+            End::System(kind) => write!(f, "the system refused: {kind}"),
+        }
+    }
+}
+
+const NAMES: [&str; 17] = [
+    "probe",
+    "silent",
+    "no-certificate",
+    "slow-request",
+    "half-request",
+    "refused",
+    "unreachable",
+    "client-closed",
+    "client-reset",
+    "client-violated",
+    "client-stalled",
+    "target-closed",
+    "target-reset",
+    "target-stalled",
+    "overcommitted",
+    "shutdown",
+    "system",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_an_index_and_a_name_of_its_own() {
+        let kind = io::ErrorKind::Other;
+        let ends = [
+            End::Probe,
+            End::Silent,
+            End::NoCertificate,
+            End::SlowRequest,
+            End::HalfRequest,
+            End::Refused(400),
+            End::Unreachable,
+            End::ClientClosed,
+            End::ClientReset(kind),
+            End::ClientViolated(Violation::Text),
+            End::ClientStalled,
+            End::TargetClosed,
+            End::TargetReset,
+            End::TargetStalled,
+            End::Overcommitted,
+            End::Shutdown,
+            End::System(kind),
+        ];
+        let kinds: Vec<usize> = ends.iter().map(End::kind).collect();
+        assert_eq!(kinds, (0..End::KINDS).collect::<Vec<_>>());
+        let mut names = NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), End::KINDS);
+    }
+}

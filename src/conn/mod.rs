@@ -1,0 +1,489 @@
+//! A connection: a client, perhaps a target, and one state after the other.
+//!
+//! ```text
+//! Sniff ─▶ Handshake ─▶ Connect ─▶ Relay ─▶ Close ─▶ Gone
+//!              └─ refused ─▶ Reply ──────────▲
+//! ```
+//! Set-up states are consumed by value and name no other state: each returns what it found, and
+//! [`Conn::drive`] alone knows what follows what. Events, answers of helpers and deadlines only leave marks;
+//! `drive` acts on all of them in one way.
+
+pub mod client;
+pub mod close;
+pub mod connect;
+pub mod end;
+pub mod handshake;
+pub mod relay;
+pub mod sniff;
+mod traffic;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::Registry;
+use mio::event::Event;
+
+use crate::http::path;
+use crate::http::request::Request;
+use crate::http::response::Status;
+use crate::id::{ConnId, Side};
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::net::listen::Peer;
+use crate::net::socket::Socket;
+use crate::resolve::{Addresses, Resolver};
+use crate::ring::Pool;
+use crate::sniff::Kind;
+use crate::target::Target;
+use crate::timers::Tick;
+use crate::ws::code;
+use client::Client;
+use close::Close;
+use connect::{Connect, Dialled};
+use end::{Blame, End};
+use handshake::{Accepted, Asked, Handshake};
+use relay::Relay;
+use sniff::Sniff;
+
+/// What all connections of the process share. Replaced as a whole, never changed.
+pub struct Shared {
+    /// Where lines go.
+    pub log: Arc<Log>,
+    /// Looks names up.
+    pub resolver: Resolver,
+    /// Where every session goes.
+    pub destination: Arc<Destination>,
+    /// Time between two pings to a client (`--heartbeat`).
+    pub heartbeat: Option<Duration>,
+    /// Whether traffic marks are printed (`--traffic`).
+    pub traffic: bool,
+    /// Whether only one session is served (`--run-once`), and whether it has begun.
+    pub once: Option<AtomicBool>,
+    /// The certificate that a TLS client is told to be missing.
+    pub certificate: PathBuf,
+}
+
+impl Shared {
+    /// The request line for the log, without secrets unless they are wanted.
+    fn request_line(&self, request: &Request<'_>) -> String {
+        let target = path::redact(request.target);
+        let target = if self.log.shows_secrets() { request.target } else { &target };
+        format!("{} {target} HTTP/1.{}", request.method, request.minor_version)
+    }
+
+    /// Claims the one session of `--run-once`; always true without that option.
+    fn claim_session(&self) -> bool {
+        self.once.as_ref().is_none_or(|begun| !begun.swap(true, Ordering::Relaxed))
+    }
+}
+
+/// A target and the words for it.
+#[derive(Debug)]
+pub struct Destination {
+    /// Where to dial.
+    pub target: Target,
+    /// What is logged before a dial: `connecting to: HOST:PORT`.
+    pub announcement: String,
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.target.fmt(f)
+    }
+}
+
+/// What a helper found out for a connection.
+pub enum Answer {
+    /// Addresses of the target's name.
+    Resolved(Addresses),
+}
+
+/// Where helpers leave their answers: the inbox of the connection's reactor.
+#[derive(Clone)]
+pub struct Replies(Arc<dyn Fn(ConnId, Answer) + Send + Sync>);
+
+impl Replies {
+    /// Answers are given to `deliver`, on the helper's thread.
+    pub fn new(deliver: impl Fn(ConnId, Answer) + Send + Sync + 'static) -> Replies {
+        Replies(Arc::new(deliver))
+    }
+
+    /// Leaves an answer for a connection, which may be gone by then.
+    pub fn send(&self, id: ConnId, answer: Answer) {
+        (self.0)(id, answer);
+    }
+}
+
+/// What the reactor lends to a connection for one drive.
+pub struct Cx<'a> {
+    /// The connection's name.
+    pub id: ConnId,
+    /// The reactor's clock.
+    pub now: Tick,
+    /// Where sockets are registered.
+    pub registry: &'a Registry,
+    /// The reactor's rings.
+    pub rings: &'a mut Pool,
+    /// The reactor's counters.
+    pub metrics: &'a Metrics,
+    /// What all connections share.
+    pub shared: &'a Shared,
+    /// Where helpers answer.
+    pub replies: &'a Replies,
+    /// Set by a connection that has used up its share of the turn and has more to do.
+    pub again: bool,
+}
+
+/// How far a step came: not to its end, or there.
+#[derive(Debug)]
+pub enum Turn<S, T> {
+    /// The state waits for an event, an answer or its deadline.
+    Wait(S),
+    /// The state is over, and this is what it found.
+    Done(T),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Conn {
+    client: Client,
+    state: State,
+    /// The process is ending: whatever the state, the connection is cut then.
+    cut_at: Tick,
+    /// Whether this became a WebSocket.
+    upgraded: bool,
+    /// Whether the connection waits in the reactor's run queue.
+    pub marked: bool,
+    /// Tells this connection from those that had its slot before.
+    pub generation: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    Sniff(Sniff),
+    Handshake(Box<Handshake>),
+    Connect(Box<Connect>),
+    Relay(Relay),
+    /// An answer of HTTP is being written.
+    Reply(Tick),
+    Close(Box<Close>),
+    Gone,
+}
+
+impl Conn {
+    /// A connection that has just been accepted, and whose socket is registered.
+    pub fn new(socket: Socket, peer: Peer, cx: &Cx<'_>) -> Conn {
+        cx.shared.log.debug(format_args!("{peer}: new connection"));
+        Conn {
+            client: Client::new(socket, peer),
+            state: State::Sniff(Sniff::begin(cx)),
+            cut_at: Tick::NEVER,
+            upgraded: false,
+            marked: false,
+            generation: cx.id.generation,
+        }
+    }
+
+    /// Takes in an event of one of the sockets.
+    pub fn note(&mut self, side: Side, event: &Event) {
+        match side {
+            Side::Client => self.client.socket.note(event),
+            Side::Target => {
+                if let Some(socket) = self.target() {
+                    socket.note(event);
+                }
+            }
+        }
+    }
+
+    /// The client's socket, for readiness that does not come from mio.
+    pub fn client(&mut self) -> &mut Socket {
+        &mut self.client.socket
+    }
+
+    /// The target's socket, if there is one now.
+    pub fn target(&mut self) -> Option<&mut Socket> {
+        match &mut self.state {
+            State::Connect(connect) => connect.target(),
+            State::Relay(relay) => relay.target(),
+            State::Close(close) => close.target(),
+            _ => None,
+        }
+    }
+
+    /// Takes in what a helper found.
+    pub fn answered(&mut self, answer: Answer) {
+        match (answer, &mut self.state) {
+            (Answer::Resolved(addresses), State::Connect(connect)) => connect.answered(addresses),
+            // The connection has gone on without it, to its end.
+            (Answer::Resolved(_), _) => {}
+        }
+    }
+
+    /// Goes on as far as possible, through as many states as that takes. False when the connection is gone.
+    pub fn drive(&mut self, cx: &mut Cx<'_>) -> bool {
+        loop {
+            let next = match &mut self.state {
+                State::Relay(relay) => match relay.pump(&mut self.client, cx) {
+                    Ok(None) => return true,
+                    Ok(Some(end)) => Ok(self.close(end, cx)),
+                    Err(end) => Err(end),
+                },
+                State::Close(close) => match close.step(&mut self.client, cx) {
+                    Turn::Wait(()) => return true,
+                    Turn::Done(()) => {
+                        self.cut(cx);
+                        return false;
+                    }
+                },
+                State::Gone => return false,
+                _ => match self.set_up(cx) {
+                    Ok(Turn::Wait(state)) => {
+                        self.state = state;
+                        return true;
+                    }
+                    Ok(Turn::Done(state)) => Ok(state),
+                    Err(end) => Err(end),
+                },
+            };
+            match next {
+                Ok(state) => self.state = state,
+                Err(end) => {
+                    self.finish(&end, cx);
+                    self.cut(cx);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// What a deadline that has come means for the state. The connection is to be driven afterwards.
+    pub fn expired(&mut self, cx: &mut Cx<'_>) {
+        let end = if cx.now >= self.cut_at {
+            Some(End::Shutdown)
+        } else {
+            match &mut self.state {
+                State::Sniff(sniff) => (cx.now >= sniff.deadline()).then_some(End::Silent),
+                State::Handshake(state) => (cx.now >= state.deadline()).then_some(End::SlowRequest),
+                State::Connect(connect) => {
+                    connect.expired(cx);
+                    None
+                }
+                State::Relay(relay) => relay.expired(&mut self.client, cx).err(),
+                State::Reply(deadline) => (cx.now >= *deadline).then_some(End::ClientStalled),
+                State::Close(close) => {
+                    close.expired(&self.client, cx);
+                    None
+                }
+                State::Gone => None,
+            }
+        };
+        if let Some(end) = end {
+            self.finish(&end, cx);
+            self.cut(cx);
+        }
+    }
+
+    /// When to call [`Conn::expired`].
+    pub fn deadline(&self) -> Tick {
+        let deadline = match &self.state {
+            State::Sniff(sniff) => sniff.deadline(),
+            State::Handshake(handshake) => handshake.deadline(),
+            State::Connect(connect) => connect.deadline(),
+            State::Relay(relay) => relay.deadline(),
+            State::Reply(deadline) => *deadline,
+            State::Close(close) => close.deadline(),
+            State::Gone => Tick::NEVER,
+        };
+        deadline.min(self.cut_at)
+    }
+
+    /// Ends the connection in order because the process ends; what is left of it is cut at `cut_at`.
+    pub fn drain(&mut self, cut_at: Tick, cx: &mut Cx<'_>) {
+        self.cut_at = cut_at;
+        match &mut self.state {
+            State::Relay(relay) => relay.drain(&mut self.client, cx),
+            State::Connect(connect) => {
+                connect.abandon(cx);
+                let (to, close) = (Arc::clone(&connect.to), (code::GOING_AWAY, "Server is shutting down"));
+                let relay = Relay::without_target(to, &mut self.client, End::Shutdown, close, cx);
+                self.state = State::Relay(relay);
+            }
+            State::Sniff(_) | State::Handshake(_) => {
+                self.finish(&End::Shutdown, cx);
+                self.cut(cx);
+            }
+            State::Reply(_) | State::Close(_) | State::Gone => {}
+        }
+    }
+
+    /// Ends the session because its reactor holds too much for peers that do not read.
+    pub fn overcommitted(&mut self, cx: &mut Cx<'_>) {
+        self.finish(&End::Overcommitted, cx);
+        self.cut(cx);
+    }
+
+    /// When an end of this session began to refuse bytes; `Tick::NEVER` if none does.
+    pub fn stalled_at(&self) -> Tick {
+        match &self.state {
+            State::Relay(relay) => relay.stalled_at(),
+            _ => Tick::NEVER,
+        }
+    }
+
+    /// Whether this became a WebSocket.
+    pub fn is_upgraded(&self) -> bool {
+        self.upgraded
+    }
+
+    /// Who the client is.
+    pub fn peer(&self) -> &Peer {
+        &self.client.peer
+    }
+
+    /// One step of a state before the relay, and what follows it: the diagram above.
+    fn set_up(&mut self, cx: &mut Cx<'_>) -> Result<Turn<State, State>, End> {
+        let client = &mut self.client;
+        Ok(match std::mem::replace(&mut self.state, State::Gone) {
+            State::Sniff(state) => match state.step(client, cx)? {
+                Turn::Wait(state) => Turn::Wait(State::Sniff(state)),
+                Turn::Done(Kind::Plain) => Turn::Done(State::Handshake(Box::new(Handshake::begin(cx)))),
+                Turn::Done(Kind::Tls) => return Err(End::NoCertificate),
+            },
+            State::Handshake(state) => match state.step(client, cx)? {
+                Turn::Wait(state) => Turn::Wait(State::Handshake(state)),
+                Turn::Done(Asked::Upgrade(accepted)) => Turn::Done(self.upgrade(&accepted, cx)),
+                Turn::Done(Asked::Refused(status)) => Turn::Done(self.reply(status, cx)),
+            },
+            State::Connect(state) => {
+                let to = Arc::clone(&state.to);
+                match state.step(client, cx)? {
+                    Turn::Wait(state) => Turn::Wait(State::Connect(state)),
+                    Turn::Done(dialled) => Turn::Done(self.relay(to, dialled, cx)),
+                }
+            }
+            State::Reply(deadline) => match client.flush_out() {
+                Ok(true) => Turn::Done(State::Close(Box::new(Close::begin(client, None, cx)))),
+                Ok(false) => Turn::Wait(State::Reply(deadline)),
+                Err(error) => return Err(End::ClientReset(error.kind())),
+            },
+            state => Turn::Wait(state),
+        })
+    }
+
+    /// Grants the upgrade: the 101 goes out now, before the target is dialled.
+    fn upgrade(&mut self, accepted: &Accepted, cx: &mut Cx<'_>) -> State {
+        let (log, peer) = (&cx.shared.log, &self.client.peer);
+        if !cx.shared.claim_session() {
+            let reason = "the one session of --run-once has begun";
+            handshake::refuse(&mut self.client, Status(503), reason, &[], &accepted.line, cx);
+            return self.reply(503, cx);
+        }
+        self.upgraded = true;
+        cx.metrics.upgraded.add(1);
+        log.peer_debug(peer, format_args!("\"{}\" 101 -", accepted.line));
+        log.peer(peer, format_args!("{peer}: Plain non-SSL (ws://) WebSocket connection"));
+        if accepted.path != "/" {
+            log.peer(peer, format_args!("{peer}: Path: '{}'", accepted.path));
+        }
+        if let Some(hint) = accepted.upgrade.hint {
+            hint_once(cx, &hint);
+        }
+        let to = Arc::clone(&cx.shared.destination);
+        log.peer(peer, format_args!("{}", to.announcement));
+        self.client.out.push(&accepted.upgrade.response());
+        State::Connect(Connect::begin(to, cx))
+    }
+
+    /// An answer is queued: write it, then close.
+    fn reply(&mut self, status: u16, cx: &Cx<'_>) -> State {
+        self.finish(&End::Refused(status), cx);
+        State::Reply(cx.now.after(close::LINGER))
+    }
+
+    /// The dial is over: relay, or tell the client that there is no target.
+    fn relay(&mut self, to: Arc<Destination>, dialled: Dialled, cx: &mut Cx<'_>) -> State {
+        match dialled {
+            Ok(target) => {
+                if cx.shared.traffic {
+                    cx.shared.log.traffic(traffic::LEGEND);
+                }
+                State::Relay(Relay::new(to, target, cx))
+            }
+            Err(failure) => {
+                let line = format_args!("Failed to connect to {to}: {failure}");
+                cx.shared.log.peer(&self.client.peer, line);
+                let close = (code::INTERNAL_ERROR, "Failed to connect to downstream server");
+                State::Relay(Relay::without_target(to, &mut self.client, End::Unreachable, close, cx))
+            }
+        }
+    }
+
+    /// The session is over in order: nothing is owed, both sockets are closed with care.
+    fn close(&mut self, end: End, cx: &mut Cx<'_>) -> State {
+        self.finish(&end, cx);
+        let State::Relay(relay) = &mut self.state else { return State::Gone };
+        let target = relay.take_target();
+        State::Close(Box::new(Close::begin(&mut self.client, target, cx)))
+    }
+
+    /// Counts and logs the one reason for which the connection ends.
+    fn finish(&self, end: &End, cx: &Cx<'_>) {
+        let (log, peer) = (&cx.shared.log, &self.client.peer);
+        cx.metrics.ended(end.kind());
+        match (&self.state, end) {
+            // Said when it was found out.
+            (_, End::Refused(_)) => {}
+            (State::Close(_) | State::Reply(_) | State::Gone, End::Shutdown) => {}
+            (State::Relay(relay), end) => {
+                let to = &relay.to;
+                match (end, end.blame()) {
+                    (End::Unreachable, _) => {}
+                    (End::ClientReset(_) | End::TargetReset, _) | (_, Blame::Nobody) => {
+                        log.peer_debug(peer, format_args!("{to}: {end}"));
+                    }
+                    _ => log.peer(peer, format_args!("{to}: {end}")),
+                }
+                if relay.has_target() {
+                    log.peer_debug(peer, format_args!("{to}: Closed target"));
+                }
+            }
+            (_, End::NoCertificate) => {
+                let file = cx.shared.certificate.display();
+                log.info(format_args!("{peer}: SSL connection but '{file}' not found"));
+            }
+            (_, end) => match end.blame() {
+                _ if matches!(end, End::ClientReset(_) | End::HalfRequest) => {
+                    log.debug(format_args!("{peer}: {end}"));
+                }
+                Blame::Nobody => log.debug(format_args!("{peer}: {end}")),
+                _ => log.info(format_args!("{peer}: {end}")),
+            },
+        }
+    }
+
+    /// Closes whatever is open, and gives back whatever is held.
+    fn cut(&mut self, cx: &mut Cx<'_>) {
+        match &mut self.state {
+            State::Connect(connect) => connect.abandon(cx),
+            State::Relay(relay) => relay.release(cx.rings),
+            _ => {}
+        }
+        if let Some(target) = self.target() {
+            target.deregister(cx.registry);
+        }
+        self.client.socket.deregister(cx.registry);
+        self.state = State::Gone;
+    }
+}
+
+/// Says once per process what a proxy in front of this one should be taught.
+fn hint_once(cx: &Cx<'_>, hint: &dyn fmt::Display) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if !SAID.swap(true, Ordering::Relaxed) {
+        cx.shared.log.info(format_args!("{hint}"));
+    }
+}

@@ -1,0 +1,141 @@
+//! Target to client: read behind room for a frame header, write the header before it, write both at once.
+
+use super::{Down, Phase, Relay, TURN_BYTES};
+use crate::conn::client::Client;
+use crate::conn::end::End;
+use crate::conn::{Cx, traffic};
+use crate::net::socket::ReadEnd;
+use crate::ring::Ring;
+use crate::ws::{code, encode};
+
+impl Relay {
+    /// Moves what the target has sent, as far as the client takes it, control frames between. A client that
+    /// can't be written to is no error here: what it sent before it left is still owed to the target.
+    pub(super) fn pump_down(&mut self, client: &mut Client, cx: &mut Cx<'_>) {
+        let mut budget = TURN_BYTES;
+        loop {
+            // A frame that has begun comes before everything, then control frames, then the next frame.
+            if !self.flush_down(client, cx) {
+                return;
+            }
+            match client.flush_out() {
+                Ok(true) => self.down.offered(0, false, cx.now),
+                Ok(false) => {
+                    self.down.offered(0, true, cx.now);
+                    return;
+                }
+                Err(_) => return self.client_refused(client, cx),
+            }
+            if self.down_state == Down::Ended || !client.socket.is_writable() {
+                return;
+            }
+            let Some(target) = &mut self.target else { return };
+            if !target.is_readable() {
+                return;
+            }
+            if budget == 0 {
+                cx.again = true;
+                return;
+            }
+            let mut ring = cx.rings.take();
+            ring.leave_room(encode::HEADROOM);
+            let limit = cx.rings.read_limit().min(ring.space().len());
+            match target.read(&mut ring.space()[..limit]) {
+                Ok(ReadEnd::Data(count)) => {
+                    budget = budget.saturating_sub(count);
+                    self.deliver(client, ring, count, cx);
+                }
+                Ok(ReadEnd::Blocked) => cx.rings.give(ring),
+                Ok(ReadEnd::Eof) => {
+                    cx.rings.give(ring);
+                    self.target_ended(client, false, cx);
+                }
+                Err(_) => {
+                    cx.rings.give(ring);
+                    self.target_ended(client, true, cx);
+                }
+            }
+        }
+    }
+
+    /// Makes the `count` bytes that lie in the space of `ring` a frame, and offers it to the client.
+    fn deliver(&mut self, client: &mut Client, mut ring: Ring, count: usize, cx: &mut Cx<'_>) {
+        cx.metrics.bytes_down.add(count as u64);
+        ring.fill(count);
+        ring.prepend(encode::header_before);
+        if cx.shared.traffic {
+            traffic::received_from_target(cx);
+        }
+        match client.socket.write(ring.data()) {
+            Ok(count) => {
+                ring.consume(count);
+                self.down.offered(count, !ring.is_empty(), cx.now);
+                if cx.shared.traffic && count > 0 {
+                    traffic::sent_to_client(cx, ring.is_empty());
+                }
+                if ring.is_empty() {
+                    cx.rings.give(ring);
+                } else {
+                    self.down.held = Some(cx.rings.hold(ring));
+                }
+            }
+            Err(_) => {
+                cx.rings.give(ring);
+                self.client_refused(client, cx);
+            }
+        }
+    }
+
+    /// Writes the rest of a frame that the client refused before; true when nothing of it is left.
+    fn flush_down(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> bool {
+        let Some(held) = &mut self.down.held else { return true };
+        if !client.socket.is_writable() {
+            return false;
+        }
+        match client.socket.write(held.data()) {
+            Ok(count) => {
+                held.consume(count);
+                let left = !held.is_empty();
+                self.down.offered(count, left, cx.now);
+                if cx.shared.traffic && count > 0 {
+                    traffic::sent_to_client(cx, !left);
+                }
+                if !left {
+                    self.down.release(cx.rings);
+                }
+                !left
+            }
+            Err(_) => {
+                self.client_refused(client, cx);
+                true
+            }
+        }
+    }
+
+    /// The target has nothing more to say: all of its bytes are framed, so the Close comes right behind them.
+    fn target_ended(&mut self, client: &mut Client, broken: bool, cx: &mut Cx<'_>) {
+        let broken = broken || self.down_state == Down::Broken;
+        self.down_state = Down::Ended;
+        if broken {
+            self.stop_forwarding(cx);
+        }
+        if matches!(self.phase, Phase::Open) {
+            let (end, close) = if broken {
+                (End::TargetReset, (code::INTERNAL_ERROR, "Target connection broken"))
+            } else {
+                (End::TargetClosed, (code::NORMAL, "Target closed"))
+            };
+            self.close(client, end, close, cx);
+        }
+    }
+
+    /// The client can't be written to. It may have sent something, a Close even, before it left: that is read
+    /// to its end, which comes at once.
+    fn client_refused(&mut self, client: &mut Client, cx: &mut Cx<'_>) {
+        self.down_state = Down::Ended;
+        self.down.release(cx.rings);
+        client.out.clear();
+        client.socket.note_ready(true, false, false);
+        cx.again = true;
+    }
+}

@@ -1,0 +1,301 @@
+//! The relay of a session: two directions pumped in place, and how they come to an end.
+//!
+//! `up` decodes what the client sends and writes it to the target; `down` frames what the target sends and
+//! writes it to the client. Each moves on its own. What ends the session is decided here, in one place:
+//! a [`Phase`] says who is leaving and what is still owed, and [`Relay::pump`] is done when nothing is.
+
+mod down;
+mod up;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::client::Client;
+use super::close::{Delivery, STALL};
+use super::end::End;
+use super::{Cx, Destination};
+use crate::net::socket::Socket;
+use crate::ring::{Held, Pool};
+use crate::timers::Tick;
+use crate::ws::code;
+use crate::ws::decode::{CloseFrame, Decoder};
+
+/// A session: a client, a target, and the bytes on their way.
+#[derive(Debug)]
+pub struct Relay {
+    /// Where the session goes, for the log.
+    pub to: Arc<Destination>,
+    /// `None` when the target could not be reached, and the client is told so.
+    target: Option<Socket>,
+    decoder: Decoder,
+    up: Direction,
+    down: Direction,
+    up_state: Up,
+    down_state: Down,
+    phase: Phase,
+    heartbeat_at: Tick,
+}
+
+/// One direction's bytes that its receiving end has refused.
+#[derive(Debug)]
+struct Direction {
+    held: Option<Held>,
+    /// When the receiving end refused bytes and has taken none since.
+    stalled_at: Tick,
+}
+
+/// Client to target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Up {
+    /// Data goes to the target.
+    Running,
+    /// The target takes no more. The client is read on for its Close, and its data is dropped.
+    Discarding,
+    /// Nothing more comes from the client.
+    Ended,
+}
+
+/// Target to client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Down {
+    /// Data goes to the client.
+    Running,
+    /// The target has broken, or its connection refused our data: what it said last is still read.
+    Broken,
+    /// Nothing more is read from the target here.
+    Ended,
+}
+
+/// How far the session is from its end.
+#[derive(Debug)]
+enum Phase {
+    /// Both ends are there.
+    Open,
+    /// Our Close frame is queued or sent; the client's is awaited.
+    Closing(Box<Closing>),
+    /// Nothing more comes from the client; what it sent is flushed, then the frame, if one is owed, is sent.
+    Ending(End, Option<Box<CloseFrame>>),
+    /// The end has been handed out.
+    Over,
+}
+
+#[derive(Debug)]
+struct Closing {
+    end: Option<End>,
+    look_at: Tick,
+    delivery: Delivery,
+}
+
+impl Relay {
+    /// A session whose target is connected.
+    pub fn new(to: Arc<Destination>, target: Socket, cx: &Cx<'_>) -> Relay {
+        Relay {
+            to,
+            target: Some(target),
+            decoder: Decoder::new(),
+            up: Direction::default(),
+            down: Direction::default(),
+            up_state: Up::Running,
+            down_state: Down::Running,
+            phase: Phase::Open,
+            heartbeat_at: next_heartbeat(cx),
+        }
+    }
+
+    /// A session that ends before it began: the client is sent a Close with this code and its own is awaited.
+    pub fn without_target(
+        to: Arc<Destination>,
+        client: &mut Client,
+        end: End,
+        close: (u16, &str),
+        cx: &Cx<'_>,
+    ) -> Relay {
+        let mut relay = Relay {
+            to,
+            target: None,
+            decoder: Decoder::new(),
+            up: Direction::default(),
+            down: Direction::default(),
+            up_state: Up::Discarding,
+            down_state: Down::Ended,
+            phase: Phase::Open,
+            heartbeat_at: Tick::NEVER,
+        };
+        relay.close(client, end, close, cx);
+        relay
+    }
+
+    /// Moves what can be moved. `Ok(Some(end))` when nothing is owed to either side any more and both
+    /// sockets are to be closed in order.
+    ///
+    /// # Errors
+    /// The session is over at once: the client's connection is broken.
+    pub fn pump(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Option<End>, End> {
+        self.pump_up(client, cx)?;
+        self.pump_down(client, cx);
+        self.settle(client)
+    }
+
+    /// The target's socket, for events.
+    pub fn target(&mut self) -> Option<&mut Socket> {
+        self.target.as_mut()
+    }
+
+    /// Whether there is a target's socket.
+    pub fn has_target(&self) -> bool {
+        self.target.is_some()
+    }
+
+    /// Takes the target's socket out, for closing it.
+    pub fn take_target(&mut self) -> Option<Socket> {
+        self.target.take()
+    }
+
+    /// Gives back what is held, at the session's end.
+    pub fn release(&mut self, rings: &mut Pool) {
+        self.up.release(rings);
+        self.down.release(rings);
+    }
+
+    /// When an end began to refuse bytes, if one does: the earlier of the two directions.
+    pub fn stalled_at(&self) -> Tick {
+        self.up.stalled_at.min(self.down.stalled_at)
+    }
+
+    /// Tells the client to go, at the next frame boundary, because the process ends.
+    pub fn drain(&mut self, client: &mut Client, cx: &Cx<'_>) {
+        if matches!(self.phase, Phase::Open) {
+            self.down_state = Down::Ended;
+            self.close(client, End::Shutdown, (code::GOING_AWAY, "Server is shutting down"), cx);
+        }
+    }
+
+    /// What a deadline that has come means.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub fn expired(&mut self, client: &mut Client, cx: &Cx<'_>) -> Result<(), End> {
+        if self.up.is_stalled_for(STALL, cx.now) {
+            return Err(self.end_or(End::TargetStalled));
+        }
+        if self.down.is_stalled_for(STALL, cx.now) {
+            return Err(self.end_or(End::ClientStalled));
+        }
+        if cx.now >= self.heartbeat_at {
+            client.out.ping(b"");
+            self.heartbeat_at = next_heartbeat(cx);
+        }
+        if let Phase::Closing(closing) = &mut self.phase
+            && cx.now >= closing.look_at
+        {
+            closing.look_at = cx.now.after(CLOSE / 2);
+            let undelivered = client.socket.unacknowledged() + self.down.len();
+            if closing.delivery.is_over(undelivered, cx.now) {
+                return Err(self.end_or(End::ClientStalled));
+            }
+        }
+        Ok(())
+    }
+
+    /// When to call [`Relay::expired`].
+    pub fn deadline(&self) -> Tick {
+        let mut deadline = self.heartbeat_at;
+        for direction in [&self.up, &self.down] {
+            if direction.stalled_at != Tick::NEVER {
+                deadline = deadline.min(direction.stalled_at.after(STALL));
+            }
+        }
+        match &self.phase {
+            Phase::Closing(closing) => deadline.min(closing.look_at),
+            _ => deadline,
+        }
+    }
+
+    /// Queues our Close frame and begins to wait for the client's.
+    fn close(&mut self, client: &mut Client, end: End, (code, reason): (u16, &str), cx: &Cx<'_>) {
+        client.out.close(Some(code), reason);
+        self.heartbeat_at = Tick::NEVER;
+        self.phase = Phase::Closing(Box::new(Closing {
+            end: Some(end),
+            look_at: cx.now.after(CLOSE / 2),
+            delivery: Delivery::new(cx.now),
+        }));
+    }
+
+    /// Nothing more comes from the client: what the session ends with, unless something else ended it before.
+    fn client_ended(&mut self, end: End, echo: Option<Box<CloseFrame>>) {
+        self.up_state = Up::Ended;
+        self.down_state = Down::Ended;
+        self.heartbeat_at = Tick::NEVER;
+        let was_open = matches!(self.phase, Phase::Open);
+        let end = self.end_or(end);
+        self.phase = Phase::Ending(end, if was_open { echo } else { None });
+    }
+
+    /// The reason that was decided before, else `end`.
+    fn end_or(&mut self, end: End) -> End {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Closing(mut closing) => closing.end.take().unwrap_or(end),
+            Phase::Ending(decided, _) => decided,
+            Phase::Open | Phase::Over => end,
+        }
+    }
+
+    /// Ends the session when everything that was owed has been written.
+    fn settle(&mut self, client: &mut Client) -> Result<Option<End>, End> {
+        let Phase::Ending(_, echo) = &mut self.phase else { return Ok(None) };
+        if self.up.held.is_some() || self.down.held.is_some() {
+            return Ok(None);
+        }
+        if let Some(frame) = echo.take() {
+            client.out.close(frame.code, &frame.reason);
+        }
+        match client.flush_out() {
+            Ok(true) => Ok(Some(self.end_or(End::ClientClosed))),
+            Ok(false) => Ok(None),
+            Err(error) => Err(self.end_or(End::ClientReset(error.kind()))),
+        }
+    }
+}
+
+impl Default for Direction {
+    fn default() -> Direction {
+        Direction { held: None, stalled_at: Tick::NEVER }
+    }
+}
+
+impl Direction {
+    /// Takes in that the receiving end was offered bytes, took `taken` of them, and `left` it the rest.
+    fn offered(&mut self, taken: usize, left: bool, now: Tick) {
+        if !left {
+            self.stalled_at = Tick::NEVER;
+        } else if taken > 0 || self.stalled_at == Tick::NEVER {
+            self.stalled_at = now;
+        }
+    }
+
+    fn is_stalled_for(&self, time: Duration, now: Tick) -> bool {
+        self.stalled_at != Tick::NEVER && now.since(self.stalled_at) >= time
+    }
+
+    fn len(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.data().len())
+    }
+
+    fn release(&mut self, rings: &mut Pool) {
+        if let Some(held) = self.held.take() {
+            rings.release(held);
+        }
+        self.stalled_at = Tick::NEVER;
+    }
+}
+
+fn next_heartbeat(cx: &Cx<'_>) -> Tick {
+    cx.shared.heartbeat.map_or(Tick::NEVER, |period| cx.now.after(period))
+}
+
+/// Time for a client that has received our Close to answer it. It counts once everything is delivered.
+pub const CLOSE: Duration = Duration::from_secs(10);
+
+/// Bytes that one direction may move in one turn before others have theirs.
+const TURN_BYTES: usize = 256 * 1024;

@@ -1,0 +1,172 @@
+//! Client to target: read, decode in place, write. A burst of small frames leaves in one write.
+
+use super::{Down, Phase, Relay, TURN_BYTES, Up};
+use crate::conn::client::{Client, Out};
+use crate::conn::end::End;
+use crate::conn::{Cx, traffic};
+use crate::net::socket::ReadEnd;
+use crate::ring::Ring;
+use crate::ws::decode::{Control, Fed, Finish};
+
+impl Relay {
+    /// Moves what the client has sent, as far as the target takes it.
+    ///
+    /// # Errors
+    /// The client's connection is broken, and nothing is owed to the target.
+    pub(super) fn pump_up(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<(), End> {
+        let mut budget = TURN_BYTES;
+        loop {
+            if !self.flush_up(cx) {
+                // The client is not read, so its reset would go unnoticed behind what the target refuses.
+                if client.socket.is_hung_up() {
+                    return Err(self.end_or(End::ClientReset(std::io::ErrorKind::ConnectionReset)));
+                }
+                return Ok(());
+            }
+            if self.up_state == Up::Ended {
+                return Ok(());
+            }
+            if client.kept.is_empty() && !client.socket.is_readable() {
+                return Ok(());
+            }
+            if budget == 0 {
+                cx.again = true;
+                return Ok(());
+            }
+            let mut ring = cx.rings.take();
+            match self.read_client(client, &mut ring, cx) {
+                Ok(ReadEnd::Data(count)) => {
+                    budget = budget.saturating_sub(count);
+                    self.forward(client, ring, count, cx);
+                }
+                Ok(ReadEnd::Blocked) => cx.rings.give(ring),
+                Ok(ReadEnd::Eof) => {
+                    cx.rings.give(ring);
+                    self.client_ended(End::ClientClosed, None);
+                }
+                Err(error) => {
+                    cx.rings.give(ring);
+                    return Err(self.end_or(End::ClientReset(error.kind())));
+                }
+            }
+        }
+    }
+
+    /// What came too early first, then the socket.
+    fn read_client(&mut self, client: &mut Client, ring: &mut Ring, cx: &Cx<'_>) -> std::io::Result<ReadEnd> {
+        if client.kept.is_empty() {
+            return client.socket.read(&mut ring.space()[..cx.rings.read_limit()]);
+        }
+        let kept = std::mem::take(&mut client.kept);
+        ring.space()[..kept.len()].copy_from_slice(&kept);
+        Ok(ReadEnd::Data(kept.len()))
+    }
+
+    /// Decodes the `count` bytes that lie in the space of `ring` and offers their payload to the target.
+    fn forward(&mut self, client: &mut Client, mut ring: Ring, count: usize, cx: &mut Cx<'_>) {
+        let fed = decode(self, &mut client.out, &mut ring.space()[..count]);
+        if cx.shared.traffic {
+            traffic::received_from_client(cx, self.decoder.is_between_frames());
+        }
+        if fed.payload > 0 && self.up_state == Up::Running {
+            ring.fill(fed.payload);
+            self.offer(ring, cx);
+        } else {
+            cx.rings.give(ring);
+        }
+        match fed.finish {
+            None => {}
+            Some(Finish::Close(frame)) => self.client_ended(End::ClientClosed, Some(Box::new(frame))),
+            Some(Finish::Violation(violation)) => {
+                if matches!(self.phase, Phase::Open) {
+                    client.out.close(Some(violation.code()), &violation.to_string());
+                }
+                self.client_ended(End::ClientViolated(violation), None);
+            }
+        }
+    }
+
+    /// Writes what is in `ring` to the target, and keeps what it refuses.
+    fn offer(&mut self, mut ring: Ring, cx: &mut Cx<'_>) {
+        let Some(target) = &mut self.target else { return cx.rings.give(ring) };
+        match target.write(ring.data()) {
+            Ok(count) => {
+                cx.metrics.bytes_up.add(count as u64);
+                ring.consume(count);
+                self.up.offered(count, !ring.is_empty(), cx.now);
+                if cx.shared.traffic && count > 0 {
+                    traffic::sent_to_target(cx, ring.is_empty());
+                }
+                if ring.is_empty() {
+                    cx.rings.give(ring);
+                } else {
+                    self.up.held = Some(cx.rings.hold(ring));
+                }
+            }
+            Err(_) => {
+                cx.rings.give(ring);
+                self.target_refused(cx);
+            }
+        }
+    }
+
+    /// Writes what the target refused before; true when nothing of it is left.
+    fn flush_up(&mut self, cx: &mut Cx<'_>) -> bool {
+        let Some(held) = &mut self.up.held else { return true };
+        let Some(target) = &mut self.target else { return true };
+        if !target.is_writable() {
+            return false;
+        }
+        match target.write(held.data()) {
+            Ok(count) => {
+                cx.metrics.bytes_up.add(count as u64);
+                held.consume(count);
+                let left = !held.is_empty();
+                self.up.offered(count, left, cx.now);
+                if cx.shared.traffic && count > 0 {
+                    traffic::sent_to_target(cx, !left);
+                }
+                if !left {
+                    self.up.release(cx.rings);
+                }
+                !left
+            }
+            Err(_) => {
+                self.target_refused(cx);
+                true
+            }
+        }
+    }
+
+    /// The target's connection is broken for writing. What it said last may still lie unread in its socket,
+    /// so that direction is read to its end before the client is told.
+    fn target_refused(&mut self, cx: &mut Cx<'_>) {
+        self.stop_forwarding(cx);
+        if self.down_state == Down::Running {
+            self.down_state = Down::Broken;
+            if let Some(target) = &mut self.target {
+                target.note_ready(true, false, false);
+            }
+        }
+    }
+}
+
+impl Relay {
+    /// The target takes no more. The client is still read, for its Close.
+    pub(super) fn stop_forwarding(&mut self, cx: &mut Cx<'_>) {
+        self.up.release(cx.rings);
+        if self.up_state == Up::Running {
+            self.up_state = Up::Discarding;
+        }
+    }
+}
+
+/// Decodes in place, answering pings as they come.
+fn decode(relay: &mut Relay, out: &mut Out, bytes: &mut [u8]) -> Fed {
+    relay.decoder.feed(bytes, &mut |control| match control {
+        Control::Ping(payload) => out.pong(payload),
+        // An unsolicited pong is ignored (RFC 6455 section 5.5.3), and a solicited one has done its work by
+        // keeping the middleboxes awake.
+        Control::Pong(_) => {}
+    })
+}

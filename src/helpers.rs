@@ -1,0 +1,152 @@
+//! Threads for everything that can block, in bounded lanes, so that one dead server stalls only its own.
+//!
+//! A lane has a few threads, started when there is work, and a bounded queue before them. A job answers by
+//! whatever it was built with (a reactor's inbox, for instance). Nobody ever waits for a helper: threads
+//! are detached, and a stuck one does not delay the exit of the process.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// Work that may block.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// One kind of work with its own threads and its own queue.
+pub struct Lane(Arc<Inner>);
+
+struct Inner {
+    name: &'static str,
+    threads_max: usize,
+    queue_max: usize,
+    state: Mutex<State>,
+    filled: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+}
+
+/// Why a lane did not take a job.
+#[derive(Debug)]
+pub enum Refused {
+    /// As many jobs wait as may.
+    Full,
+    /// No thread could be started, and none is there.
+    NoThread(io::Error),
+}
+
+impl Lane {
+    /// A lane of at most `threads_max` threads before which at most `queue_max` jobs wait.
+    pub fn new(name: &'static str, threads_max: usize, queue_max: usize) -> Lane {
+        Lane(Arc::new(Inner {
+            name,
+            threads_max,
+            queue_max,
+            state: Mutex::default(),
+            filled: Condvar::new(),
+        }))
+    }
+
+    /// Hands `job` to a thread of the lane, now or when one is free.
+    ///
+    /// # Errors
+    /// The queue is full, or the system gives no thread and the lane has none.
+    pub fn submit(&self, job: Job) -> Result<(), Refused> {
+        let mut state = self.0.lock();
+        if state.queue.len() >= self.0.queue_max {
+            return Err(Refused::Full);
+        }
+        state.queue.push_back(job);
+        if state.idle < state.queue.len() && state.threads < self.0.threads_max {
+            let inner = Arc::clone(&self.0);
+            match thread::Builder::new().name(self.0.name.into()).spawn(move || inner.run()) {
+                Ok(_) => state.threads += 1,
+                Err(error) if state.threads == 0 => {
+                    state.queue.pop_back();
+                    return Err(Refused::NoThread(error));
+                }
+                Err(_) => {} // The threads that are there will come to it.
+            }
+        }
+        drop(state);
+        self.0.filled.notify_one();
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn run(&self) {
+        let mut state = self.lock();
+        loop {
+            while let Some(job) = state.queue.pop_front() {
+                drop(state);
+                job();
+                state = self.lock();
+            }
+            state.idle += 1;
+            let (back, wait) =
+                self.filled.wait_timeout(state, IDLE_WAIT).unwrap_or_else(PoisonError::into_inner);
+            state = back;
+            state.idle -= 1;
+            if wait.timed_out() && state.queue.is_empty() {
+                state.threads -= 1;
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread without work for this long ends.
+const IDLE_WAIT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn every_job_is_done_and_no_more_threads_than_allowed_do_them() {
+        let lane = Lane::new("test", 3, 1000);
+        let (done, answers) = mpsc::channel();
+        for number in 0..500 {
+            let done = done.clone();
+            lane.submit(Box::new(move || done.send(number).expect("the test listens"))).expect("room");
+        }
+        let mut seen: Vec<i32> = (0..500).map(|_| answers.recv_timeout(PATIENCE).expect("done")).collect();
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(0..500));
+        assert!(lane.0.lock().threads <= 3);
+    }
+
+    #[test]
+    fn a_stuck_job_fills_only_its_own_lane() {
+        let stuck = Lane::new("stuck", 1, 2);
+        let free = Lane::new("free", 1, 2);
+        let (release, gate) = mpsc::channel::<()>();
+        let (started, starts) = mpsc::channel();
+        let job = move || {
+            started.send(()).expect("the test listens");
+            let _ = gate.recv_timeout(PATIENCE);
+        };
+        stuck.submit(Box::new(job)).expect("room");
+        starts.recv_timeout(PATIENCE).expect("the first job has left the queue");
+        stuck.submit(Box::new(|| ())).expect("room");
+        stuck.submit(Box::new(|| ())).expect("room");
+        assert!(matches!(stuck.submit(Box::new(|| ())), Err(Refused::Full)));
+        let (done, answers) = mpsc::channel();
+        free.submit(Box::new(move || done.send(()).expect("the test listens"))).expect("room");
+        answers.recv_timeout(PATIENCE).expect("the other lane works");
+        release.send(()).expect("the job waits");
+    }
+}

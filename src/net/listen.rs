@@ -1,0 +1,279 @@
+//! Listening sockets: TCP by name or number, and Unix sockets with a mode, which are neither stolen from a
+//! living server nor left behind.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
+
+use super::socket::Io;
+use crate::resolve;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// TCP. An empty host means every address of this machine.
+    Tcp {
+        /// Name, literal or empty.
+        host: String,
+        /// Port; 0 lets the system choose.
+        port: u16,
+        /// Whether IPv6 comes first, and an empty host means `::` for both families.
+        prefer_ipv6: bool,
+    },
+    /// A Unix socket that is made at this path.
+    Unix {
+        /// Where the socket is made.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+}
+
+/// A socket that accepts connections.
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix socket; its file is removed with it.
+    Unix(UnixListener, SocketFile),
+}
+
+/// Who is at the other end, as logs name it.
+#[derive(Clone, Debug)]
+pub enum Peer {
+    /// The address of a TCP client.
+    Ip(IpAddr),
+    /// A client of a Unix socket has no address; it goes by the socket's path.
+    Unix(Arc<Path>),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Ip(address) => address.fmt(f),
+            Peer::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Listener {
+    /// Opens a listening socket. Looks a host name up, so it may block; meant for the start.
+    ///
+    /// # Errors
+    /// No address to listen on, the address is in use, or the path is not ours to take.
+    pub fn bind(address: &Address) -> io::Result<Listener> {
+        match address {
+            Address::Tcp { host, port, prefer_ipv6 } => bind_tcp(host, *port, *prefer_ipv6),
+            Address::Unix { path, mode } => bind_unix(path, *mode),
+        }
+    }
+
+    /// Accepts one connection, if one is waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none is, else the system's.
+    pub fn accept(&self) -> io::Result<(Io, Peer)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((Io::Tcp(stream), Peer::Ip(peer.ip())))
+            }
+            Listener::Unix(listener, file) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Io::Unix(stream), Peer::Unix(Arc::clone(&file.path))))
+            }
+        }
+    }
+
+    /// The port that was bound; `None` for a Unix socket.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
+            Listener::Unix(..) => None,
+        }
+    }
+
+    /// What mio registers.
+    pub fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Listener::Tcp(listener) => listener,
+            Listener::Unix(listener, _) => listener,
+        }
+    }
+}
+
+fn bind_tcp(host: &str, port: u16, prefer_ipv6: bool) -> io::Result<Listener> {
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for mut address in addresses(host, prefer_ipv6)? {
+        address.set_port(port);
+        match open_tcp(address) {
+            Ok(listener) => return Ok(Listener::Tcp(listener)),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn addresses(host: &str, prefer_ipv6: bool) -> io::Result<Vec<SocketAddr>> {
+    if host.is_empty() {
+        let any: IpAddr =
+            if prefer_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        return Ok(vec![SocketAddr::new(any, 0)]);
+    }
+    let mut found = resolve::look_up(host).map_err(|error| io::Error::other(error.to_string()))?.to_vec();
+    if prefer_ipv6 {
+        found.sort_by_key(SocketAddr::is_ipv4);
+    }
+    Ok(found)
+}
+
+/// What is set here is inherited by every accepted socket, which saves a system call for each.
+fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // `::` serves both families; a specific address only its own.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
+    make_way(path)?;
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile::at(path)?;
+    // Nobody can connect before `listen`, so the mode is in force from the first connection on.
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    Ok(Listener::Unix(UnixListener::from_std(socket.into()), file))
+}
+
+/// Removes a socket that nobody listens on any more; anything else at `path` is not ours to remove.
+fn make_way(path: &Path) -> io::Result<()> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Somebody answers, or is too busy to, or may not be asked: the socket is theirs.
+        _ => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
+    }
+}
+
+/// The file of a Unix socket that this process made. Dropping it removes the file, unless another has been
+/// put in its place.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: Arc<Path>,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> io::Result<SocketFile> {
+        let metadata = fs::symlink_metadata(path)?;
+        // Absolute, because the process may change its directory before the file is removed.
+        let path = std::path::absolute(path)?;
+        Ok(SocketFile { path: path.into(), device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
+        if ours {
+            // If it can't be removed, the next start finds a socket that nobody listens on.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Connections that wait for `accept`; the system caps it (net.core.somaxconn).
+const BACKLOG: i32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("websockify-listen-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a directory");
+        path
+    }
+
+    fn unix(path: &Path) -> io::Result<Listener> {
+        Listener::bind(&Address::Unix { path: path.into(), mode: 0o640 })
+    }
+
+    #[test]
+    fn a_unix_socket_has_its_mode_and_goes_with_its_listener() {
+        let dir = directory("mode");
+        let path = dir.join("s");
+        let listener = unix(&path).expect("bound");
+        assert_eq!(fs::metadata(&path).expect("made").permissions().mode() & 0o777, 0o640);
+        drop(listener);
+        assert!(!path.exists());
+        fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
+        let dir = directory("stale");
+        let path = dir.join("s");
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket that nobody will serve"));
+        let listener = unix(&path).expect("replaced");
+        assert_eq!(unix(&path).err().and_then(|e| e.raw_os_error()), Some(libc::EADDRINUSE));
+        drop(listener);
+        fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_never_deleted() {
+        let dir = directory("file");
+        let path = dir.join("precious");
+        fs::write(&path, "data").expect("written");
+        assert!(unix(&path).is_err());
+        assert_eq!(fs::read(&path).expect("still there"), b"data");
+        fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn a_socket_file_that_was_replaced_is_left_alone() {
+        let dir = directory("replaced");
+        let path = dir.join("s");
+        let listener = unix(&path).expect("bound");
+        fs::rename(&path, dir.join("kept")).expect("moved away");
+        let other = std::os::unix::net::UnixListener::bind(&path).expect("another's");
+        drop(listener);
+        assert!(path.exists());
+        drop(other);
+        fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn the_port_that_the_system_chose_is_known() {
+        let address = Address::Tcp { host: "127.0.0.1".into(), port: 0, prefer_ipv6: false };
+        assert!(Listener::bind(&address).expect("bound").port() > Some(0));
+    }
+}

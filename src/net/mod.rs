@@ -1,0 +1,5 @@
+//! Sockets: reading and writing without ever blocking, listening, and what lies between bytes and a peer.
+
+pub mod listen;
+pub mod scripted;
+pub mod socket;

@@ -1,0 +1,272 @@
+//! A non-blocking socket that is registered once and remembers what it was ready for.
+//!
+//! mio reports edges on epoll. An event sets the readable and writable bits here; only `WouldBlock` clears
+//! them. Nothing is ever re-armed, so no re-arming can be forgotten, and what a connection does next never
+//! depends on which event woke it.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use mio::event::Event;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+use crate::sys;
+
+/// One end of a connection: a stream and its sticky readiness.
+#[derive(Debug)]
+pub struct Socket {
+    io: Io,
+    bits: u8,
+}
+
+/// What carries the bytes.
+#[derive(Debug)]
+pub enum Io {
+    /// TCP, over IPv4 or IPv6.
+    Tcp(TcpStream),
+    /// A Unix stream socket.
+    Unix(UnixStream),
+    /// Anything else that behaves like a stream; the scripted sockets of tests and fuzz targets.
+    Other(Box<dyn Stream>),
+}
+
+/// A byte stream that never blocks: it answers `WouldBlock` instead.
+pub trait Stream: Read + Write + Send + std::fmt::Debug {
+    /// Ends the writing side.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+    /// Bytes written that the peer has not taken yet.
+    fn unacknowledged(&self) -> usize;
+}
+
+/// How a read ended when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadEnd {
+    /// So many bytes came, at least one.
+    Data(usize),
+    /// Nothing now; an event will tell when there is.
+    Blocked,
+    /// The peer has ended its writing side.
+    Eof,
+}
+
+impl Socket {
+    /// A socket that is taken to be writable, and readable once an event says so.
+    pub fn new(io: Io) -> Socket {
+        let short_reads = if matches!(io, Io::Tcp(_)) { SHORT_READS } else { 0 };
+        Socket { io, bits: WRITABLE | short_reads }
+    }
+
+    /// A socket that is still connecting: neither readable nor writable until an event says so.
+    pub fn connecting(io: Io) -> Socket {
+        let mut socket = Socket::new(io);
+        socket.bits &= !WRITABLE;
+        socket
+    }
+
+    /// Registers the socket under `token`, once for its life.
+    ///
+    /// # Errors
+    /// The system's, for instance when its limit of watched descriptors is reached.
+    pub fn register(&mut self, registry: &Registry, token: usize) -> io::Result<()> {
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        match &mut self.io {
+            // Urgent data ends a read early, so the socket has to hear of it (see `note`).
+            Io::Tcp(tcp) => registry.register(tcp, Token(token), interests | Interest::PRIORITY),
+            Io::Unix(unix) => registry.register(unix, Token(token), interests),
+            Io::Other(_) => Ok(()),
+        }
+    }
+
+    /// Ends the registration; to be called before the socket is dropped, because a forked child may keep the
+    /// descriptor, and with it the registration, alive.
+    pub fn deregister(&mut self, registry: &Registry) {
+        // The only error is that the socket was not registered.
+        let _ = match &mut self.io {
+            Io::Tcp(tcp) => registry.deregister(tcp),
+            Io::Unix(unix) => registry.deregister(unix),
+            Io::Other(_) => Ok(()),
+        };
+    }
+
+    /// Takes in what an event says.
+    pub fn note(&mut self, event: &Event) {
+        let closed = event.is_error() || event.is_read_closed() || event.is_write_closed();
+        if event.is_readable() || closed {
+            self.bits |= READABLE;
+        }
+        if event.is_writable() || closed {
+            self.bits |= WRITABLE;
+        }
+        // A TCP socket hangs up when it was reset. A Unix socket does whenever its peer has closed it, and may
+        // still hold what the peer had sent.
+        if event.is_error() || (event.is_write_closed() && matches!(self.io, Io::Tcp(_))) {
+            self.bits |= HUNG_UP;
+        }
+        // A read that comes back short says "drained" only while an end or urgent data can't be what cut it.
+        if closed || event.is_priority() {
+            self.bits &= !SHORT_READS;
+        }
+    }
+
+    /// Takes in readiness that did not come as an event of mio's.
+    pub fn note_ready(&mut self, readable: bool, writable: bool, hung_up: bool) {
+        self.bits |= if readable || hung_up { READABLE } else { 0 };
+        self.bits |= if writable || hung_up { WRITABLE } else { 0 };
+        if hung_up {
+            self.bits |= HUNG_UP;
+            self.bits &= !SHORT_READS;
+        }
+    }
+
+    /// Whether a read may bring something.
+    pub fn is_readable(&self) -> bool {
+        self.bits & READABLE != 0
+    }
+
+    /// Whether a write may take something.
+    pub fn is_writable(&self) -> bool {
+        self.bits & WRITABLE != 0
+    }
+
+    /// Whether the system has reported that the connection is broken.
+    pub fn is_hung_up(&self) -> bool {
+        self.bits & HUNG_UP != 0
+    }
+
+    /// Reads into `space`, which must not be empty.
+    ///
+    /// # Errors
+    /// The system's; `WouldBlock` and `Interrupted` never come out of here.
+    pub fn read(&mut self, space: &mut [u8]) -> io::Result<ReadEnd> {
+        loop {
+            let result = match &mut self.io {
+                Io::Tcp(tcp) => tcp.read(space),
+                Io::Unix(unix) => unix.read(space),
+                Io::Other(other) => other.read(space),
+            };
+            return match result {
+                Ok(0) => Ok(ReadEnd::Eof),
+                Ok(count) => {
+                    if count < space.len() && self.bits & SHORT_READS != 0 {
+                        self.bits &= !READABLE;
+                    }
+                    Ok(ReadEnd::Data(count))
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.bits &= !READABLE;
+                    Ok(ReadEnd::Blocked)
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+
+    /// Writes as much of `bytes` as the socket takes now, and returns how much that was.
+    ///
+    /// # Errors
+    /// The system's; `WouldBlock` and `Interrupted` never come out of here.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while written < bytes.len() && self.is_writable() {
+            let rest = &bytes[written..];
+            let result = match &mut self.io {
+                Io::Tcp(tcp) => tcp.write(rest),
+                Io::Unix(unix) => unix.write(rest),
+                Io::Other(other) => other.write(rest),
+            };
+            match result {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.bits &= !WRITABLE,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+
+    /// Ends the writing side, after everything that was written (shutdown(2) with SHUT_WR).
+    pub fn shutdown_write(&mut self) {
+        // It fails when the peer is gone already, and then there is nobody to tell.
+        let _ = match &mut self.io {
+            Io::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
+            Io::Unix(unix) => unix.shutdown(Shutdown::Write),
+            Io::Other(other) => other.shutdown_write(),
+        };
+    }
+
+    /// Bytes written that the peer's side has not acknowledged; 0 when the system does not say.
+    pub fn unacknowledged(&self) -> usize {
+        match &self.io {
+            Io::Tcp(tcp) => sys::unacknowledged(tcp.as_fd()).unwrap_or(0),
+            Io::Unix(unix) => sys::unacknowledged(unix.as_fd()).unwrap_or(0),
+            Io::Other(other) => other.unacknowledged(),
+        }
+    }
+
+    /// Whether a dial has come to its end: `Ok(true)` connected, `Ok(false)` not yet.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub fn connected(&self) -> io::Result<bool> {
+        match &self.io {
+            Io::Tcp(tcp) => {
+                if let Some(error) = tcp.take_error()? {
+                    return Err(error);
+                }
+                match tcp.peer_addr() {
+                    Ok(_) => Ok(true),
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+                    Err(error) => Err(error),
+                }
+            }
+            Io::Unix(unix) => match unix.take_error()? {
+                Some(error) => Err(error),
+                None => Ok(true),
+            },
+            Io::Other(_) => Ok(self.is_writable()),
+        }
+    }
+
+    /// The descriptor, for socket options; scripted streams have none.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.io {
+            Io::Tcp(tcp) => Some(tcp.as_fd()),
+            Io::Unix(unix) => Some(unix.as_fd()),
+            Io::Other(_) => None,
+        }
+    }
+}
+
+const READABLE: u8 = 1;
+const WRITABLE: u8 = 2;
+/// An error or a hang-up was reported.
+const HUNG_UP: u8 = 4;
+/// A read that does not fill its space has drained the socket, so the read that would say `WouldBlock` is
+/// saved. True for TCP until an end or urgent data is reported: those cut a read short, too.
+const SHORT_READS: u8 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::scripted::{Scripted, Step};
+
+    #[test]
+    fn only_would_block_clears_readiness() {
+        let (stream, _) = Scripted::new([Step::Data(b"abc"), Step::Block], [Step::Room(2), Step::Block]);
+        let mut socket = Socket::new(Io::Other(Box::new(stream)));
+        assert!(!socket.is_readable() && socket.is_writable());
+        socket.note_ready(true, false, false);
+        let mut space = [0; 8];
+        assert_eq!(socket.read(&mut space).expect("data"), ReadEnd::Data(3));
+        assert!(socket.is_readable(), "a short read of a stream that is not TCP proves nothing");
+        assert_eq!(socket.read(&mut space).expect("nothing"), ReadEnd::Blocked);
+        assert!(!socket.is_readable());
+        assert_eq!(socket.write(b"xyz").expect("room for two"), 2);
+        assert!(!socket.is_writable());
+        assert_eq!(socket.write(b"z").expect("not tried"), 0);
+    }
+}

@@ -1,0 +1,3 @@
+//! What the process has to do with the system around it.
+
+pub mod signal;

@@ -1,0 +1,466 @@
+//! A reactor: one thread, one poll, a slab of connections.
+//!
+//! Events, answers and deadlines only mark connections; then each marked connection is driven once. One
+//! path for every cause. What reactors share is handed over through their inboxes: accepted sockets, helpers'
+//! answers, and [`Control`]. On the data path they share nothing.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+
+use crate::conn::end::End;
+use crate::conn::{Answer, Conn, Cx, Replies, Shared};
+use crate::id::{ConnId, SLOTS_MAX, Side};
+use crate::metrics::Metrics;
+use crate::net::listen::{Listener, Peer};
+use crate::net::socket::{Io, Socket};
+use crate::ring::{HELD_BYTES_MAX, Pool};
+use crate::timers::{Tick, Timers};
+
+/// What a reactor can be told from outside.
+#[derive(Debug)]
+pub enum Control {
+    /// Accept no more, and end when the last connection has ended by itself.
+    Finish,
+    /// Accept no more, send every client away, and cut what is left after this time.
+    Drain(Duration),
+}
+
+/// What a reactor tells the process.
+#[derive(Debug)]
+pub enum Notice {
+    /// A WebSocket session has ended.
+    SessionEnded(Peer),
+    /// The reactor of this index has ended, because it was told to or because of an error.
+    ReactorEnded(usize, io::Result<()>),
+    /// A signal came.
+    Signal(i32),
+}
+
+/// The way into a reactor from any thread.
+#[derive(Clone)]
+pub struct Handle {
+    inbox: Arc<Inbox>,
+    /// The reactor's counters.
+    pub metrics: Arc<Metrics>,
+}
+
+struct Inbox {
+    sender: Mutex<Sender<Message>>,
+    waker: Waker,
+}
+
+enum Message {
+    Accepted(Io, Peer),
+    Answer(ConnId, Answer),
+    Control(Control),
+}
+
+impl Handle {
+    /// Tells the reactor something.
+    pub fn control(&self, control: Control) {
+        self.send(Message::Control(control));
+    }
+
+    /// Hands an accepted socket over. It counts as the reactor's from now on.
+    fn hand_over(&self, io: Io, peer: Peer) {
+        self.metrics.live.fetch_add(1, Ordering::Relaxed);
+        self.send(Message::Accepted(io, peer));
+    }
+
+    fn send(&self, message: Message) {
+        let sender = self.inbox.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        // A reactor that has ended hears nothing more, and needs nothing more.
+        if sender.send(message).is_ok() {
+            let _ = self.inbox.waker.wake();
+        }
+    }
+}
+
+/// One event loop with everything that belongs to it.
+pub struct Reactor {
+    index: usize,
+    poll: Poll,
+    conns: Slab<Conn>,
+    generation: u32,
+    queue: VecDeque<u32>,
+    timers: Timers,
+    rings: Pool,
+    handle: Handle,
+    messages: Receiver<Message>,
+    replies: Replies,
+    shared: Arc<Shared>,
+    notices: Sender<Notice>,
+    acceptor: Option<Acceptor>,
+    stopping: Stopping,
+    due: Vec<u32>,
+    trimmed_at: Instant,
+}
+
+/// The listening socket, and the reactors among which its connections are placed.
+struct Acceptor {
+    listener: Listener,
+    ready: bool,
+    retry_at: Option<Instant>,
+    peers: Vec<Handle>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    No,
+    WhenEmpty,
+}
+
+impl Reactor {
+    /// A reactor without a listener; `index` is its name in notices.
+    ///
+    /// # Errors
+    /// The system gives no poll or no waker.
+    pub fn new(index: usize, shared: Arc<Shared>, notices: Sender<Notice>) -> io::Result<Reactor> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let (sender, messages) = channel();
+        let inbox = Arc::new(Inbox { sender: Mutex::new(sender), waker });
+        let handle = Handle { inbox, metrics: Arc::new(Metrics::new(End::KINDS)) };
+        let way_back = handle.clone();
+        Ok(Reactor {
+            index,
+            poll,
+            conns: Slab::new(),
+            generation: 0,
+            queue: VecDeque::new(),
+            timers: Timers::new(Instant::now()),
+            rings: Pool::new(HELD_BYTES_MAX),
+            handle,
+            messages,
+            replies: Replies::new(move |id, answer| way_back.send(Message::Answer(id, answer))),
+            shared,
+            notices,
+            acceptor: None,
+            stopping: Stopping::No,
+            due: Vec::new(),
+            trimmed_at: Instant::now(),
+        })
+    }
+
+    /// The way into this reactor.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Makes this reactor the one that accepts, and places connections among `peers`, itself included.
+    ///
+    /// # Errors
+    /// The listener can't be watched.
+    pub fn listen(&mut self, mut listener: Listener, peers: Vec<Handle>) -> io::Result<()> {
+        self.poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
+        self.acceptor = Some(Acceptor { listener, ready: true, retry_at: None, peers });
+        Ok(())
+    }
+
+    /// Runs until it is told to end and the last connection is gone.
+    pub fn run(mut self) {
+        let result = self.work();
+        let _ = self.notices.send(Notice::ReactorEnded(self.index, result));
+    }
+
+    fn work(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut now = Instant::now();
+        while self.stopping == Stopping::No || !self.conns.is_empty() {
+            match self.poll.poll(&mut events, self.wait(now)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
+                result => result?,
+            }
+            now = Instant::now();
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.acceptor.iter_mut().for_each(|acceptor| acceptor.ready = true),
+                    WAKER => self.read_inbox(now),
+                    Token(token) => {
+                        let (id, side) = ConnId::from_token(token);
+                        if let Some(conn) = self.conns.get_mut(id.slot as usize)
+                            && conn.generation == id.generation
+                        {
+                            conn.note(side, event);
+                            self.touch(id.slot);
+                        }
+                    }
+                }
+            }
+            self.expire(now);
+            self.turn(now);
+            self.accept(now);
+        }
+        Ok(())
+    }
+
+    /// How long the poll may sleep.
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        if !self.queue.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let accept = self.acceptor.as_ref().and_then(|acceptor| acceptor.wait(now));
+        [self.timers.wait(now), self.rings.has_surplus().then_some(TRIM_WAIT), accept]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Puts a connection into the run queue, once.
+    fn touch(&mut self, slot: u32) {
+        if let Some(conn) = self.conns.get_mut(slot as usize)
+            && !conn.marked
+        {
+            conn.marked = true;
+            self.queue.push_back(slot);
+        }
+    }
+
+    /// Drives each connection that was marked before this turn once.
+    fn turn(&mut self, now: Instant) {
+        for _ in 0..self.queue.len() {
+            let Some(slot) = self.queue.pop_front() else { break };
+            self.drive(slot, now);
+        }
+        while self.rings.is_overcommitted() && self.end_longest_stalled(now) {}
+    }
+
+    fn drive(&mut self, slot: u32, now: Instant) {
+        let key = slot as usize;
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        conn.marked = false;
+        let mut cx = Cx {
+            id: ConnId { slot, generation: conn.generation },
+            now: self.timers.tick(now),
+            registry: self.poll.registry(),
+            rings: &mut self.rings,
+            metrics: &self.handle.metrics,
+            shared: &self.shared,
+            replies: &self.replies,
+            again: false,
+        };
+        if conn.drive(&mut cx) {
+            let again = cx.again;
+            self.timers.set(slot, conn.deadline());
+            if again {
+                self.touch(slot);
+            }
+        } else {
+            self.reap(slot);
+        }
+    }
+
+    /// Lets go of a connection that is gone.
+    fn reap(&mut self, slot: u32) {
+        let conn = self.conns.remove(slot as usize);
+        self.timers.set(slot, Tick::NEVER);
+        self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
+        if conn.is_upgraded() || self.stopping != Stopping::No {
+            // Whoever waits for it has more to do than this reactor; without one it is dropped.
+            let _ = self.notices.send(Notice::SessionEnded(conn.peer().clone()));
+        }
+    }
+
+    /// Tells the connections whose deadline has come.
+    fn expire(&mut self, now: Instant) {
+        let tick = self.timers.tick(now);
+        let mut due = std::mem::take(&mut self.due);
+        self.timers.expire(tick, |slot| due.push(slot));
+        for slot in due.drain(..) {
+            self.with_conn(slot, now, |conn, cx| conn.expired(cx));
+        }
+        self.due = due;
+        if now.saturating_duration_since(self.trimmed_at) >= TRIM_WAIT {
+            self.trimmed_at = now;
+            self.rings.trim();
+        }
+    }
+
+    /// Lets `act` work on a connection, and marks it.
+    fn with_conn(&mut self, slot: u32, now: Instant, act: impl FnOnce(&mut Conn, &mut Cx<'_>)) {
+        let Some(conn) = self.conns.get_mut(slot as usize) else { return };
+        let mut cx = Cx {
+            id: ConnId { slot, generation: conn.generation },
+            now: self.timers.tick(now),
+            registry: self.poll.registry(),
+            rings: &mut self.rings,
+            metrics: &self.handle.metrics,
+            shared: &self.shared,
+            replies: &self.replies,
+            again: false,
+        };
+        act(conn, &mut cx);
+        self.touch(slot);
+    }
+
+    /// Ends the session that has been stalled for the longest time; false when none is.
+    fn end_longest_stalled(&mut self, now: Instant) -> bool {
+        let longest = self.conns.iter().min_by_key(|(_, conn)| conn.stalled_at());
+        let Some((slot, conn)) = longest else { return false };
+        if conn.stalled_at() == Tick::NEVER {
+            return false;
+        }
+        self.with_conn(slot as u32, now, |conn, cx| conn.overcommitted(cx));
+        self.drive(slot as u32, now);
+        true
+    }
+
+    /// Takes everything out of the inbox.
+    fn read_inbox(&mut self, now: Instant) {
+        while let Ok(message) = self.messages.try_recv() {
+            match message {
+                Message::Accepted(io, peer) => self.add(io, peer, now),
+                Message::Answer(id, answer) => {
+                    if let Some(conn) = self.conns.get_mut(id.slot as usize)
+                        && conn.generation == id.generation
+                    {
+                        conn.answered(answer);
+                        self.touch(id.slot);
+                    }
+                }
+                Message::Control(control) => self.obey(&control, now),
+            }
+        }
+    }
+
+    fn obey(&mut self, control: &Control, now: Instant) {
+        if let Some(mut acceptor) = self.acceptor.take() {
+            let _ = self.poll.registry().deregister(acceptor.listener.source());
+        }
+        self.stopping = Stopping::WhenEmpty;
+        if let Control::Drain(patience) = control {
+            let cut_at = self.timers.tick(now).after(*patience);
+            for slot in self.slots() {
+                self.with_conn(slot, now, |conn, cx| conn.drain(cut_at, cx));
+            }
+        }
+    }
+
+    fn slots(&self) -> Vec<u32> {
+        self.conns.iter().map(|(slot, _)| slot as u32).collect()
+    }
+
+    /// Makes an accepted socket a connection of this reactor.
+    fn add(&mut self, io: Io, peer: Peer, now: Instant) {
+        self.handle.metrics.accepted.add(1);
+        let entry = self.conns.vacant_entry();
+        let slot = entry.key() as u32;
+        if slot >= SLOTS_MAX || self.stopping != Stopping::No {
+            self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        self.generation = self.generation.wrapping_add(1);
+        let id = ConnId { slot, generation: self.generation };
+        let mut socket = Socket::new(io);
+        if let Err(error) = socket.register(self.poll.registry(), id.token(Side::Client)) {
+            let end = End::System(error.kind());
+            self.handle.metrics.ended(end.kind());
+            self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
+            self.shared.log.info(format_args!("{peer}: {end}"));
+            return;
+        }
+        let cx = Cx {
+            id,
+            now: self.timers.tick(now),
+            registry: self.poll.registry(),
+            rings: &mut self.rings,
+            metrics: &self.handle.metrics,
+            shared: &self.shared,
+            replies: &self.replies,
+            again: false,
+        };
+        let conn = Conn::new(socket, peer, &cx);
+        self.timers.set(slot, conn.deadline());
+        entry.insert(conn);
+    }
+
+    /// Accepts a budget of connections and places each at the reactor with the fewest.
+    fn accept(&mut self, now: Instant) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        if acceptor.retry_at.is_some_and(|at| now >= at) {
+            acceptor.retry_at = None;
+            acceptor.ready = true;
+        }
+        if !acceptor.ready {
+            return;
+        }
+        let mut own = Vec::new();
+        for _ in 0..ACCEPTS_MAX {
+            match acceptor.listener.accept() {
+                Ok((io, peer)) => {
+                    let least = acceptor
+                        .peers
+                        .iter()
+                        .enumerate()
+                        .min_by_key(|(_, peer)| peer.metrics.live.load(Ordering::Relaxed));
+                    match least {
+                        Some((index, handle)) if index != self.index => handle.hand_over(io, peer),
+                        _ => {
+                            self.handle.metrics.live.fetch_add(1, Ordering::Relaxed);
+                            own.push((io, peer));
+                        }
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    acceptor.ready = false;
+                    break;
+                }
+                // The client left before it was accepted, or a signal came.
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => {
+                    self.shared.log.info(format_args!("accepting failed: {error}"));
+                    acceptor.ready = false;
+                    acceptor.retry_at = Some(now + ACCEPT_RETRY);
+                    break;
+                }
+            }
+        }
+        for (io, peer) in own {
+            self.add(io, peer, now);
+        }
+    }
+}
+
+impl Acceptor {
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        if self.ready {
+            return Some(Duration::ZERO);
+        }
+        self.retry_at.map(|at| at.saturating_duration_since(now))
+    }
+}
+
+/// Errors of accept(2) that concern one connection only.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    )
+}
+
+const LISTENER: Token = Token(usize::MAX);
+const WAKER: Token = Token(usize::MAX - 1);
+
+/// Rings that nobody took for this long go back to the system.
+const TRIM_WAIT: Duration = Duration::from_secs(1);
+
+/// Events taken from the system at a time.
+const EVENTS_MAX: usize = 1024;
+
+/// Connections accepted in one turn before the others have theirs.
+const ACCEPTS_MAX: usize = 64;
+
+/// Until accepting is tried again after the system refused, for want of descriptors for instance.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);

@@ -1,0 +1,285 @@
+//! The service: opens what it needs, says what it does, and waits for the reasons to end.
+//!
+//! The main thread does no work. It waits on one channel, into which signals, reactors and the clock speak,
+//! and tells the reactors what follows.
+
+mod settings;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cli::Config;
+use crate::conn::Shared;
+use crate::conn::connect::describe;
+use crate::conn::end::End;
+use crate::log::{Log, Settings};
+use crate::net::listen::Listener;
+use crate::os::signal;
+use crate::reactor::{Control, Handle, Notice, Reactor};
+use crate::resolve::Resolver;
+use crate::ring::LEFTOVER_BYTES;
+use crate::sys;
+
+/// Runs the service to its end and returns the exit code: 0 when it ended as it was told to, 1 when it could
+/// not start or had to give up.
+pub fn run(config: Config) -> ExitCode {
+    match Server::start(&config) {
+        Ok(mut server) => {
+            let code = server.wait();
+            server.log.flush(LOG_PATIENCE);
+            code
+        }
+        Err(failure) => {
+            if let Some(log) = failure.log {
+                log.flush(LOG_PATIENCE);
+            } else {
+                // There is no log: this is the one place where its thread is not there to write.
+                use std::io::Write;
+                let _ = writeln!(io::stderr(), "websockify: {}", failure.text);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why the service did not start; said in `log` already, where there is one.
+struct Failure {
+    text: String,
+    log: Option<Arc<Log>>,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Stopping {
+    No,
+    /// No new connections; those that are there go on.
+    Finishing,
+    /// Clients have been told to go.
+    Draining,
+}
+
+struct Server {
+    log: Arc<Log>,
+    notices: Receiver<Notice>,
+    reactors: Vec<Handle>,
+    running: usize,
+    launched: Instant,
+    /// When there was a connection last.
+    active: Instant,
+    timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    run_once: bool,
+    stopping: Stopping,
+    /// Connections that had been accepted when the clock was last looked at.
+    seen: u64,
+    /// What is logged when the listener is closed.
+    listening: String,
+}
+
+impl Server {
+    fn start(config: &Config) -> Result<Server, Failure> {
+        let launched = Instant::now();
+        let early = |text: String| Failure { text, log: None };
+        let signals = signal::block().map_err(|error| early(format!("signals: {error}")))?;
+        sys::map_allocations_from(LEFTOVER_BYTES * 4);
+        let log = Arc::new(open_log(config).map_err(early)?);
+        let late = |text: String| {
+            log.info(format_args!("{text}"));
+            Failure { text, log: Some(Arc::clone(&log)) }
+        };
+        if let Err(error) = sys::raise_open_files() {
+            log.info(format_args!("the limit of open files stays as it is: {error}"));
+        }
+        let bound = Listener::bind(&settings::address(config).map_err(late)?);
+        let port = bound.as_ref().ok().and_then(Listener::port);
+        settings::say(&log, config, port);
+        let listener = bound.map_err(|error| late(format!("Opening socket failed: {}", describe(&error))))?;
+        let destination = settings::destination(config).map_err(late)?;
+        let (sender, notices) = channel();
+        let to_main = sender.clone();
+        signal::forward(signals, move |number| drop(to_main.send(Notice::Signal(number))))
+            .map_err(|error| late(format!("signals: {error}")))?;
+        log.info(format_args!("  - proxying from {} to {destination}", settings::source(config, port)));
+        config.notices().iter().for_each(|notice| log.info(format_args!("{notice}")));
+        let shared = Arc::new(Shared {
+            log: Arc::clone(&log),
+            resolver: Resolver::default(),
+            destination: Arc::new(destination),
+            heartbeat: config.heartbeat,
+            traffic: config.traffic,
+            once: config.run_once.then(AtomicBool::default),
+            certificate: config.tls.cert.clone(),
+        });
+        let reactors = start_reactors(listener, &shared, &sender)
+            .map_err(|error| late(format!("starting a reactor failed: {error}")))?;
+        Ok(Server {
+            notices,
+            running: reactors.len(),
+            reactors,
+            launched,
+            active: launched,
+            timeout: config.timeout,
+            idle_timeout: config.idle_timeout,
+            run_once: config.run_once,
+            stopping: Stopping::No,
+            seen: 0,
+            listening: settings::source(config, port),
+            log,
+        })
+    }
+
+    /// Waits until the last reactor has ended, and tells them what to do meanwhile.
+    fn wait(&mut self) -> ExitCode {
+        let mut code = ExitCode::SUCCESS;
+        while self.running > 0 {
+            match self.next_notice() {
+                Some(Notice::Signal(libc::SIGHUP)) => self.log.reopen(),
+                // Somebody is in a hurry.
+                Some(Notice::Signal(_)) if self.stopping == Stopping::Draining => break,
+                Some(Notice::Signal(_)) => {
+                    self.log.info(format_args!("In exit"));
+                    self.drain();
+                }
+                Some(Notice::SessionEnded(peer)) => {
+                    if self.run_once && self.stopping == Stopping::No {
+                        self.log.info(format_args!("{peer}: exiting due to --run-once"));
+                        self.drain();
+                    }
+                }
+                Some(Notice::ReactorEnded(index, result)) => {
+                    self.running -= 1;
+                    if let Err(error) = result {
+                        self.log.info(format_args!("reactor {index} failed: {error}"));
+                        code = ExitCode::FAILURE;
+                        self.drain();
+                    }
+                }
+                None => self.check_clock(),
+            }
+        }
+        self.say_endings();
+        code
+    }
+
+    /// The next notice, or `None` when it is time to look at the clock.
+    fn next_notice(&mut self) -> Option<Notice> {
+        let Some(wait) = self.clock_wait() else { return self.notices.recv().ok() };
+        match self.notices.recv_timeout(wait) {
+            Ok(notice) => Some(notice),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Time until `--timeout` or `--idle-timeout` may be over.
+    fn clock_wait(&self) -> Option<Duration> {
+        if self.stopping != Stopping::No {
+            return None;
+        }
+        let timeout = self.timeout.map(|timeout| timeout.saturating_sub(self.launched.elapsed()));
+        // Connections are looked at once a second, which is as exact as the option's unit.
+        let idle = self.idle_timeout.map(|_| IDLE_LOOK);
+        [timeout, idle].into_iter().flatten().min()
+    }
+
+    fn check_clock(&mut self) {
+        if self.stopping != Stopping::No {
+            return;
+        }
+        if let Some(timeout) = self.timeout
+            && self.launched.elapsed() >= timeout
+        {
+            self.log.info(format_args!("listener exit due to --timeout {}", timeout.as_secs()));
+            return self.finish();
+        }
+        let Some(idle) = self.idle_timeout else { return };
+        let seen: u64 = self.reactors.iter().map(|reactor| reactor.metrics.accepted.total()).sum();
+        if self.live() > 0 || seen != self.seen {
+            self.active = Instant::now();
+            self.seen = seen;
+        } else if self.active.elapsed() >= idle {
+            self.log.info(format_args!("listener exit due to --idle-timeout {}", idle.as_secs()));
+            self.finish();
+        }
+    }
+
+    fn live(&self) -> usize {
+        self.reactors.iter().map(|reactor| reactor.metrics.live.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Ends when the sessions that are there have ended.
+    fn finish(&mut self) {
+        self.stop(Stopping::Finishing, || Control::Finish);
+    }
+
+    /// Ends soon: every client is told to go.
+    fn drain(&mut self) {
+        self.stop(Stopping::Draining, || Control::Drain(DRAIN));
+    }
+
+    fn stop(&mut self, how: Stopping, control: impl Fn() -> Control) {
+        if self.stopping == Stopping::No {
+            self.log.debug(format_args!("Closing socket listening at {}", self.listening));
+        }
+        self.stopping = how;
+        self.reactors.iter().for_each(|reactor| reactor.control(control()));
+    }
+
+    /// How all connections ended, for an operator who wants to know (`--verbose`).
+    fn say_endings(&self) {
+        for kind in 0..End::KINDS {
+            let count: u64 = self.reactors.iter().filter_map(|r| r.metrics.endings().nth(kind)).sum();
+            if count > 0 {
+                self.log.debug(format_args!("connections ended as {}: {count}", End::name(kind)));
+            }
+        }
+    }
+}
+
+fn open_log(config: &Config) -> Result<Log, String> {
+    let settings = Settings {
+        verbose: config.verbose,
+        secrets: config.log_tokens,
+        file: config.log_file.clone(),
+        traffic: config.traffic,
+    };
+    Log::open(&settings).map_err(|error| match &config.log_file {
+        Some(path) => format!("log file {}: {}", path.display(), describe(&error)),
+        None => format!("log: {}", describe(&error)),
+    })
+}
+
+/// Starts every reactor in a thread of its own; the first one listens.
+fn start_reactors(
+    listener: Listener,
+    shared: &Arc<Shared>,
+    notices: &Sender<Notice>,
+) -> io::Result<Vec<Handle>> {
+    let mut reactors = (0..WORKERS)
+        .map(|index| Reactor::new(index, Arc::clone(shared), notices.clone()))
+        .collect::<io::Result<Vec<Reactor>>>()?;
+    let handles: Vec<Handle> = reactors.iter().map(Reactor::handle).collect();
+    if let Some(first) = reactors.first_mut() {
+        first.listen(listener, handles.clone())?;
+    }
+    for (index, reactor) in reactors.into_iter().enumerate() {
+        thread::Builder::new().name(format!("reactor-{index}")).spawn(move || reactor.run())?;
+    }
+    Ok(handles)
+}
+
+/// Reactors of the process.
+const WORKERS: usize = 1;
+
+/// Time for clients to answer our Close when the process is told to end; what is left then is cut.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// How often `--idle-timeout` looks for connections.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
+
+/// How long the exit waits for an output that takes no lines.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,61 @@
+//! What the command line means to the rest of the program, and the lines that say so at the start. Scripts
+//! look for these lines, so their words are part of the interface.
+
+use crate::cli::{Config, Destination as Place, Listen};
+use crate::conn::Destination;
+use crate::log::Log;
+use crate::net::listen::Address;
+use crate::target::Target;
+
+/// Where to listen.
+///
+/// # Errors
+/// What can't be listened on, in words for the log.
+pub(super) fn address(config: &Config) -> Result<Address, String> {
+    match &config.listen {
+        Listen::Tcp { host, port, prefer_ipv6 } => {
+            Ok(Address::Tcp { host: host.clone(), port: *port, prefer_ipv6: *prefer_ipv6 })
+        }
+        Listen::Unix { path, mode } => Ok(Address::Unix { path: config.directory.join(path), mode: *mode }),
+        Listen::Inetd => Err("--inetd is not available yet".into()),
+    }
+}
+
+/// Where sessions go.
+///
+/// # Errors
+/// What can't be done, in words for the log.
+pub(super) fn destination(config: &Config) -> Result<Destination, String> {
+    match &config.destination {
+        Place::Fixed(Target::Unix(path)) => Ok(Destination {
+            target: Target::Unix(config.directory.join(path)),
+            announcement: format!("connecting to unix socket: {}", path.display()),
+        }),
+        Place::Fixed(target) => {
+            Ok(Destination { target: target.clone(), announcement: format!("connecting to: {target}") })
+        }
+        Place::Wrapped { .. } => Err("wrapping a command is not available yet".into()),
+        Place::Tokens { .. } => Err("--token-plugin is not available yet".into()),
+    }
+}
+
+/// What the service listens on, in the words of the last line of the settings. `port` is the one that was
+/// bound, which differs from the one that was asked for when that was 0.
+pub(super) fn source(config: &Config, port: Option<u16>) -> String {
+    match &config.listen {
+        Listen::Tcp { host, port: asked, .. } => format!("{host}:{}", port.unwrap_or(*asked)),
+        Listen::Unix { path, .. } => path.display().to_string(),
+        Listen::Inetd => "inetd".into(),
+    }
+}
+
+/// Says what the service will do.
+pub(super) fn say(log: &Log, config: &Config, port: Option<u16>) {
+    log.info(format_args!("WebSocket server settings:"));
+    match &config.listen {
+        Listen::Tcp { .. } => log.info(format_args!("  - Listen on {}", source(config, port))),
+        Listen::Unix { path, .. } => log.info(format_args!("  - Listen on unix socket {}", path.display())),
+        Listen::Inetd => log.info(format_args!("  - Listen for inetd connections")),
+    }
+    log.info(format_args!("  - No SSL/TLS support (no cert file)"));
+}

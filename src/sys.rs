@@ -1,0 +1,170 @@
+//! The one audited place for `unsafe`: calls into libc that no dependency wraps safely.
+//!
+//! Each function here is safe to call; each block says why there is no safe way and why it is sound.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// A moment as the wall clock of this machine's time zone shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalTime {
+    /// Full year, 2026 for instance.
+    pub year: i32,
+    /// Month of the year, 0 to 11.
+    pub month: usize,
+    /// Day of the month, 1 to 31.
+    pub day: i32,
+    /// Hour, 0 to 23.
+    pub hour: i32,
+    /// Minute, 0 to 59.
+    pub minute: i32,
+    /// Second, 0 to 60.
+    pub second: i32,
+}
+
+/// Converts seconds since the Unix epoch to local time (localtime_r(3)); `None` when the year overflows.
+pub fn local_time(unix_seconds: i64) -> Option<LocalTime> {
+    let mut tm = MaybeUninit::<libc::tm>::zeroed();
+    let seconds: libc::time_t = unix_seconds as libc::time_t;
+    // SAFETY: std has no time zones. Both pointers refer to live locals of the right type for the whole
+    // call, and localtime_r keeps neither. It reads TZ; nothing in this program changes the environment.
+    let filled = unsafe { !libc::localtime_r(&seconds, tm.as_mut_ptr()).is_null() };
+    if !filled {
+        return None;
+    }
+    // SAFETY: the memory was zeroed, which is a valid `tm`, and localtime_r has since filled it.
+    let tm = unsafe { tm.assume_init() };
+    Some(LocalTime {
+        year: tm.tm_year + 1900,
+        month: usize::try_from(tm.tm_mon).ok()?,
+        day: tm.tm_mday,
+        hour: tm.tm_hour,
+        minute: tm.tm_min,
+        second: tm.tm_sec,
+    })
+}
+
+/// Bytes that a TCP or Unix socket has been given and its peer has not yet acknowledged (SIOCOUTQ, tcp(7)).
+pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: std and socket2 do not offer SIOCOUTQ. The descriptor is borrowed, so it is open; the kernel
+    // writes one int through a pointer to a live int.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// Raises the soft limit of open files to the hard one, and returns the limit now in force.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: std has no rlimits. The kernel fills a live struct of the type it expects.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if limit.rlim_cur < limit.rlim_max {
+        let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+        // SAFETY: as above; the struct is only read.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } == 0 {
+            limit = raised;
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// The signals that the process waits for, blocked in every thread that is started after [`Signals::block`].
+#[derive(Clone, Copy)]
+pub struct Signals(libc::sigset_t);
+
+impl Signals {
+    /// Blocks `numbers` in the calling thread; threads started later inherit that. Call it first in `main`.
+    pub fn block(numbers: &[i32]) -> io::Result<Signals> {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: std has no signal sets. sigemptyset initialises the set it is given.
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+        // SAFETY: initialised by the line before.
+        let mut set = unsafe { set.assume_init() };
+        for &number in numbers {
+            // SAFETY: the set is initialised; an invalid number makes the call fail, not misbehave.
+            if unsafe { libc::sigaddset(&mut set, number) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        // SAFETY: the set is initialised and only read; the old mask is not asked for.
+        match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) } {
+            0 => Ok(Signals(set)),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    /// Waits for the next of the blocked signals and returns its number.
+    pub fn wait(&self) -> io::Result<i32> {
+        let mut number: libc::c_int = 0;
+        // SAFETY: the set was initialised by `block`; sigwait writes one int through a pointer to a live int.
+        match unsafe { libc::sigwait(&self.0, &mut number) } {
+            0 => Ok(number),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+}
+
+/// Makes every allocation of `bytes` or more a mapping of its own, so that freeing it returns it to the
+/// system at once. glibc would otherwise raise that threshold to the size of the first such block freed.
+/// Without effect on other C libraries.
+pub fn map_allocations_from(bytes: usize) {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt only sets a parameter of the allocator; glibc takes its own lock. A value it refuses
+    // leaves things as they were.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX));
+    }
+    #[cfg(not(target_env = "gnu"))]
+    let _ = bytes;
+}
+
+/// Gives free memory of the heap back to the system (malloc_trim(3)). Without effect on other C libraries.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim works on the allocator's own free lists under its own lock.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn the_epoch_is_within_a_day_of_1970_in_every_zone() {
+        let time = local_time(43_200).expect("the year fits");
+        assert!((1969..=1970).contains(&time.year), "{time:?}");
+        assert!((0..24).contains(&time.hour) && (0..60).contains(&time.minute));
+    }
+
+    #[test]
+    fn a_time_beyond_every_calendar_is_refused() {
+        assert_eq!(local_time(i64::MAX), None);
+    }
+
+    #[test]
+    fn unread_bytes_count_as_unacknowledged() {
+        let (mut near, far) = UnixStream::pair().expect("a pair");
+        assert_eq!(unacknowledged(near.as_fd()).expect("empty"), 0);
+        near.write_all(&[7; 1000]).expect("room");
+        assert!(unacknowledged(near.as_fd()).expect("full") >= 1000);
+        drop(far);
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_raised_to_the_hard_one() {
+        let limit = raise_open_files().expect("a limit");
+        assert!(limit >= 256, "{limit}");
+        assert_eq!(raise_open_files().expect("again"), limit);
+    }
+}

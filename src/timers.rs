@@ -1,0 +1,152 @@
+//! Deadlines, one for each slot of the slab, in a dense vector of ticks that is swept whole.
+//!
+//! Setting a deadline is one store. The sweep reads four bytes a connection, at most once a tick, and only
+//! when the earliest deadline may have come; so ten thousand idle sessions without a deadline cost nothing,
+//! and with one they cost some microseconds. A deadline that was moved later leaves an early wake behind,
+//! which finds nothing and corrects itself.
+
+use std::time::{Duration, Instant};
+
+/// A moment of the reactor's clock, in tenths of a second since it started. Lasts for 13 years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tick(u32);
+
+impl Tick {
+    /// A moment that never comes.
+    pub const NEVER: Tick = Tick(u32::MAX);
+    /// The start of the clock.
+    pub const ZERO: Tick = Tick(0);
+
+    /// The first tick that is certainly `wait` or more from now.
+    pub fn after(self, wait: Duration) -> Tick {
+        let ticks = wait.as_millis().div_ceil(TICK_MS as u128).saturating_add(1);
+        Tick(self.0.saturating_add(u32::try_from(ticks).unwrap_or(u32::MAX)).min(u32::MAX - 1))
+    }
+
+    /// Time from `earlier` to `self`, in whole ticks; zero if `earlier` is later.
+    pub fn since(self, earlier: Tick) -> Duration {
+        Duration::from_millis(u64::from(self.0.saturating_sub(earlier.0)) * TICK_MS)
+    }
+}
+
+/// The deadlines of one reactor.
+pub struct Timers {
+    start: Instant,
+    deadlines: Vec<Tick>,
+    /// No deadline is earlier than this.
+    earliest: Tick,
+}
+
+impl Timers {
+    /// No deadlines; the clock starts at `start`.
+    pub fn new(start: Instant) -> Timers {
+        Timers { start, deadlines: Vec::new(), earliest: Tick::NEVER }
+    }
+
+    /// Where the reactor's clock stands at `now`.
+    pub fn tick(&self, now: Instant) -> Tick {
+        let ms = now.saturating_duration_since(self.start).as_millis() / TICK_MS as u128;
+        Tick(u32::try_from(ms).unwrap_or(u32::MAX - 1).min(u32::MAX - 1))
+    }
+
+    /// Replaces the deadline of `slot`.
+    pub fn set(&mut self, slot: u32, deadline: Tick) {
+        let slot = slot as usize;
+        if slot >= self.deadlines.len() {
+            self.deadlines.resize(slot + 1, Tick::NEVER);
+        }
+        self.deadlines[slot] = deadline;
+        self.earliest = self.earliest.min(deadline);
+    }
+
+    /// Time until [`Timers::expire`] may find something; `None` when there is no deadline at all.
+    pub fn wait(&self, now: Instant) -> Option<Duration> {
+        if self.earliest == Tick::NEVER {
+            return None;
+        }
+        let at = self.start + Duration::from_millis(u64::from(self.earliest.0) * TICK_MS);
+        Some(at.saturating_duration_since(now))
+    }
+
+    /// Calls `due` with each slot whose deadline has come, and clears that deadline.
+    pub fn expire(&mut self, now: Tick, mut due: impl FnMut(u32)) {
+        if now < self.earliest {
+            return;
+        }
+        let mut earliest = Tick::NEVER;
+        for (slot, deadline) in self.deadlines.iter_mut().enumerate() {
+            if *deadline <= now {
+                *deadline = Tick::NEVER;
+                due(slot as u32);
+            } else {
+                earliest = earliest.min(*deadline);
+            }
+        }
+        self.earliest = earliest;
+    }
+}
+
+/// Length of a tick. Every deadline is a second or more; a tenth of one is exact enough.
+const TICK_MS: u64 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expired(timers: &mut Timers, now: Instant) -> Vec<u32> {
+        let mut slots = Vec::new();
+        let tick = timers.tick(now);
+        timers.expire(tick, |slot| slots.push(slot));
+        slots
+    }
+
+    #[test]
+    fn a_deadline_never_comes_early_and_comes_once() {
+        let start = Instant::now();
+        let mut timers = Timers::new(start);
+        let wait = Duration::from_millis(1_050);
+        timers.set(3, timers.tick(start).after(wait));
+        assert_eq!(expired(&mut timers, start + wait), []);
+        assert_eq!(expired(&mut timers, start + wait + Duration::from_millis(250)), [3]);
+        assert_eq!(expired(&mut timers, start + Duration::from_secs(60)), []);
+        assert_eq!(timers.wait(start), None);
+    }
+
+    #[test]
+    fn a_deadline_moved_later_does_not_fire_at_its_old_time() {
+        let start = Instant::now();
+        let mut timers = Timers::new(start);
+        timers.set(0, Tick::ZERO.after(Duration::from_secs(1)));
+        timers.set(0, Tick::ZERO.after(Duration::from_secs(9)));
+        assert_eq!(expired(&mut timers, start + Duration::from_secs(5)), []);
+        assert!(timers.wait(start + Duration::from_secs(5)) > Some(Duration::from_secs(3)));
+        assert_eq!(expired(&mut timers, start + Duration::from_secs(10)), [0]);
+    }
+
+    #[test]
+    fn a_cleared_deadline_leaves_no_wake_behind_for_long() {
+        let start = Instant::now();
+        let mut timers = Timers::new(start);
+        timers.set(7, Tick::ZERO.after(Duration::from_secs(1)));
+        timers.set(7, Tick::NEVER);
+        assert_eq!(expired(&mut timers, start + Duration::from_secs(2)), []);
+        assert_eq!(timers.wait(start), None);
+    }
+
+    #[test]
+    fn the_wait_ends_when_the_earliest_deadline_has_come() {
+        let start = Instant::now();
+        let mut timers = Timers::new(start);
+        timers.set(1, Tick::ZERO.after(Duration::from_secs(30)));
+        timers.set(2, Tick::ZERO.after(Duration::from_secs(2)));
+        let wait = timers.wait(start).expect("a deadline");
+        assert_eq!(expired(&mut timers, start + wait), [2]);
+    }
+
+    #[test]
+    fn no_duration_overflows_the_clock() {
+        let far = Tick::ZERO.after(Duration::MAX);
+        assert!(far < Tick::NEVER);
+        assert_eq!(far.after(Duration::MAX), far);
+    }
+}
