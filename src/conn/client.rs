@@ -115,6 +115,11 @@ impl Out {
         self.bytes.is_empty()
     }
 
+    /// Bytes that wait.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Drops everything: the client's connection is broken.
     pub fn clear(&mut self) {
         *self = Out { closed: true, ..Out::default() };

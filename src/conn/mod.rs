@@ -14,7 +14,11 @@ pub mod connect;
 pub mod end;
 pub mod handshake;
 pub mod relay;
+#[doc(hidden)]
+pub mod rig;
 pub mod sniff;
+#[cfg(test)]
+mod tests;
 mod traffic;
 
 use std::fmt;
