@@ -142,7 +142,7 @@ impl Relay {
     pub fn pump(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Option<End>, End> {
         self.pump_up(client, cx)?;
         self.pump_down(client, cx);
-        self.settle(client)
+        self.settle(client, cx)
     }
 
     /// The target's socket, for events.
@@ -273,7 +273,7 @@ impl Relay {
     }
 
     /// Ends the session when everything that was owed has been written.
-    fn settle(&mut self, client: &mut Client) -> Result<Option<End>, End> {
+    fn settle(&mut self, client: &mut Client, cx: &Cx<'_>) -> Result<Option<End>, End> {
         let Phase::Ending(_, echo) = &mut self.phase else { return Ok(None) };
         if self.up.held.is_some() || self.down.held.is_some() {
             return Ok(None);
@@ -283,7 +283,11 @@ impl Relay {
         }
         match client.flush_out() {
             Ok(true) => Ok(Some(self.end_or(End::ClientClosed))),
-            Ok(false) => Ok(None),
+            Ok(false) => {
+                // This may be the first that the client refuses, so its time begins here.
+                self.down.offered(0, true, cx.now);
+                Ok(None)
+            }
             Err(error) => Err(self.end_or(End::ClientReset(error.kind()))),
         }
     }

@@ -115,6 +115,21 @@ fn a_client_that_still_takes_what_came_before_our_close_has_time_for_that() {
 }
 
 #[test]
+fn peers_that_do_not_end_their_sides_are_left() {
+    let mut session = Session::open(SMOOTH, &Setup::default());
+    (session.client_leaves, session.target_leaves) = (false, false);
+    session.client_closes(1000, "");
+    session.run();
+    assert_eq!(session.rig.state(), "close");
+    session.target_sends(b"nobody hears this");
+    session.run();
+    session.rig.advance(LINGER / 2);
+    assert!(session.rig.is_alive());
+    session.rig.advance(LINGER + SECOND);
+    assert_eq!((session.rig.endings(), session.rig.is_alive()), (vec!["client-closed"], false));
+}
+
+#[test]
 fn a_target_that_takes_nothing_for_too_long_ends_the_session() {
     let mut session = Session::open(Pace { target_room: 0, ..SMOOTH }, &Setup::default());
     session.client_sends(&frame(BINARY, b"anybody there?"));
@@ -159,6 +174,18 @@ fn an_end_that_takes_a_byte_now_and_then_is_not_stalled() {
             session.rig.wake();
         }
     }
+}
+
+#[test]
+fn the_echo_of_a_close_that_nobody_takes_has_a_deadline() {
+    let mut session = Session::open(SMOOTH, &Setup::default());
+    session.rig.client.block_writes();
+    session.pace.client_room = 0;
+    session.client_closes(1000, "");
+    session.run();
+    assert!(session.rig.is_alive());
+    session.rig.advance(STALL + SECOND);
+    assert_eq!((session.rig.endings(), session.rig.is_alive()), (vec!["client-closed"], false));
 }
 
 #[test]

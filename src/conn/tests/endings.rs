@@ -111,6 +111,56 @@ fn a_target_that_refuses_data_is_read_to_its_end_before_the_1011() {
 }
 
 #[test]
+fn the_clients_close_is_echoed_when_the_target_has_got_everything() {
+    let ending = Ending {
+        name: "client-closed",
+        to_target: "all that I wanted to say",
+        to_client: "",
+        told: Some((3001, "enough")),
+        target_fin: true,
+    };
+    at_every_pace(&ending, |session| {
+        session.client_sends(&data("all that I wanted "));
+        session.client_sends(&data("to say"));
+        session.client_closes(3001, "enough");
+        session.run();
+    });
+}
+
+#[test]
+fn an_empty_close_is_echoed_empty_and_what_follows_it_is_ignored() {
+    let ending = Ending {
+        name: "client-closed",
+        to_target: "before",
+        to_client: "",
+        told: Some((0, "")),
+        target_fin: true,
+    };
+    at_every_pace(&ending, |session| {
+        session.farewell = None;
+        session.client_sends(&[data("before"), frame(0x88, b""), data("after")].concat());
+        session.run();
+    });
+}
+
+#[test]
+fn a_frame_on_its_way_to_the_client_is_completed_before_its_close_is_echoed() {
+    let ending = Ending {
+        name: "client-closed",
+        to_target: "",
+        to_client: "one frame",
+        told: Some((1000, "")),
+        target_fin: true,
+    };
+    at_every_pace(&ending, |session| {
+        session.target_sends(b"one frame");
+        session.run();
+        session.client_closes(1000, "");
+        session.run();
+    });
+}
+
+#[test]
 fn a_client_that_ends_without_a_close_gets_none_and_the_target_gets_everything() {
     let ending = Ending {
         name: "client-closed",

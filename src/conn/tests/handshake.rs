@@ -86,6 +86,23 @@ fn frames_that_come_while_the_target_is_dialled_reach_it_in_order_at_every_pace(
 }
 
 #[test]
+fn a_close_that_comes_while_the_target_is_dialled_is_obeyed_behind_the_data() {
+    for pace in Pace::all() {
+        let mut session = Session::accepted(pace, &Setup::default());
+        session.client_sends(&[REQUEST, &frame(BINARY, b"never mind")].concat());
+        session.client_closes(1000, "");
+        session.run();
+        assert!(session.rig.dial());
+        session.run_to_the_end();
+        assert_eq!(session.rig.to_target, b"never mind");
+        assert_eq!(
+            (session.received().close, session.rig.endings()),
+            (Some((Some(1000), String::new())), vec!["client-closed"],)
+        );
+    }
+}
+
+#[test]
 fn what_is_no_upgrade_is_refused_with_its_status() {
     let without = |line: &str| {
         let request = String::from_utf8_lossy(REQUEST).into_owned();

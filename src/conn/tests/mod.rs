@@ -103,6 +103,12 @@ impl Session {
         }
     }
 
+    /// The client's last words, which begin the closing handshake.
+    fn client_closes(&mut self, code: u16, reason: &str) {
+        self.farewell = None;
+        self.client_sends(&wire::close(code, reason));
+    }
+
     /// Lets room and readiness come until nothing moves any more.
     fn run(&mut self) {
         let mut still = 0;
