@@ -74,6 +74,19 @@ fn an_answer_that_comes_too_late_changes_nothing() {
 }
 
 #[test]
+fn a_refusal_that_nobody_takes_is_given_up_and_counted_once() {
+    for admitted in [false, true] {
+        let setup = Setup { admitted, ..Setup::default() };
+        let mut session = Session::accepted(Pace { client_room: 0, ..SMOOTH }, &setup);
+        session.client_sends(b"GET / HTTP/1.1\r\n\r\n");
+        session.run();
+        pass(&mut session, LINGER);
+        assert!(!session.rig.is_alive());
+        assert_eq!(session.rig.endings(), [if admitted { "refused" } else { "full" }]);
+    }
+}
+
+#[test]
 fn a_refused_client_that_does_not_leave_is_left() {
     let mut session = Session::accepted(SMOOTH, &Setup::default());
     session.client_leaves = false;

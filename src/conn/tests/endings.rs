@@ -241,6 +241,25 @@ fn a_process_that_ends_sends_1001_at_the_next_frame_boundary() {
 }
 
 #[test]
+fn a_process_that_ends_cuts_what_is_left_and_counts_it_once() {
+    for settled in [false, true] {
+        let mut session = Session::open(SMOOTH, &Setup::default());
+        (session.client_leaves, session.target_leaves) = (false, false);
+        if settled {
+            session.client_closes(1000, "");
+            session.run();
+            assert_eq!(session.rig.state(), "close");
+        } else {
+            session.farewell = None;
+        }
+        session.rig.drain(Duration::from_secs(3));
+        session.rig.advance(Duration::from_secs(4));
+        assert!(!session.rig.is_alive());
+        assert_eq!(session.rig.endings(), [if settled { "client-closed" } else { "shutdown" }]);
+    }
+}
+
+#[test]
 fn a_process_that_ends_while_dialling_sends_1001_and_leaves_the_target_alone() {
     for pace in Pace::all() {
         let mut session = Session::accepted(pace, &Setup::default());

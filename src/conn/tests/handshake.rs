@@ -145,6 +145,18 @@ fn a_second_session_of_run_once_is_refused() {
 }
 
 #[test]
+fn a_client_that_leaves_while_its_refusal_is_written_is_counted_once() {
+    let mut session = Session::accepted(Pace { client_room: 0, ..SMOOTH }, &Setup::default());
+    session.client_sends(b"GET / HTTP/1.1\r\n\r\n");
+    session.run();
+    assert_eq!(session.rig.state(), "reply");
+    session.rig.client.reset(ErrorKind::ConnectionReset);
+    session.rig.note(Side::Client, true, true, true);
+    session.run();
+    assert_eq!((session.rig.endings(), session.rig.is_alive()), (vec!["refused"], false));
+}
+
+#[test]
 fn a_client_that_resets_while_its_target_is_dialled_ends_the_dial() {
     let mut session = Session::accepted(SMOOTH, &Setup::default());
     session.client_sends(REQUEST);
