@@ -95,6 +95,25 @@ fn pings_are_answered_while_the_target_sends_without_end() {
 }
 
 #[test]
+fn pongs_for_a_client_that_takes_few_are_bounded_and_the_newest_arrives() {
+    for room in [0, 1, 6, 127, 130] {
+        let mut session = Session::open(Pace { client_room: room, ..SMOOTH }, &Setup::default());
+        session.rig.client.block_writes();
+        for number in 0..2000_u32 {
+            session.client_sends(&frame(PING, &[&number.to_be_bytes()[..], &[0; 121]].concat()));
+            session.react();
+            session.rig.wake();
+        }
+        session.pace.client_room = ALL;
+        session.run();
+        let received = session.received();
+        let numbers: Vec<&[u8]> = received.pongs.iter().map(|pong| &pong[..4]).collect();
+        assert!(numbers.is_sorted() && !received.is_cut);
+        assert_eq!(numbers.last(), Some(&&1999_u32.to_be_bytes()[..]));
+    }
+}
+
+#[test]
 fn a_message_larger_than_any_buffer_streams_through() {
     let sent = pattern(1 << 20);
     let mut session = Session::open(Pace { read: 40_000, target_room: 30_000, ..SMOOTH }, &Setup::default());
