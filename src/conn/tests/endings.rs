@@ -202,6 +202,22 @@ fn a_client_that_resets_behind_a_stalled_target_frees_it_at_once() {
 }
 
 #[test]
+fn what_a_client_sent_before_its_close_is_owed_to_the_target_even_if_the_client_is_gone() {
+    for target_room in [1, 7, ALL] {
+        let mut session = Session::open(Pace { target_room, ..SMOOTH }, &Setup::default());
+        session.target_sends(b"this can't be written any more");
+        session.client_sends(&data("this can, and must be"));
+        session.client_closes(1000, "");
+        session.rig.client.reset(ErrorKind::ConnectionReset);
+        session.rig.note(Side::Client, true, true, true);
+        session.run_to_the_end();
+        assert_eq!(session.rig.endings(), ["client-closed"]);
+        assert_eq!(session.rig.to_target, b"this can, and must be");
+        assert!(session.rig.target.is_write_ended(), "closed in order");
+    }
+}
+
+#[test]
 fn a_client_that_breaks_the_rules_is_told_and_its_target_gets_what_came_before() {
     let table: [(&[u8], u16); 4] = [
         (&[0x82, 1, b'x'], 1002),
