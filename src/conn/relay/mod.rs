@@ -195,7 +195,8 @@ impl Relay {
             && cx.now >= closing.look_at
         {
             closing.look_at = cx.now.after(CLOSE / 2);
-            let undelivered = client.socket.unacknowledged() + self.down.len();
+            // While the target takes nothing the client is not read, and its Close can't be seen.
+            let undelivered = client.socket.unacknowledged() + self.down.len() + self.up.len();
             if closing.delivery.is_over(undelivered, cx.now) {
                 return Err(self.end_or(End::ClientStalled));
             }

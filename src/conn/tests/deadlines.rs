@@ -128,6 +128,22 @@ fn a_client_that_still_takes_what_came_before_our_close_has_time_for_that() {
 }
 
 #[test]
+fn a_client_can_not_answer_our_close_while_its_target_takes_nothing() {
+    let mut session = Session::open(Pace { target_room: 0, ..SMOOTH }, &Setup::default());
+    session.client_sends(&frame(BINARY, b"taken late"));
+    session.run();
+    session.rig.target.read_step(Step::Eof);
+    session.run();
+    session.rig.advance(3 * CLOSE);
+    session.pace.target_room = ALL;
+    session.run_to_the_end();
+    assert_eq!(
+        (session.rig.endings(), &session.rig.to_target[..]),
+        (vec!["target-closed"], &b"taken late"[..])
+    );
+}
+
+#[test]
 fn peers_that_do_not_end_their_sides_are_left() {
     let mut session = Session::open(SMOOTH, &Setup::default());
     (session.client_leaves, session.target_leaves) = (false, false);
