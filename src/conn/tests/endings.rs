@@ -206,8 +206,8 @@ fn what_a_client_sent_before_its_close_is_owed_to_the_target_even_if_the_client_
     for target_room in [1, 7, ALL] {
         let mut session = Session::open(Pace { target_room, ..SMOOTH }, &Setup::default());
         session.target_sends(b"this can't be written any more");
-        session.client_sends(&data("this can, and must be"));
-        session.client_closes(1000, "");
+        session.farewell = None;
+        session.client_sends(&[data("this can, and must be"), close(1000, "")].concat());
         session.rig.client.reset(ErrorKind::ConnectionReset);
         session.rig.note(Side::Client, true, true, true);
         session.run_to_the_end();
