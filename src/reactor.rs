@@ -20,7 +20,7 @@ use crate::id::{ConnId, SLOTS_MAX, Side};
 use crate::metrics::Metrics;
 use crate::net::listen::{Listener, Peer};
 use crate::net::socket::{Io, Socket};
-use crate::ring::{HELD_BYTES_MAX, Pool};
+use crate::ring::Pool;
 use crate::timers::{Tick, Timers};
 
 /// What a reactor can be told from outside.
@@ -57,7 +57,7 @@ struct Inbox {
 }
 
 enum Message {
-    Accepted(Io, Peer),
+    Accepted(Io, Peer, bool),
     Answer(ConnId, Answer),
     Control(Control),
 }
@@ -69,9 +69,13 @@ impl Handle {
     }
 
     /// Hands an accepted socket over. It counts as the reactor's from now on.
-    fn hand_over(&self, io: Io, peer: Peer) {
+    fn hand_over(&self, io: Io, peer: Peer, admitted: bool) {
         self.metrics.live.fetch_add(1, Ordering::Relaxed);
-        self.send(Message::Accepted(io, peer));
+        self.send(Message::Accepted(io, peer, admitted));
+    }
+
+    fn live(&self) -> usize {
+        self.metrics.live.load(Ordering::Relaxed)
     }
 
     fn send(&self, message: Message) {
@@ -91,6 +95,8 @@ pub struct Reactor {
     generation: u32,
     queue: VecDeque<u32>,
     timers: Timers,
+    /// The clock as of this pass of the loop.
+    tick: Tick,
     rings: Pool,
     handle: Handle,
     messages: Receiver<Message>,
@@ -109,6 +115,16 @@ struct Acceptor {
     ready: bool,
     retry_at: Option<Instant>,
     peers: Vec<Handle>,
+    limits: Limits,
+}
+
+/// How many connections there may be at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// So many are served.
+    pub connections_max: usize,
+    /// So many more are told that there is no room; the rest is closed without a word.
+    pub overflow_max: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,11 +134,17 @@ enum Stopping {
 }
 
 impl Reactor {
-    /// A reactor without a listener; `index` is its name in notices.
+    /// A reactor without a listener; `index` is its name in notices, `held_bytes_max` what it may hold for
+    /// peers that do not read.
     ///
     /// # Errors
     /// The system gives no poll or no waker.
-    pub fn new(index: usize, shared: Arc<Shared>, notices: Sender<Notice>) -> io::Result<Reactor> {
+    pub fn new(
+        index: usize,
+        held_bytes_max: usize,
+        shared: Arc<Shared>,
+        notices: Sender<Notice>,
+    ) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let (sender, messages) = channel();
@@ -136,7 +158,8 @@ impl Reactor {
             generation: 0,
             queue: VecDeque::new(),
             timers: Timers::new(Instant::now()),
-            rings: Pool::new(HELD_BYTES_MAX),
+            tick: Tick::ZERO,
+            rings: Pool::new(held_bytes_max),
             handle,
             messages,
             replies: Replies::new(move |id, answer| way_back.send(Message::Answer(id, answer))),
@@ -158,9 +181,9 @@ impl Reactor {
     ///
     /// # Errors
     /// The listener can't be watched.
-    pub fn listen(&mut self, mut listener: Listener, peers: Vec<Handle>) -> io::Result<()> {
+    pub fn listen(&mut self, mut listener: Listener, peers: Vec<Handle>, limits: Limits) -> io::Result<()> {
         self.poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
-        self.acceptor = Some(Acceptor { listener, ready: true, retry_at: None, peers });
+        self.acceptor = Some(Acceptor { listener, ready: true, retry_at: None, peers, limits });
         Ok(())
     }
 
@@ -179,10 +202,11 @@ impl Reactor {
                 result => result?,
             }
             now = Instant::now();
+            self.tick = self.timers.tick(now);
             for event in &events {
                 match event.token() {
                     LISTENER => self.acceptor.iter_mut().for_each(|acceptor| acceptor.ready = true),
-                    WAKER => self.read_inbox(now),
+                    WAKER => self.read_inbox(),
                     Token(token) => {
                         let (id, side) = ConnId::from_token(token);
                         if let Some(conn) = self.conns.get_mut(id.slot as usize)
@@ -195,7 +219,7 @@ impl Reactor {
                 }
             }
             self.expire(now);
-            self.turn(now);
+            self.turn();
             self.accept(now);
         }
         Ok(())
@@ -224,21 +248,21 @@ impl Reactor {
     }
 
     /// Drives each connection that was marked before this turn once.
-    fn turn(&mut self, now: Instant) {
+    fn turn(&mut self) {
         for _ in 0..self.queue.len() {
             let Some(slot) = self.queue.pop_front() else { break };
-            self.drive(slot, now);
+            self.drive(slot);
         }
-        while self.rings.is_overcommitted() && self.end_longest_stalled(now) {}
+        while self.rings.is_overcommitted() && self.end_longest_stalled() {}
     }
 
-    fn drive(&mut self, slot: u32, now: Instant) {
+    fn drive(&mut self, slot: u32) {
         let key = slot as usize;
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.marked = false;
         let mut cx = Cx {
             id: ConnId { slot, generation: conn.generation },
-            now: self.timers.tick(now),
+            now: self.tick,
             registry: self.poll.registry(),
             rings: &mut self.rings,
             metrics: &self.handle.metrics,
@@ -270,11 +294,10 @@ impl Reactor {
 
     /// Tells the connections whose deadline has come.
     fn expire(&mut self, now: Instant) {
-        let tick = self.timers.tick(now);
         let mut due = std::mem::take(&mut self.due);
-        self.timers.expire(tick, |slot| due.push(slot));
+        self.timers.expire(self.tick, |slot| due.push(slot));
         for slot in due.drain(..) {
-            self.with_conn(slot, now, |conn, cx| conn.expired(cx));
+            self.with_conn(slot, |conn, cx| conn.expired(cx));
         }
         self.due = due;
         if now.saturating_duration_since(self.trimmed_at) >= TRIM_WAIT {
@@ -284,11 +307,11 @@ impl Reactor {
     }
 
     /// Lets `act` work on a connection, and marks it.
-    fn with_conn(&mut self, slot: u32, now: Instant, act: impl FnOnce(&mut Conn, &mut Cx<'_>)) {
+    fn with_conn(&mut self, slot: u32, act: impl FnOnce(&mut Conn, &mut Cx<'_>)) {
         let Some(conn) = self.conns.get_mut(slot as usize) else { return };
         let mut cx = Cx {
             id: ConnId { slot, generation: conn.generation },
-            now: self.timers.tick(now),
+            now: self.tick,
             registry: self.poll.registry(),
             rings: &mut self.rings,
             metrics: &self.handle.metrics,
@@ -301,22 +324,22 @@ impl Reactor {
     }
 
     /// Ends the session that has been stalled for the longest time; false when none is.
-    fn end_longest_stalled(&mut self, now: Instant) -> bool {
+    fn end_longest_stalled(&mut self) -> bool {
         let longest = self.conns.iter().min_by_key(|(_, conn)| conn.stalled_at());
         let Some((slot, conn)) = longest else { return false };
         if conn.stalled_at() == Tick::NEVER {
             return false;
         }
-        self.with_conn(slot as u32, now, |conn, cx| conn.overcommitted(cx));
-        self.drive(slot as u32, now);
+        self.with_conn(slot as u32, |conn, cx| conn.overcommitted(cx));
+        self.drive(slot as u32);
         true
     }
 
     /// Takes everything out of the inbox.
-    fn read_inbox(&mut self, now: Instant) {
+    fn read_inbox(&mut self) {
         while let Ok(message) = self.messages.try_recv() {
             match message {
-                Message::Accepted(io, peer) => self.add(io, peer, now),
+                Message::Accepted(io, peer, admitted) => self.add(io, peer, admitted),
                 Message::Answer(id, answer) => {
                     if let Some(conn) = self.conns.get_mut(id.slot as usize)
                         && conn.generation == id.generation
@@ -325,20 +348,20 @@ impl Reactor {
                         self.touch(id.slot);
                     }
                 }
-                Message::Control(control) => self.obey(&control, now),
+                Message::Control(control) => self.obey(&control),
             }
         }
     }
 
-    fn obey(&mut self, control: &Control, now: Instant) {
+    fn obey(&mut self, control: &Control) {
         if let Some(mut acceptor) = self.acceptor.take() {
             let _ = self.poll.registry().deregister(acceptor.listener.source());
         }
         self.stopping = Stopping::WhenEmpty;
         if let Control::Drain(patience) = control {
-            let cut_at = self.timers.tick(now).after(*patience);
+            let cut_at = self.tick.after(*patience);
             for slot in self.slots() {
-                self.with_conn(slot, now, |conn, cx| conn.drain(cut_at, cx));
+                self.with_conn(slot, |conn, cx| conn.drain(cut_at, cx));
             }
         }
     }
@@ -348,7 +371,7 @@ impl Reactor {
     }
 
     /// Makes an accepted socket a connection of this reactor.
-    fn add(&mut self, io: Io, peer: Peer, now: Instant) {
+    fn add(&mut self, io: Io, peer: Peer, admitted: bool) {
         self.handle.metrics.accepted.add(1);
         let entry = self.conns.vacant_entry();
         let slot = entry.key() as u32;
@@ -368,7 +391,7 @@ impl Reactor {
         }
         let cx = Cx {
             id,
-            now: self.timers.tick(now),
+            now: self.tick,
             registry: self.poll.registry(),
             rings: &mut self.rings,
             metrics: &self.handle.metrics,
@@ -376,7 +399,7 @@ impl Reactor {
             replies: &self.replies,
             again: false,
         };
-        let conn = Conn::new(socket, peer, &cx);
+        let conn = Conn::new(socket, peer, admitted, &cx);
         self.timers.set(slot, conn.deadline());
         entry.insert(conn);
     }
@@ -394,20 +417,14 @@ impl Reactor {
         let mut own = Vec::new();
         for _ in 0..ACCEPTS_MAX {
             match acceptor.listener.accept() {
-                Ok((io, peer)) => {
-                    let least = acceptor
-                        .peers
-                        .iter()
-                        .enumerate()
-                        .min_by_key(|(_, peer)| peer.metrics.live.load(Ordering::Relaxed));
-                    match least {
-                        Some((index, handle)) if index != self.index => handle.hand_over(io, peer),
-                        _ => {
-                            self.handle.metrics.live.fetch_add(1, Ordering::Relaxed);
-                            own.push((io, peer));
-                        }
+                Ok((io, peer)) => match acceptor.place() {
+                    None => self.handle.metrics.ended(End::Full.kind()),
+                    Some((index, admitted)) if index == self.index => {
+                        self.handle.metrics.live.fetch_add(1, Ordering::Relaxed);
+                        own.push((io, peer, admitted));
                     }
-                }
+                    Some((index, admitted)) => acceptor.peers[index].hand_over(io, peer, admitted),
+                },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     acceptor.ready = false;
                     break;
@@ -415,20 +432,36 @@ impl Reactor {
                 // The client left before it was accepted, or a signal came.
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
-                    self.shared.log.info(format_args!("accepting failed: {error}"));
+                    // Out of descriptors, most likely. What is waiting stays in the backlog meanwhile.
+                    if self.shared.limiter.admit(End::System(error.kind()).kind(), now).is_some() {
+                        self.shared.log.info(format_args!("accepting failed: {error}"));
+                    }
                     acceptor.ready = false;
                     acceptor.retry_at = Some(now + ACCEPT_RETRY);
                     break;
                 }
             }
         }
-        for (io, peer) in own {
-            self.add(io, peer, now);
+        for (io, peer, admitted) in own {
+            self.add(io, peer, admitted);
         }
     }
 }
 
 impl Acceptor {
+    /// Where the next connection goes: to the reactor with the fewest, and whether it is admitted there.
+    /// `None` when there is not even room to say that there is none.
+    fn place(&self) -> Option<(usize, bool)> {
+        let (mut live, mut fewest) = (0, (usize::MAX, 0));
+        for (index, peer) in self.peers.iter().enumerate() {
+            let count = peer.live();
+            live += count;
+            fewest = fewest.min((count, index));
+        }
+        let admitted = live < self.limits.connections_max;
+        (live < self.limits.connections_max + self.limits.overflow_max).then_some((fewest.1, admitted))
+    }
+
     fn wait(&self, now: Instant) -> Option<Duration> {
         if self.ready {
             return Some(Duration::ZERO);
