@@ -278,6 +278,47 @@ fn frames_sent_while_the_target_is_dialled_are_relayed() {
 }
 
 #[test]
+fn a_client_that_ends_while_the_target_is_dialled_is_delivered_first() {
+    for close in [Frame::close(1000, "all said").bytes(), Vec::new()] {
+        let target = DeafTarget::new();
+        let server = Server::relay(target.address());
+        let mut client = Client::open(&server);
+        client.send_binary(&pattern(5000));
+        client.wire.send(&close);
+        client.wire.finish();
+        server.log.wait_for("connecting to: ");
+        let (mut wire, _listener) = target.hear();
+        assert!(wire.read_to_end() == pattern(5000), "with a close frame of {} bytes", close.len());
+        drop(wire);
+        if !close.is_empty() {
+            assert_eq!(client.closed(), (Some(1000), "all said".to_owned()));
+        }
+        client.wire.wait_until_gone();
+    }
+}
+
+#[test]
+fn a_close_frame_under_a_stalled_download_is_echoed_behind_whole_frames() {
+    let target = Target::tcp();
+    let server = Server::relay(&target.address);
+    let mut client = Client::connect_narrow(&server).upgrade();
+    let flood = Flood::pattern(target.accept(), 64 * MIB);
+    flood.wait_for_stall();
+    client.send(&Frame::close(1000, "enough"));
+    let mut check = Check::default();
+    let reason = loop {
+        let frame = client.frame();
+        match frame.opcode {
+            CLOSE => break frame.close_reason(),
+            _ => check.take(&frame.payload),
+        }
+    };
+    assert_eq!(reason, (Some(1000), "enough".to_owned()));
+    flood.abandon();
+    client.ended();
+}
+
+#[test]
 fn a_client_that_leaves_while_the_target_is_dialled_frees_everything() {
     let target = DeafTarget::new();
     let server = Server::relay(target.address());
@@ -333,6 +374,31 @@ fn term_ends_also_when_clients_are_stalled_or_silent() {
         assert_eq!(client.closed().0, Some(1001));
     }
     assert_eq!(server.wait_within(Duration::from_secs(10)).code(), Some(0));
+}
+
+#[test]
+fn term_under_a_download_ends_it_behind_a_whole_frame() {
+    let target = Target::tcp();
+    let mut server = Server::relay(&target.address);
+    let mut client = Client::open(&server);
+    let flood = Flood::pattern(target.accept(), u64::MAX);
+    let mut check = Check::default();
+    while check.position < 4 * MIB {
+        check.take(&client.frame().payload);
+    }
+    server.signal("TERM");
+    let code = loop {
+        let frame = client.frame();
+        match frame.opcode {
+            CLOSE => break frame.close_reason().0,
+            _ => check.take(&frame.payload),
+        }
+    };
+    assert_eq!(code, Some(1001));
+    client.send(&Frame::close(1001, ""));
+    flood.abandon();
+    client.ended();
+    assert_eq!(server.wait().code(), Some(0));
 }
 
 #[test]
