@@ -17,6 +17,7 @@ use super::end::End;
 use super::{Answer, Cx, Destination, Turn};
 use crate::id::Side;
 use crate::net::socket::{Io, Socket};
+use crate::net::transport::Transport;
 use crate::resolve::{self, Addresses, Unresolved};
 use crate::target::Target;
 use crate::timers::Tick;
@@ -40,13 +41,13 @@ enum Stage {
     /// A helper looks the name up.
     Resolving,
     /// A socket is connecting; it gets until then.
-    Dialling(Socket, Tick),
+    Dialling(Transport, Tick),
     /// A Unix socket's backlog is full; it is tried again then.
     Waiting(Tick),
 }
 
 /// How a dial ended: a connected socket, or what to tell the operator.
-pub type Dialled = Result<Socket, String>;
+pub type Dialled = Result<Transport, String>;
 
 impl Connect {
     /// Looks the target up if it has a name, else makes its address ready for dialling.
@@ -97,10 +98,9 @@ impl Connect {
     /// # Errors
     /// The client's connection broke.
     pub fn step(mut self: Box<Self>, client: &mut Client, cx: &mut Cx<'_>) -> Result<Step, End> {
-        let flushed = client.flush_out();
-        if let Err(error) = flushed {
+        if let Err(broken) = client.flush_out(cx.rings) {
             self.abandon(cx);
-            return Err(End::ClientReset(error.kind()));
+            return Err(End::client_lost(broken));
         }
         if client.socket.is_hung_up() {
             self.abandon(cx);
@@ -136,7 +136,7 @@ impl Connect {
     }
 
     /// Lets go of an address that took too long, or of the whole dial; what is left is tried by the next step.
-    pub fn expired(&mut self, cx: &Cx<'_>) {
+    pub fn expired(&mut self, cx: &mut Cx<'_>) {
         if cx.now >= self.deadline {
             self.rest.clear();
         }
@@ -157,7 +157,7 @@ impl Connect {
     }
 
     /// The socket that is connecting, for events.
-    pub fn target(&mut self) -> Option<&mut Socket> {
+    pub fn target(&mut self) -> Option<&mut Transport> {
         match &mut self.stage {
             Stage::Dialling(socket, _) => Some(socket),
             _ => None,
@@ -165,9 +165,9 @@ impl Connect {
     }
 
     /// Closes the socket that is connecting, if there is one.
-    pub fn abandon(&mut self, cx: &Cx<'_>) {
+    pub fn abandon(&mut self, cx: &mut Cx<'_>) {
         if let Some(socket) = self.target() {
-            socket.deregister(cx.registry);
+            socket.retire(cx.registry, cx.rings);
         }
         self.stage = Stage::Next;
         self.rest.clear();
@@ -184,7 +184,7 @@ impl Connect {
                 Ok(socket) => {
                     // Each address gets an equal share of the time that is left.
                     let share = self.deadline.since(cx.now) / (self.rest.len() as u32 + 1);
-                    return Some(Stage::Dialling(socket, cx.now.after(share).min(self.deadline)));
+                    return Some(Stage::Dialling(socket.into(), cx.now.after(share).min(self.deadline)));
                 }
                 Err(error) => self.failure = Some(describe(&error)),
             }
@@ -200,7 +200,7 @@ impl Connect {
             Ok(stream) => {
                 let mut socket = Socket::connecting(Io::Unix(stream));
                 match socket.register(cx.registry, cx.id.token(Side::Target)) {
-                    Ok(()) => Some(Stage::Dialling(socket, self.deadline)),
+                    Ok(()) => Some(Stage::Dialling(socket.into(), self.deadline)),
                     Err(error) => {
                         self.failure = Some(describe(&error));
                         None
@@ -217,8 +217,8 @@ impl Connect {
         }
     }
 
-    fn give_up(&mut self, mut socket: Socket, error: &io::Error, cx: &Cx<'_>) {
-        socket.deregister(cx.registry);
+    fn give_up(&mut self, mut socket: Transport, error: &io::Error, cx: &mut Cx<'_>) {
+        socket.retire(cx.registry, cx.rings);
         self.failure = Some(describe(error));
     }
 }
@@ -237,7 +237,7 @@ fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
 }
 
 /// A connected socket may have been readable before; it is tried once.
-fn ready(mut socket: Socket) -> Socket {
+fn ready(mut socket: Transport) -> Transport {
     socket.note_ready(true, true, false);
     socket
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::net::transport::Broken;
 use crate::ws::decode::Violation;
 
 /// Why a connection ended, in the order of its life.
@@ -79,6 +80,13 @@ impl End {
             End::Overcommitted => 14,
             End::Shutdown => 15,
             End::System(_) => 16,
+        }
+    }
+
+    /// Why a session ends whose client can't be read or written any more.
+    pub fn client_lost(broken: Broken) -> End {
+        match broken {
+            Broken::System(kind) => End::ClientReset(kind),
         }
     }
 

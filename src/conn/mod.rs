@@ -34,6 +34,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::net::listen::Peer;
 use crate::net::socket::Socket;
+use crate::net::transport::Transport;
 use crate::resolve::{Addresses, Resolver};
 use crate::ring::Pool;
 use crate::sniff::Kind;
@@ -200,12 +201,12 @@ impl Conn {
     }
 
     /// The client's socket, for readiness that does not come from mio.
-    pub fn client(&mut self) -> &mut Socket {
+    pub fn client(&mut self) -> &mut Transport {
         &mut self.client.socket
     }
 
     /// The target's socket, if there is one now.
-    pub fn target(&mut self) -> Option<&mut Socket> {
+    pub fn target(&mut self) -> Option<&mut Transport> {
         match &mut self.state {
             State::Connect(connect) => connect.target(),
             State::Relay(relay) => relay.target(),
@@ -365,10 +366,10 @@ impl Conn {
                     Turn::Done(dialled) => Turn::Done(self.relay(to, dialled, cx)),
                 }
             }
-            State::Reply(deadline) => match client.flush_out() {
+            State::Reply(deadline) => match client.flush_out(cx.rings) {
                 Ok(true) => Turn::Done(State::Close(Box::new(Close::begin(client, None, cx)))),
                 Ok(false) => Turn::Wait(State::Reply(deadline)),
-                Err(error) => return Err(End::ClientReset(error.kind())),
+                Err(broken) => return Err(End::client_lost(broken)),
             },
             state => Turn::Wait(state),
         })
@@ -473,9 +474,9 @@ impl Conn {
             _ => {}
         }
         if let Some(target) = self.target() {
-            target.deregister(cx.registry);
+            target.retire(cx.registry, cx.rings);
         }
-        self.client.socket.deregister(cx.registry);
+        self.client.socket.retire(cx.registry, cx.rings);
         self.state = State::Gone;
     }
 }

@@ -3,3 +3,4 @@
 pub mod listen;
 pub mod scripted;
 pub mod socket;
+pub mod transport;

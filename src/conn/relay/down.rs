@@ -18,7 +18,7 @@ impl Relay {
             if !self.flush_down(client, cx) {
                 return;
             }
-            match client.flush_out() {
+            match client.flush_out(cx.rings) {
                 Ok(true) => self.down.offered(0, false, cx.now),
                 Ok(false) => {
                     self.down.offered(0, true, cx.now);
@@ -39,13 +39,18 @@ impl Relay {
             }
             let mut ring = cx.rings.take();
             ring.leave_room(encode::HEADROOM);
-            let limit = cx.rings.read_limit().min(ring.space().len());
-            match target.read(&mut ring.space()[..limit]) {
+            let most = client.socket.write_max().saturating_sub(encode::HEADROOM);
+            let limit = cx.rings.read_limit().min(ring.space().len()).min(most);
+            match target.read(&mut ring.space()[..limit], cx.rings) {
                 Ok(ReadEnd::Data(count)) => {
                     budget = budget.saturating_sub(count);
                     self.deliver(client, ring, count, cx);
                 }
-                Ok(ReadEnd::Blocked) => cx.rings.give(ring),
+                Ok(ReadEnd::Blocked) => {
+                    cx.rings.give(ring);
+                    cx.again |= target.is_readable();
+                    return;
+                }
                 Ok(ReadEnd::Eof) => {
                     cx.rings.give(ring);
                     self.target_ended(client, false, cx);
@@ -66,7 +71,7 @@ impl Relay {
         if cx.shared.traffic {
             traffic::received_from_target(cx);
         }
-        match client.socket.write(ring.data()) {
+        match client.socket.write(ring.data(), cx.rings) {
             Ok(count) => {
                 ring.consume(count);
                 self.down.offered(count, !ring.is_empty(), cx.now);
@@ -92,7 +97,7 @@ impl Relay {
         if !client.socket.is_writable() {
             return false;
         }
-        match client.socket.write(held.data()) {
+        match client.socket.write(held.data(), cx.rings) {
             Ok(count) => {
                 held.consume(count);
                 let left = !held.is_empty();

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::close::{Delivery, STALL};
 use super::end::End;
 use super::{Cx, Destination};
-use crate::net::socket::Socket;
+use crate::net::transport::Transport;
 use crate::ring::{Held, Pool};
 use crate::timers::Tick;
 use crate::ws::code;
@@ -26,7 +26,7 @@ pub struct Relay {
     /// Where the session goes, for the log.
     pub to: Arc<Destination>,
     /// `None` when the target could not be reached, and the client is told so.
-    target: Option<Socket>,
+    target: Option<Transport>,
     decoder: Decoder,
     up: Direction,
     down: Direction,
@@ -88,7 +88,7 @@ struct Closing {
 
 impl Relay {
     /// A session whose target is connected.
-    pub fn new(to: Arc<Destination>, target: Socket, cx: &Cx<'_>) -> Relay {
+    pub fn new(to: Arc<Destination>, target: Transport, cx: &Cx<'_>) -> Relay {
         Relay {
             to,
             target: Some(target),
@@ -133,11 +133,11 @@ impl Relay {
     pub fn pump(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Option<End>, End> {
         self.pump_up(client, cx)?;
         self.pump_down(client, cx);
-        self.settle(client)
+        self.settle(client, cx)
     }
 
     /// The target's socket, for events.
-    pub fn target(&mut self) -> Option<&mut Socket> {
+    pub fn target(&mut self) -> Option<&mut Transport> {
         self.target.as_mut()
     }
 
@@ -147,7 +147,7 @@ impl Relay {
     }
 
     /// Takes the target's socket out, for closing it.
-    pub fn take_target(&mut self) -> Option<Socket> {
+    pub fn take_target(&mut self) -> Option<Transport> {
         self.target.take()
     }
 
@@ -242,7 +242,7 @@ impl Relay {
     }
 
     /// Ends the session when everything that was owed has been written.
-    fn settle(&mut self, client: &mut Client) -> Result<Option<End>, End> {
+    fn settle(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Option<End>, End> {
         let Phase::Ending(_, echo) = &mut self.phase else { return Ok(None) };
         if self.up.held.is_some() || self.down.held.is_some() {
             return Ok(None);
@@ -250,10 +250,10 @@ impl Relay {
         if let Some(frame) = echo.take() {
             client.out.close(frame.code, &frame.reason);
         }
-        match client.flush_out() {
+        match client.flush_out(cx.rings) {
             Ok(true) => Ok(Some(self.end_or(End::ClientClosed))),
             Ok(false) => Ok(None),
-            Err(error) => Err(self.end_or(End::ClientReset(error.kind()))),
+            Err(broken) => Err(self.end_or(End::client_lost(broken))),
         }
     }
 }

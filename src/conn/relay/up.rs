@@ -5,6 +5,7 @@ use crate::conn::client::{Client, Out};
 use crate::conn::end::End;
 use crate::conn::{Cx, traffic};
 use crate::net::socket::ReadEnd;
+use crate::net::transport::{Broken, Transport};
 use crate::ring::Ring;
 use crate::ws::decode::{Control, Fed, Finish};
 
@@ -39,23 +40,34 @@ impl Relay {
                     budget = budget.saturating_sub(count);
                     self.forward(client, ring, count, cx);
                 }
-                Ok(ReadEnd::Blocked) => cx.rings.give(ring),
+                Ok(ReadEnd::Blocked) => {
+                    cx.rings.give(ring);
+                    cx.again |= client.socket.is_readable();
+                    return Ok(());
+                }
                 Ok(ReadEnd::Eof) => {
                     cx.rings.give(ring);
                     self.client_ended(End::ClientClosed, None);
                 }
-                Err(error) => {
+                Err(broken) => {
                     cx.rings.give(ring);
-                    return Err(self.end_or(End::ClientReset(error.kind())));
+                    return Err(self.end_or(End::client_lost(broken)));
                 }
             }
         }
     }
 
     /// What came too early first, then the socket.
-    fn read_client(&mut self, client: &mut Client, ring: &mut Ring, cx: &Cx<'_>) -> std::io::Result<ReadEnd> {
+    fn read_client(
+        &mut self,
+        client: &mut Client,
+        ring: &mut Ring,
+        cx: &mut Cx<'_>,
+    ) -> Result<ReadEnd, Broken> {
         if client.kept.is_empty() {
-            return client.socket.read(&mut ring.space()[..cx.rings.read_limit()]);
+            let most = self.target.as_ref().map_or(usize::MAX, Transport::write_max);
+            let limit = cx.rings.read_limit().min(most);
+            return client.socket.read(&mut ring.space()[..limit], cx.rings);
         }
         let kept = std::mem::take(&mut client.kept);
         ring.space()[..kept.len()].copy_from_slice(&kept);
@@ -89,7 +101,7 @@ impl Relay {
     /// Writes what is in `ring` to the target, and keeps what it refuses.
     fn offer(&mut self, mut ring: Ring, cx: &mut Cx<'_>) {
         let Some(target) = &mut self.target else { return cx.rings.give(ring) };
-        match target.write(ring.data()) {
+        match target.write(ring.data(), cx.rings) {
             Ok(count) => {
                 cx.metrics.bytes_up.add(count as u64);
                 ring.consume(count);
@@ -117,7 +129,7 @@ impl Relay {
         if !target.is_writable() {
             return false;
         }
-        match target.write(held.data()) {
+        match target.write(held.data(), cx.rings) {
             Ok(count) => {
                 cx.metrics.bytes_up.add(count as u64);
                 held.consume(count);

@@ -1,0 +1,166 @@
+//! What lies between a connection and its socket: nothing, or TLS. Those above read and write bytes and do
+//! not know which.
+//!
+//! The rings that TLS needs are lent for one call. What the socket refuses of sealed bytes stays here, since
+//! they are committed: until [`Transport::flush`] has written them, the transport is not writable.
+
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use mio::Registry;
+use mio::event::Event;
+
+use super::socket::{ReadEnd, Socket};
+use crate::ring::Pool;
+
+/// One end of a connection, plain or not.
+#[derive(Debug)]
+pub enum Transport {
+    /// Bytes go to the socket as they are.
+    Plain(Socket),
+}
+
+/// Why nothing more can be read or written.
+#[derive(Debug)]
+pub enum Broken {
+    /// The system's word.
+    System(io::ErrorKind),
+}
+
+impl Transport {
+    /// Reads into `space`, which must not be empty.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn read(&mut self, space: &mut [u8], _rings: &mut Pool) -> Result<ReadEnd, Broken> {
+        match self {
+            Transport::Plain(socket) => Ok(socket.read(space)?),
+        }
+    }
+
+    /// Writes as much of `bytes` as is taken now, and returns how much that was.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn write(&mut self, bytes: &[u8], _rings: &mut Pool) -> Result<usize, Broken> {
+        match self {
+            Transport::Plain(socket) => Ok(socket.write(bytes)?),
+        }
+    }
+
+    /// Writes what the socket refused of bytes that were taken; true when nothing of that is left.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn flush(&mut self, _rings: &mut Pool) -> Result<bool, Broken> {
+        match self {
+            Transport::Plain(_) => Ok(true),
+        }
+    }
+
+    /// Bytes that were taken and not yet given to the socket.
+    pub fn unsent(&self) -> usize {
+        match self {
+            Transport::Plain(_) => 0,
+        }
+    }
+
+    /// The most that a write should be offered at a time, so that what is held of it stays within bounds.
+    pub fn write_max(&self) -> usize {
+        match self {
+            Transport::Plain(_) => usize::MAX,
+        }
+    }
+
+    /// Whether a read may bring something.
+    pub fn is_readable(&self) -> bool {
+        match self {
+            Transport::Plain(socket) => socket.is_readable(),
+        }
+    }
+
+    /// Whether a write may take something.
+    pub fn is_writable(&self) -> bool {
+        match self {
+            Transport::Plain(socket) => socket.is_writable(),
+        }
+    }
+
+    /// Whether the system has reported that the connection is broken.
+    pub fn is_hung_up(&self) -> bool {
+        self.socket().is_hung_up()
+    }
+
+    /// Takes in what an event says.
+    pub fn note(&mut self, event: &Event) {
+        self.socket_mut().note(event);
+    }
+
+    /// Takes in readiness that did not come as an event of mio's.
+    pub fn note_ready(&mut self, readable: bool, writable: bool, hung_up: bool) {
+        self.socket_mut().note_ready(readable, writable, hung_up);
+    }
+
+    /// Ends the writing side, after everything that was taken.
+    pub fn shutdown_write(&mut self, _rings: &mut Pool) {
+        match self {
+            Transport::Plain(socket) => socket.shutdown_write(),
+        }
+    }
+
+    /// Bytes taken that the peer's side has not acknowledged; 0 when the system does not say.
+    pub fn unacknowledged(&self) -> usize {
+        self.socket().unacknowledged() + self.unsent()
+    }
+
+    /// Ends the registration and gives back what is held; to be called before the transport is dropped.
+    pub fn retire(&mut self, registry: &Registry, _rings: &mut Pool) {
+        self.socket_mut().deregister(registry);
+    }
+
+    /// Whether a dial has come to its end: `Ok(true)` connected, `Ok(false)` not yet.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub fn connected(&self) -> io::Result<bool> {
+        self.socket().connected()
+    }
+
+    /// The descriptor, for socket options; scripted streams have none.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.socket().descriptor()
+    }
+
+    fn socket(&self) -> &Socket {
+        match self {
+            Transport::Plain(socket) => socket,
+        }
+    }
+
+    fn socket_mut(&mut self) -> &mut Socket {
+        match self {
+            Transport::Plain(socket) => socket,
+        }
+    }
+}
+
+impl From<Socket> for Transport {
+    fn from(socket: Socket) -> Transport {
+        Transport::Plain(socket)
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Broken {
+        Broken::System(error.kind())
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::System(kind) => kind.fmt(f),
+        }
+    }
+}
