@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::net::tls::Fault;
 use crate::net::transport::Broken;
 use crate::ws::decode::Violation;
 
@@ -15,6 +16,10 @@ pub enum End {
     Silent,
     /// The client speaks TLS, and there is no certificate to answer it with.
     NoCertificate,
+    /// The TLS handshake did not come to its end in time.
+    SlowTls,
+    /// The TLS handshake failed.
+    TlsFailed(Fault),
     /// The request head did not come in time.
     SlowRequest,
     /// The client left in the middle of its request.
@@ -27,6 +32,10 @@ pub enum End {
     ClientClosed,
     /// The client's connection broke.
     ClientReset(io::ErrorKind),
+    /// The client's connection ended without the end of its TLS session: something may be missing.
+    ClientCut,
+    /// The client broke TLS after the handshake.
+    ClientTls(Fault),
     /// The client broke the protocol.
     ClientViolated(Violation),
     /// The client took nothing for too long.
@@ -66,20 +75,24 @@ impl End {
             End::Probe => 0,
             End::Silent => 1,
             End::NoCertificate => 2,
-            End::SlowRequest => 3,
-            End::HalfRequest => 4,
-            End::Refused(_) => 5,
-            End::Unreachable => 6,
-            End::ClientClosed => 7,
-            End::ClientReset(_) => 8,
-            End::ClientViolated(_) => 9,
-            End::ClientStalled => 10,
-            End::TargetClosed => 11,
-            End::TargetReset => 12,
-            End::TargetStalled => 13,
-            End::Overcommitted => 14,
-            End::Shutdown => 15,
-            End::System(_) => 16,
+            End::SlowTls => 3,
+            End::TlsFailed(_) => 4,
+            End::SlowRequest => 5,
+            End::HalfRequest => 6,
+            End::Refused(_) => 7,
+            End::Unreachable => 8,
+            End::ClientClosed => 9,
+            End::ClientReset(_) => 10,
+            End::ClientCut => 11,
+            End::ClientTls(_) => 12,
+            End::ClientViolated(_) => 13,
+            End::ClientStalled => 14,
+            End::TargetClosed => 15,
+            End::TargetReset => 16,
+            End::TargetStalled => 17,
+            End::Overcommitted => 18,
+            End::Shutdown => 19,
+            End::System(_) => 20,
         }
     }
 
@@ -87,6 +100,8 @@ impl End {
     pub fn client_lost(broken: Broken) -> End {
         match broken {
             Broken::System(kind) => End::ClientReset(kind),
+            Broken::Cut => End::ClientCut,
+            Broken::Tls(fault) => End::ClientTls(fault),
         }
     }
 
@@ -112,12 +127,16 @@ impl fmt::Display for End {
             End::Probe => f.write_str("client left without a word"),
             End::Silent => f.write_str("ignoring socket not ready"),
             End::NoCertificate => f.write_str("SSL connection but no certificate found"),
+            End::SlowTls => f.write_str("TLS handshake did not come to its end in time"),
+            End::TlsFailed(fault) => write!(f, "TLS handshake failed: {fault}"),
             End::SlowRequest => f.write_str("request did not come in time"),
             End::HalfRequest => f.write_str("client left in the middle of its request"),
             End::Refused(status) => write!(f, "refused with status {status}"),
             End::Unreachable => f.write_str("Failed to connect"),
             End::ClientClosed => f.write_str("Client closed connection"),
             End::ClientReset(kind) => write!(f, "Client closed connection ({kind})"),
+            End::ClientCut => f.write_str("Client closed connection (without ending TLS)"),
+            End::ClientTls(fault) => write!(f, "Client broke TLS: {fault}"),
             End::ClientViolated(violation) => write!(f, "Client broke the protocol: {violation}"),
             End::ClientStalled => f.write_str("Client took no data for too long"),
             End::TargetClosed => f.write_str("Target closed connection"),
@@ -130,16 +149,20 @@ impl fmt::Display for End {
     }
 }
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 21] = [
     "probe",
     "silent",
     "no-certificate",
+    "slow-tls",
+    "tls-failed",
     "slow-request",
     "half-request",
     "refused",
     "unreachable",
     "client-closed",
     "client-reset",
+    "client-cut",
+    "client-tls",
     "client-violated",
     "client-stalled",
     "target-closed",
@@ -153,6 +176,7 @@ const NAMES: [&str; 17] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::tls::Peer;
 
     #[test]
     fn every_kind_has_an_index_and_a_name_of_its_own() {
@@ -161,12 +185,16 @@ mod tests {
             End::Probe,
             End::Silent,
             End::NoCertificate,
+            End::SlowTls,
+            End::TlsFailed(Fault::new(Peer::Client, rustls::Error::DecryptError)),
             End::SlowRequest,
             End::HalfRequest,
             End::Refused(400),
             End::Unreachable,
             End::ClientClosed,
             End::ClientReset(kind),
+            End::ClientCut,
+            End::ClientTls(Fault::new(Peer::Client, rustls::Error::DecryptError)),
             End::ClientViolated(Violation::Text),
             End::ClientStalled,
             End::TargetClosed,

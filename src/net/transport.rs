@@ -12,6 +12,7 @@ use mio::Registry;
 use mio::event::Event;
 
 use super::socket::{ReadEnd, Socket};
+use super::tls::{self, Fault, Tls};
 use crate::ring::Pool;
 
 /// One end of a connection, plain or not.
@@ -19,6 +20,8 @@ use crate::ring::Pool;
 pub enum Transport {
     /// Bytes go to the socket as they are.
     Plain(Socket),
+    /// Bytes are sealed into records, and opened from them.
+    Tls(Box<Tls>),
 }
 
 /// Why nothing more can be read or written.
@@ -26,6 +29,10 @@ pub enum Transport {
 pub enum Broken {
     /// The system's word.
     System(io::ErrorKind),
+    /// The stream ended, but its TLS session did not: something may be missing.
+    Cut,
+    /// What TLS found wrong.
+    Tls(Fault),
 }
 
 impl Transport {
@@ -33,9 +40,10 @@ impl Transport {
     ///
     /// # Errors
     /// The connection is broken.
-    pub fn read(&mut self, space: &mut [u8], _rings: &mut Pool) -> Result<ReadEnd, Broken> {
+    pub fn read(&mut self, space: &mut [u8], rings: &mut Pool) -> Result<ReadEnd, Broken> {
         match self {
             Transport::Plain(socket) => Ok(socket.read(space)?),
+            Transport::Tls(tls) => tls.read(space, rings),
         }
     }
 
@@ -43,9 +51,10 @@ impl Transport {
     ///
     /// # Errors
     /// The connection is broken.
-    pub fn write(&mut self, bytes: &[u8], _rings: &mut Pool) -> Result<usize, Broken> {
+    pub fn write(&mut self, bytes: &[u8], rings: &mut Pool) -> Result<usize, Broken> {
         match self {
             Transport::Plain(socket) => Ok(socket.write(bytes)?),
+            Transport::Tls(tls) => tls.write(bytes, rings),
         }
     }
 
@@ -53,9 +62,10 @@ impl Transport {
     ///
     /// # Errors
     /// The connection is broken.
-    pub fn flush(&mut self, _rings: &mut Pool) -> Result<bool, Broken> {
+    pub fn flush(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
         match self {
             Transport::Plain(_) => Ok(true),
+            Transport::Tls(tls) => tls.flush(rings),
         }
     }
 
@@ -63,6 +73,7 @@ impl Transport {
     pub fn unsent(&self) -> usize {
         match self {
             Transport::Plain(_) => 0,
+            Transport::Tls(tls) => tls.unsent(),
         }
     }
 
@@ -70,6 +81,7 @@ impl Transport {
     pub fn write_max(&self) -> usize {
         match self {
             Transport::Plain(_) => usize::MAX,
+            Transport::Tls(_) => tls::WRITE_MAX,
         }
     }
 
@@ -77,6 +89,7 @@ impl Transport {
     pub fn is_readable(&self) -> bool {
         match self {
             Transport::Plain(socket) => socket.is_readable(),
+            Transport::Tls(tls) => tls.is_readable(),
         }
     }
 
@@ -84,6 +97,7 @@ impl Transport {
     pub fn is_writable(&self) -> bool {
         match self {
             Transport::Plain(socket) => socket.is_writable(),
+            Transport::Tls(tls) => tls.is_writable(),
         }
     }
 
@@ -103,9 +117,10 @@ impl Transport {
     }
 
     /// Ends the writing side, after everything that was taken.
-    pub fn shutdown_write(&mut self, _rings: &mut Pool) {
+    pub fn shutdown_write(&mut self, rings: &mut Pool) {
         match self {
             Transport::Plain(socket) => socket.shutdown_write(),
+            Transport::Tls(tls) => tls.shutdown_write(rings),
         }
     }
 
@@ -115,8 +130,11 @@ impl Transport {
     }
 
     /// Ends the registration and gives back what is held; to be called before the transport is dropped.
-    pub fn retire(&mut self, registry: &Registry, _rings: &mut Pool) {
+    pub fn retire(&mut self, registry: &Registry, rings: &mut Pool) {
         self.socket_mut().deregister(registry);
+        if let Transport::Tls(tls) = self {
+            tls.release(rings);
+        }
     }
 
     /// Whether a dial has come to its end: `Ok(true)` connected, `Ok(false)` not yet.
@@ -135,12 +153,14 @@ impl Transport {
     fn socket(&self) -> &Socket {
         match self {
             Transport::Plain(socket) => socket,
+            Transport::Tls(tls) => &tls.socket,
         }
     }
 
     fn socket_mut(&mut self) -> &mut Socket {
         match self {
             Transport::Plain(socket) => socket,
+            Transport::Tls(tls) => &mut tls.socket,
         }
     }
 }
@@ -161,6 +181,8 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Broken::System(kind) => kind.fmt(f),
+            Broken::Cut => f.write_str("cut off without a close_notify"),
+            Broken::Tls(fault) => fault.fmt(f),
         }
     }
 }
