@@ -95,7 +95,7 @@ impl Linger {
             return;
         }
         match discard(socket, space, DISCARD_BYTES, cx.rings) {
-            Ok(ReadEnd::Blocked) => {}
+            Ok(ReadEnd::Blocked) => cx.again |= socket.is_readable(),
             Ok(ReadEnd::Data(_)) => cx.again = true,
             Ok(ReadEnd::Eof) | Err(_) => self.done = true,
         }

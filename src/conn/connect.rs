@@ -16,8 +16,9 @@ use super::client::Client;
 use super::end::End;
 use super::{Answer, Cx, Destination, Turn};
 use crate::id::Side;
-use crate::net::socket::{Io, Socket};
-use crate::net::transport::Transport;
+use crate::net::certs;
+use crate::net::socket::{Io, Socket, tune_tcp};
+use crate::net::transport::{Broken, Transport};
 use crate::resolve::{self, Addresses, Unresolved};
 use crate::target::Target;
 use crate::timers::Tick;
@@ -28,6 +29,8 @@ pub struct Connect {
     /// Where to.
     pub to: Arc<Destination>,
     stage: Stage,
+    /// Whether the target's addresses are known.
+    resolved: bool,
     /// Addresses that have not been tried.
     rest: VecDeque<SocketAddr>,
     deadline: Tick,
@@ -42,7 +45,9 @@ enum Stage {
     Resolving,
     /// A socket is connecting; it gets until then.
     Dialling(Transport, Tick),
-    /// A Unix socket's backlog is full; it is tried again then.
+    /// A connected target's TLS handshake; it gets until then, too.
+    Securing(Transport, Tick),
+    /// A Unix socket's backlog or the lane of the helpers is full; it is tried again then.
     Waiting(Tick),
 }
 
@@ -55,27 +60,33 @@ impl Connect {
         let mut connect = Connect {
             to,
             stage: Stage::Next,
+            resolved: false,
             rest: VecDeque::new(),
             deadline: cx.now.after(CONNECT),
             failure: None,
         };
-        let to = Arc::clone(&connect.to);
-        if let Target::Tcp { host, port } = &to.target {
-            match resolve::literal(host) {
-                Some(address) => connect.rest.push_back(with_port(address, *port)),
-                None => connect.ask(host, cx),
-            }
+        if let Target::Tcp { host, port } = &connect.to.target
+            && let Some(address) = resolve::literal(host)
+        {
+            connect.resolved = true;
+            connect.rest.push_back(with_port(address, *port));
         }
         Box::new(connect)
     }
 
-    fn ask(&mut self, host: &str, cx: &Cx<'_>) {
+    /// Has the target's name looked up.
+    fn ask(&mut self, host: &str, cx: &Cx<'_>) -> Option<Stage> {
         let (replies, id) = (cx.replies.clone(), cx.id);
         let answer = Box::new(move |addresses| replies.send(id, Answer::Resolved(addresses)));
         match cx.shared.resolver.ask(host, answer) {
-            Ok(()) => self.stage = Stage::Resolving,
+            Ok(()) => return Some(Stage::Resolving),
+            // The lane is full of names that take their time; this one is tried again until the deadline.
+            Err(Unresolved::Busy) if cx.now < self.deadline => {
+                return Some(Stage::Waiting(cx.now.after(RETRY_WAIT)));
+            }
             Err(error) => self.failure = Some(unresolved(&error)),
         }
+        None
     }
 
     /// Takes in the addresses that a helper found.
@@ -84,6 +95,7 @@ impl Connect {
             return;
         }
         self.stage = Stage::Next;
+        self.resolved = true;
         match (addresses, &self.to.target) {
             (Ok(addresses), Target::Tcp { port, .. }) => {
                 self.rest.extend(addresses.iter().map(|address| with_port(*address, *port)));
@@ -116,7 +128,10 @@ impl Connect {
                     }
                 },
                 Stage::Dialling(socket, until) if socket.is_writable() => match socket.connected() {
-                    Ok(true) => return Ok(Turn::Done(Ok(ready(socket)))),
+                    Ok(true) => match self.secure(ready(socket), until, cx) {
+                        Ok(stage) => stage,
+                        Err(socket) => return Ok(Turn::Done(Ok(socket))),
+                    },
                     Ok(false) => {
                         // An event for the dial's start; the next one decides.
                         self.stage = Stage::Dialling(socket, until);
@@ -124,6 +139,18 @@ impl Connect {
                     }
                     Err(error) => {
                         self.give_up(socket, &error, cx);
+                        Stage::Next
+                    }
+                },
+                Stage::Securing(mut socket, until) => match socket.handshake(cx.rings) {
+                    Ok(true) => return Ok(Turn::Done(Ok(socket))),
+                    Ok(false) => {
+                        self.stage = Stage::Securing(socket, until);
+                        return Ok(Turn::Wait(self));
+                    }
+                    Err(broken) => {
+                        socket.retire(cx.registry, cx.rings);
+                        self.failure = Some(unsecured(&broken));
                         Stage::Next
                     }
                 },
@@ -141,9 +168,14 @@ impl Connect {
             self.rest.clear();
         }
         match std::mem::replace(&mut self.stage, Stage::Next) {
-            Stage::Dialling(socket, until) if cx.now >= until => self.give_up(socket, &timed_out(), cx),
+            Stage::Dialling(socket, until) | Stage::Securing(socket, until) if cx.now >= until => {
+                self.give_up(socket, &timed_out(), cx);
+            }
             Stage::Waiting(until) if cx.now >= until => {}
-            Stage::Resolving if cx.now >= self.deadline => self.failure = Some(describe(&timed_out())),
+            Stage::Resolving if cx.now >= self.deadline => {
+                self.resolved = true;
+                self.failure = Some(describe(&timed_out()));
+            }
             stage => self.stage = stage,
         }
     }
@@ -151,7 +183,7 @@ impl Connect {
     /// When to call [`Connect::expired`].
     pub fn deadline(&self) -> Tick {
         match &self.stage {
-            Stage::Dialling(_, until) | Stage::Waiting(until) => (*until).min(self.deadline),
+            Stage::Dialling(_, until) | Stage::Securing(_, until) | Stage::Waiting(until) => (*until).min(self.deadline),
             _ => self.deadline,
         }
     }
@@ -159,7 +191,7 @@ impl Connect {
     /// The socket that is connecting, for events.
     pub fn target(&mut self) -> Option<&mut Transport> {
         match &mut self.stage {
-            Stage::Dialling(socket, _) => Some(socket),
+            Stage::Dialling(socket, _) | Stage::Securing(socket, _) => Some(socket),
             _ => None,
         }
     }
@@ -173,11 +205,34 @@ impl Connect {
         self.rest.clear();
     }
 
+    /// Begins the target's TLS handshake, if there is to be one; gives the socket back if not.
+    fn secure(&mut self, mut socket: Transport, until: Tick, cx: &mut Cx<'_>) -> Result<Stage, Transport> {
+        let Some(tls) = &cx.shared.target_tls else { return Err(socket) };
+        let host = match &self.to.target {
+            Target::Tcp { host, .. } => Some(host.as_str()),
+            Target::Unix(_) => None,
+        };
+        let begun = certs::target_name(&tls.options, host).and_then(|name| {
+            let config = Arc::clone(&tls.config);
+            socket.speak_tls(config, name).map_err(|fault| fault.to_string())
+        });
+        match begun {
+            Ok(()) => Ok(Stage::Securing(socket, until)),
+            Err(failure) => {
+                socket.retire(cx.registry, cx.rings);
+                self.failure = Some(failure);
+                Ok(Stage::Next)
+            }
+        }
+    }
+
     /// Starts on the next address; `None` when there is none.
     fn next(&mut self, cx: &Cx<'_>) -> Option<Stage> {
         let to = Arc::clone(&self.to);
-        if let Target::Unix(path) = &to.target {
-            return self.dial_unix(path, cx);
+        match &to.target {
+            Target::Unix(path) => return self.dial_unix(path, cx),
+            Target::Tcp { host, .. } if !self.resolved => return self.ask(host, cx),
+            Target::Tcp { .. } => {}
         }
         while let Some(address) = self.rest.pop_front() {
             match dial_tcp(address, cx) {
@@ -208,7 +263,7 @@ impl Connect {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && cx.now < self.deadline => {
-                Some(Stage::Waiting(cx.now.after(BACKLOG_WAIT)))
+                Some(Stage::Waiting(cx.now.after(RETRY_WAIT)))
             }
             Err(error) => {
                 self.failure = Some(describe(&error));
@@ -228,7 +283,7 @@ type Step = Turn<Box<Connect>, Dialled>;
 fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
     let stream = TcpStream::connect(address)?;
     let options = SockRef::from(&stream);
-    options.set_tcp_nodelay(true)?;
+    tune_tcp(&options)?;
     // Urgent data (telnet servers send it) comes in its place in the stream instead of being lost.
     options.set_out_of_band_inline(true)?;
     let mut socket = Socket::connecting(Io::Tcp(stream));
@@ -240,6 +295,18 @@ fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
 fn ready(mut socket: Transport) -> Transport {
     socket.note_ready(true, true, false);
     socket
+}
+
+/// Why a target that was reached is not spoken to.
+fn unsecured(broken: &Broken) -> String {
+    match broken {
+        Broken::Tls(fault) if fault.is_verification() => format!(
+            "certificate verification failed: {fault}; \
+             use --ssl-target-ca FILE, --ssl-target-name NAME or --ssl-target-insecure"
+        ),
+        Broken::Tls(_) => format!("TLS handshake failed: {broken}"),
+        Broken::Cut | Broken::System(_) => format!("TLS handshake failed: target left ({broken})"),
+    }
 }
 
 fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
@@ -273,5 +340,5 @@ pub fn describe(error: &io::Error) -> String {
 /// Time to reach a target, its name's look-up and all of its addresses included.
 pub const CONNECT: Duration = Duration::from_secs(10);
 
-/// Until a Unix socket with a full backlog is tried again.
-const BACKLOG_WAIT: Duration = Duration::from_millis(100);
+/// Until something that was full is tried again.
+const RETRY_WAIT: Duration = Duration::from_millis(100);

@@ -14,12 +14,16 @@ pub enum End {
     Probe,
     /// No first byte came in time.
     Silent,
+    /// As many connections as allowed were there.
+    Full,
     /// The client speaks TLS, and there is no certificate to answer it with.
     NoCertificate,
     /// The TLS handshake did not come to its end in time.
     SlowTls,
     /// The TLS handshake failed.
     TlsFailed(Fault),
+    /// The client left during the TLS handshake.
+    HalfTls,
     /// The request head did not come in time.
     SlowRequest,
     /// The client left in the middle of its request.
@@ -38,6 +42,8 @@ pub enum End {
     ClientTls(Fault),
     /// The client broke the protocol.
     ClientViolated(Violation),
+    /// The client answered no ping for too long.
+    ClientSilent,
     /// The client took nothing for too long.
     ClientStalled,
     /// The target ended the connection in order.
@@ -74,25 +80,28 @@ impl End {
         match self {
             End::Probe => 0,
             End::Silent => 1,
-            End::NoCertificate => 2,
-            End::SlowTls => 3,
-            End::TlsFailed(_) => 4,
-            End::SlowRequest => 5,
-            End::HalfRequest => 6,
-            End::Refused(_) => 7,
-            End::Unreachable => 8,
-            End::ClientClosed => 9,
-            End::ClientReset(_) => 10,
-            End::ClientCut => 11,
-            End::ClientTls(_) => 12,
-            End::ClientViolated(_) => 13,
-            End::ClientStalled => 14,
-            End::TargetClosed => 15,
-            End::TargetReset => 16,
-            End::TargetStalled => 17,
-            End::Overcommitted => 18,
-            End::Shutdown => 19,
-            End::System(_) => 20,
+            End::Full => 2,
+            End::NoCertificate => 3,
+            End::SlowTls => 4,
+            End::TlsFailed(_) => 5,
+            End::HalfTls => 6,
+            End::SlowRequest => 7,
+            End::HalfRequest => 8,
+            End::Refused(_) => 9,
+            End::Unreachable => 10,
+            End::ClientClosed => 11,
+            End::ClientReset(_) => 12,
+            End::ClientCut => 13,
+            End::ClientTls(_) => 14,
+            End::ClientViolated(_) => 15,
+            End::ClientSilent => 16,
+            End::ClientStalled => 17,
+            End::TargetClosed => 18,
+            End::TargetReset => 19,
+            End::TargetStalled => 20,
+            End::Overcommitted => 21,
+            End::Shutdown => 22,
+            End::System(_) => 23,
         }
     }
 
@@ -105,6 +114,11 @@ impl End {
         }
     }
 
+    /// Whether an alert of TLS is on its way that tells the client why: it has to be delivered.
+    pub fn owes_alert(&self) -> bool {
+        matches!(self, End::TlsFailed(_) | End::ClientTls(_))
+    }
+
     /// The name of the kind with this index.
     pub fn name(kind: usize) -> &'static str {
         NAMES.get(kind).copied().unwrap_or("unknown")
@@ -114,7 +128,9 @@ impl End {
     pub fn blame(&self) -> Blame {
         match self {
             End::ClientClosed | End::TargetClosed | End::Shutdown | End::Probe => Blame::Nobody,
-            End::Unreachable | End::TargetStalled | End::Overcommitted | End::System(_) => Blame::Operator,
+            End::Full | End::Unreachable | End::TargetStalled | End::Overcommitted | End::System(_) => {
+                Blame::Operator
+            }
             _ => Blame::Peer,
         }
     }
@@ -126,9 +142,11 @@ impl fmt::Display for End {
         match self {
             End::Probe => f.write_str("client left without a word"),
             End::Silent => f.write_str("ignoring socket not ready"),
+            End::Full => f.write_str("refused, because --max-connections are there"),
             End::NoCertificate => f.write_str("SSL connection but no certificate found"),
             End::SlowTls => f.write_str("TLS handshake did not come to its end in time"),
             End::TlsFailed(fault) => write!(f, "TLS handshake failed: {fault}"),
+            End::HalfTls => f.write_str("client left during the TLS handshake"),
             End::SlowRequest => f.write_str("request did not come in time"),
             End::HalfRequest => f.write_str("client left in the middle of its request"),
             End::Refused(status) => write!(f, "refused with status {status}"),
@@ -138,6 +156,7 @@ impl fmt::Display for End {
             End::ClientCut => f.write_str("Client closed connection (without ending TLS)"),
             End::ClientTls(fault) => write!(f, "Client broke TLS: {fault}"),
             End::ClientViolated(violation) => write!(f, "Client broke the protocol: {violation}"),
+            End::ClientSilent => f.write_str("Client answered no ping for too long"),
             End::ClientStalled => f.write_str("Client took no data for too long"),
             End::TargetClosed => f.write_str("Target closed connection"),
             End::TargetReset => f.write_str("Target closed connection (connection reset)"),
@@ -149,12 +168,14 @@ impl fmt::Display for End {
     }
 }
 
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 24] = [
     "probe",
     "silent",
+    "full",
     "no-certificate",
     "slow-tls",
     "tls-failed",
+    "half-tls",
     "slow-request",
     "half-request",
     "refused",
@@ -164,6 +185,7 @@ const NAMES: [&str; 21] = [
     "client-cut",
     "client-tls",
     "client-violated",
+    "client-silent",
     "client-stalled",
     "target-closed",
     "target-reset",
@@ -184,9 +206,11 @@ mod tests {
         let ends = [
             End::Probe,
             End::Silent,
+            End::Full,
             End::NoCertificate,
             End::SlowTls,
             End::TlsFailed(Fault::new(Peer::Client, rustls::Error::DecryptError)),
+            End::HalfTls,
             End::SlowRequest,
             End::HalfRequest,
             End::Refused(400),
@@ -196,6 +220,7 @@ mod tests {
             End::ClientCut,
             End::ClientTls(Fault::new(Peer::Client, rustls::Error::DecryptError)),
             End::ClientViolated(Violation::Text),
+            End::ClientSilent,
             End::ClientStalled,
             End::TargetClosed,
             End::TargetReset,

@@ -1,8 +1,8 @@
 //! A connection: a client, perhaps a target, and one state after the other.
 //!
 //! ```text
-//! Sniff ─▶ Handshake ─▶ Connect ─▶ Relay ─▶ Close ─▶ Gone
-//!              └─ refused ─▶ Reply ──────────▲
+//! Sniff ─▶ Tls ─▶ Handshake ─▶ Connect ─▶ Relay ─▶ Close ─▶ Gone
+//!    └── plain ───▲   └─ refused ─▶ Reply ──────────▲
 //! ```
 //! Set-up states are consumed by value and name no other state: each returns what it found, and
 //! [`Conn::drive`] alone knows what follows what. Events, answers of helpers and deadlines only leave marks;
@@ -15,23 +15,27 @@ pub mod end;
 pub mod handshake;
 pub mod relay;
 pub mod sniff;
+pub mod tls;
 mod traffic;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Registry;
 use mio::event::Event;
+use rustls::{ClientConfig, ServerConfig};
 
 use crate::http::path;
 use crate::http::request::Request;
-use crate::http::response::Status;
+use crate::http::response::{self, Status};
 use crate::id::{ConnId, Side};
+use crate::limit::Limiter;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::net::certs::{Certificates, TargetOptions};
 use crate::net::listen::Peer;
 use crate::net::socket::Socket;
 use crate::net::transport::Transport;
@@ -48,6 +52,7 @@ use end::{Blame, End};
 use handshake::{Accepted, Asked, Handshake};
 use relay::Relay;
 use sniff::Sniff;
+use tls::Tls;
 
 /// What all connections of the process share. Replaced as a whole, never changed.
 pub struct Shared {
@@ -63,8 +68,24 @@ pub struct Shared {
     pub traffic: bool,
     /// Whether only one session is served (`--run-once`), and whether it has begun.
     pub once: Option<AtomicBool>,
+    /// Keeps lines that peers cause from flooding the log; its kinds are those of [`End`].
+    pub limiter: Limiter,
     /// The certificate that a TLS client is told to be missing.
     pub certificate: PathBuf,
+    /// What TLS clients are served with.
+    pub tls: Option<Arc<Certificates>>,
+    /// Whether clients without TLS are refused (`--ssl-only`).
+    pub tls_only: bool,
+    /// How targets are spoken to in TLS (`--ssl-target`).
+    pub target_tls: Option<TargetTls>,
+}
+
+/// TLS towards targets.
+pub struct TargetTls {
+    /// What rustls has to know.
+    pub config: Arc<ClientConfig>,
+    /// What the operator wants.
+    pub options: TargetOptions,
 }
 
 impl Shared {
@@ -73,6 +94,16 @@ impl Shared {
         let target = path::redact(request.target);
         let target = if self.log.shows_secrets() { request.target } else { &target };
         format!("{} {target} HTTP/1.{}", request.method, request.minor_version)
+    }
+
+    /// Writes a line that a peer has caused without being admitted, unless there were too many of its kind.
+    fn say_limited(&self, end: &End, write: impl FnOnce(&Log)) {
+        let Some(left_out) = self.limiter.admit(end.kind(), Instant::now()) else { return };
+        if left_out > 0 {
+            let kind = End::name(end.kind());
+            self.log.info(format_args!("{left_out} lines about connections of kind {kind} were left out"));
+        }
+        write(&self.log);
     }
 
     /// Claims the one session of `--run-once`; always true without that option.
@@ -100,6 +131,8 @@ impl fmt::Display for Destination {
 pub enum Answer {
     /// Addresses of the target's name.
     Resolved(Addresses),
+    /// What to serve a TLS client with; `None` without a usable certificate.
+    Certificate(Option<Arc<ServerConfig>>),
 }
 
 /// Where helpers leave their answers: the inbox of the connection's reactor.
@@ -154,6 +187,8 @@ pub struct Conn {
     state: State,
     /// The process is ending: whatever the state, the connection is cut then.
     cut_at: Tick,
+    /// Whether there was room for it.
+    admitted: bool,
     /// Whether this became a WebSocket.
     upgraded: bool,
     /// Whether the connection waits in the reactor's run queue.
@@ -165,6 +200,7 @@ pub struct Conn {
 #[derive(Debug)]
 enum State {
     Sniff(Sniff),
+    Tls(Tls),
     Handshake(Box<Handshake>),
     Connect(Box<Connect>),
     Relay(Relay),
@@ -175,13 +211,15 @@ enum State {
 }
 
 impl Conn {
-    /// A connection that has just been accepted, and whose socket is registered.
-    pub fn new(socket: Socket, peer: Peer, cx: &Cx<'_>) -> Conn {
+    /// A connection that has just been accepted, and whose socket is registered. One that is not `admitted`,
+    /// because too many are there, is told so and closed.
+    pub fn new(socket: Socket, peer: Peer, admitted: bool, cx: &Cx<'_>) -> Conn {
         cx.shared.log.debug(format_args!("{peer}: new connection"));
         Conn {
             client: Client::new(socket, peer),
             state: State::Sniff(Sniff::begin(cx)),
             cut_at: Tick::NEVER,
+            admitted,
             upgraded: false,
             marked: false,
             generation: cx.id.generation,
@@ -219,8 +257,9 @@ impl Conn {
     pub fn answered(&mut self, answer: Answer) {
         match (answer, &mut self.state) {
             (Answer::Resolved(addresses), State::Connect(connect)) => connect.answered(addresses),
+            (Answer::Certificate(config), State::Tls(tls)) => tls.answered(config),
             // The connection has gone on without it, to its end.
-            (Answer::Resolved(_), _) => {}
+            (Answer::Resolved(_) | Answer::Certificate(_), _) => {}
         }
     }
 
@@ -254,6 +293,10 @@ impl Conn {
                 Ok(state) => self.state = state,
                 Err(end) => {
                     self.finish(&end, cx);
+                    if end.owes_alert() {
+                        self.state = self.close_both(cx);
+                        continue;
+                    }
                     self.cut(cx);
                     return false;
                 }
@@ -268,6 +311,7 @@ impl Conn {
         } else {
             match &mut self.state {
                 State::Sniff(sniff) => (cx.now >= sniff.deadline()).then_some(End::Silent),
+                State::Tls(tls) => (cx.now >= tls.deadline()).then_some(End::SlowTls),
                 State::Handshake(state) => (cx.now >= state.deadline()).then_some(End::SlowRequest),
                 State::Connect(connect) => {
                     connect.expired(cx);
@@ -292,6 +336,7 @@ impl Conn {
     pub fn deadline(&self) -> Tick {
         let deadline = match &self.state {
             State::Sniff(sniff) => sniff.deadline(),
+            State::Tls(tls) => tls.deadline(),
             State::Handshake(handshake) => handshake.deadline(),
             State::Connect(connect) => connect.deadline(),
             State::Relay(relay) => relay.deadline(),
@@ -313,7 +358,7 @@ impl Conn {
                 let relay = Relay::without_target(to, &mut self.client, End::Shutdown, close, cx);
                 self.state = State::Relay(relay);
             }
-            State::Sniff(_) | State::Handshake(_) => {
+            State::Sniff(_) | State::Tls(_) | State::Handshake(_) => {
                 self.finish(&End::Shutdown, cx);
                 self.cut(cx);
             }
@@ -351,8 +396,15 @@ impl Conn {
         Ok(match std::mem::replace(&mut self.state, State::Gone) {
             State::Sniff(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Sniff(state)),
+                Turn::Done(Kind::Plain) if !self.admitted => Turn::Done(self.turn_away(cx)),
+                Turn::Done(Kind::Tls) if !self.admitted => return Err(End::Full),
+                Turn::Done(Kind::Plain) if cx.shared.tls_only => Turn::Done(self.refuse_plain(cx)),
                 Turn::Done(Kind::Plain) => Turn::Done(State::Handshake(Box::new(Handshake::begin(cx)))),
-                Turn::Done(Kind::Tls) => return Err(End::NoCertificate),
+                Turn::Done(Kind::Tls) => Turn::Done(State::Tls(Tls::begin(cx))),
+            },
+            State::Tls(state) => match state.step(client, cx)? {
+                Turn::Wait(state) => Turn::Wait(State::Tls(state)),
+                Turn::Done(()) => Turn::Done(State::Handshake(Box::new(Handshake::begin(cx)))),
             },
             State::Handshake(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Handshake(state)),
@@ -386,7 +438,11 @@ impl Conn {
         self.upgraded = true;
         cx.metrics.upgraded.add(1);
         log.peer_debug(peer, format_args!("\"{}\" 101 -", accepted.line));
-        log.peer(peer, format_args!("{peer}: Plain non-SSL (ws://) WebSocket connection"));
+        let kind = match self.client.socket.tls() {
+            Some(_) => "SSL/TLS (wss://)",
+            None => "Plain non-SSL (ws://)",
+        };
+        log.peer(peer, format_args!("{peer}: {kind} WebSocket connection"));
         if accepted.path != "/" {
             log.peer(peer, format_args!("{peer}: Path: '{}'", accepted.path));
         }
@@ -397,6 +453,24 @@ impl Conn {
         log.peer(peer, format_args!("{}", to.announcement));
         self.client.out.push(&accepted.upgrade.response());
         State::Connect(Connect::begin(to, cx))
+    }
+
+    /// Too many connections are there: the client is told so before its request is read.
+    fn turn_away(&mut self, cx: &Cx<'_>) -> State {
+        let answer = response::refusal(Status(503), "too many connections", &[], false);
+        self.client.out.push(&answer);
+        self.finish(&End::Full, cx);
+        State::Reply(cx.now.after(close::LINGER))
+    }
+
+    /// Only TLS is served, and this client does not speak it.
+    fn refuse_plain(&mut self, cx: &Cx<'_>) -> State {
+        let reason = "TLS is required here: use https:// or wss://";
+        self.client.out.push(&response::refusal(Status(400), reason, &[], false));
+        let (end, peer) = (End::Refused(400), &self.client.peer);
+        let line = format_args!("{peer}: non-SSL connection received but disallowed");
+        cx.shared.say_limited(&end, |log| log.info(line));
+        self.reply(400, cx)
     }
 
     /// An answer is queued: write it, then close.
@@ -426,8 +500,18 @@ impl Conn {
     /// The session is over in order: nothing is owed, both sockets are closed with care.
     fn close(&mut self, end: End, cx: &mut Cx<'_>) -> State {
         self.finish(&end, cx);
-        let State::Relay(relay) = &mut self.state else { return State::Gone };
-        let target = relay.take_target();
+        self.close_both(cx)
+    }
+
+    /// Ends the writing side of whatever is open.
+    fn close_both(&mut self, cx: &mut Cx<'_>) -> State {
+        let target = match &mut self.state {
+            State::Relay(relay) => {
+                relay.release(cx.rings);
+                relay.take_target()
+            }
+            _ => None,
+        };
         State::Close(Box::new(Close::begin(&mut self.client, target, cx)))
     }
 
@@ -443,7 +527,7 @@ impl Conn {
                 let to = &relay.to;
                 match (end, end.blame()) {
                     (End::Unreachable, _) => {}
-                    (End::ClientReset(_) | End::TargetReset, _) | (_, Blame::Nobody) => {
+                    (End::ClientReset(_) | End::ClientCut | End::TargetReset, _) | (_, Blame::Nobody) => {
                         log.peer_debug(peer, format_args!("{to}: {end}"));
                     }
                     _ => log.peer(peer, format_args!("{to}: {end}")),
@@ -454,14 +538,17 @@ impl Conn {
             }
             (_, End::NoCertificate) => {
                 let file = cx.shared.certificate.display();
-                log.info(format_args!("{peer}: SSL connection but '{file}' not found"));
+                let line = |log: &Log| {
+                    log.info(format_args!("{peer}: SSL connection but '{file}' not found"));
+                };
+                cx.shared.say_limited(end, line);
             }
             (_, end) => match end.blame() {
-                _ if matches!(end, End::ClientReset(_) | End::HalfRequest) => {
+                _ if matches!(end, End::ClientReset(_) | End::ClientCut | End::HalfTls | End::HalfRequest) => {
                     log.debug(format_args!("{peer}: {end}"));
                 }
                 Blame::Nobody => log.debug(format_args!("{peer}: {end}")),
-                _ => log.info(format_args!("{peer}: {end}")),
+                _ => cx.shared.say_limited(end, |log| log.info(format_args!("{peer}: {end}"))),
             },
         }
     }

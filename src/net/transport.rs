@@ -7,11 +7,15 @@
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use mio::Registry;
 use mio::event::Event;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
 
 use super::socket::{ReadEnd, Socket};
+use super::tls::session::Session;
 use super::tls::{self, Fault, Tls};
 use crate::ring::Pool;
 
@@ -106,6 +110,50 @@ impl Transport {
         self.socket().is_hung_up()
     }
 
+    /// Makes the plain socket of a client a TLS session; `received` is what has been read from it so far.
+    ///
+    /// # Errors
+    /// The configuration can't be used; the socket stays plain.
+    pub fn serve_tls(&mut self, config: Arc<ServerConfig>, received: &[u8]) -> Result<(), Fault> {
+        self.secure(Session::server(config)?, received);
+        Ok(())
+    }
+
+    /// Makes the plain socket of a target of this name a TLS session.
+    ///
+    /// # Errors
+    /// The configuration can't be used; the socket stays plain.
+    pub fn speak_tls(&mut self, config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<(), Fault> {
+        self.secure(Session::client(config, name)?, &[]);
+        Ok(())
+    }
+
+    fn secure(&mut self, session: Session, received: &[u8]) {
+        if let Transport::Plain(socket) = self {
+            let socket = std::mem::replace(socket, Socket::none());
+            *self = Transport::Tls(Box::new(Tls::new(socket, session, received)));
+        }
+    }
+
+    /// Goes on with the TLS handshake, if there is one; true when it is over.
+    ///
+    /// # Errors
+    /// The connection is broken, or the peers can't agree. The alert that says so is on its way then.
+    pub fn handshake(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
+        match self {
+            Transport::Plain(_) => Ok(true),
+            Transport::Tls(tls) => tls.handshake(rings),
+        }
+    }
+
+    /// The TLS session, if there is one.
+    pub fn tls(&self) -> Option<&Tls> {
+        match self {
+            Transport::Plain(_) => None,
+            Transport::Tls(tls) => Some(tls),
+        }
+    }
+
     /// Takes in what an event says.
     pub fn note(&mut self, event: &Event) {
         self.socket_mut().note(event);
@@ -124,6 +172,18 @@ impl Transport {
         }
     }
 
+    /// Gives up what was taken and not yet given to the socket. Nothing may be written any more.
+    pub fn stop_writing(&mut self, rings: &mut Pool) {
+        if let Transport::Tls(tls) = self {
+            tls.stop_writing(rings);
+        }
+    }
+
+    /// How often the system has repeated itself without an answer from the peer.
+    pub fn unanswered(&self) -> u8 {
+        self.socket().unanswered()
+    }
+
     /// Bytes taken that the peer's side has not acknowledged; 0 when the system does not say.
     pub fn unacknowledged(&self) -> usize {
         self.socket().unacknowledged() + self.unsent()
@@ -132,9 +192,7 @@ impl Transport {
     /// Ends the registration and gives back what is held; to be called before the transport is dropped.
     pub fn retire(&mut self, registry: &Registry, rings: &mut Pool) {
         self.socket_mut().deregister(registry);
-        if let Transport::Tls(tls) = self {
-            tls.release(rings);
-        }
+        self.stop_writing(rings);
     }
 
     /// Whether a dial has come to its end: `Ok(true)` connected, `Ok(false)` not yet.

@@ -14,6 +14,7 @@ use super::client::Client;
 use super::close::{Delivery, STALL};
 use super::end::End;
 use super::{Cx, Destination};
+use crate::net::socket::UNACKNOWLEDGED_MAX;
 use crate::net::transport::Transport;
 use crate::ring::{Held, Pool};
 use crate::timers::Tick;
@@ -33,7 +34,12 @@ pub struct Relay {
     up_state: Up,
     down_state: Down,
     phase: Phase,
+    /// When the client is pinged next.
     heartbeat_at: Tick,
+    /// When something came from the client last, or its silence was not its own doing.
+    heard_at: Tick,
+    /// Ticks of silence after which the client counts as gone; it is pinged more often than that.
+    silence_ticks: u32,
 }
 
 /// One direction's bytes that its receiving end has refused.
@@ -99,6 +105,8 @@ impl Relay {
             down_state: Down::Running,
             phase: Phase::Open,
             heartbeat_at: next_heartbeat(cx),
+            heard_at: cx.now,
+            silence_ticks: cx.shared.heartbeat.map_or(0, |period| Tick::ticks_of(silence(period))),
         }
     }
 
@@ -120,6 +128,8 @@ impl Relay {
             down_state: Down::Ended,
             phase: Phase::Open,
             heartbeat_at: Tick::NEVER,
+            heard_at: cx.now,
+            silence_ticks: 0,
         };
         relay.close(client, end, close, cx);
         relay
@@ -181,10 +191,7 @@ impl Relay {
         if self.down.is_stalled_for(STALL, cx.now) {
             return Err(self.end_or(End::ClientStalled));
         }
-        if cx.now >= self.heartbeat_at {
-            client.out.ping(b"");
-            self.heartbeat_at = next_heartbeat(cx);
-        }
+        self.beat(client, cx)?;
         if let Phase::Closing(closing) = &mut self.phase
             && cx.now >= closing.look_at
         {
@@ -200,6 +207,9 @@ impl Relay {
     /// When to call [`Relay::expired`].
     pub fn deadline(&self) -> Tick {
         let mut deadline = self.heartbeat_at;
+        if deadline != Tick::NEVER {
+            deadline = deadline.min(self.heard_at.plus(self.silence_ticks));
+        }
         for direction in [&self.up, &self.down] {
             if direction.stalled_at != Tick::NEVER {
                 deadline = deadline.min(direction.stalled_at.after(STALL));
@@ -209,6 +219,28 @@ impl Relay {
             Phase::Closing(closing) => deadline.min(closing.look_at),
             _ => deadline,
         }
+    }
+
+    /// Pings the client when it is time, and notices when it has not answered for too long.
+    fn beat(&mut self, client: &mut Client, cx: &Cx<'_>) -> Result<(), End> {
+        if self.heartbeat_at == Tick::NEVER {
+            return Ok(());
+        }
+        if cx.now >= self.heard_at.plus(self.silence_ticks) {
+            // While the target takes nothing the client is not read, and its answers can't be seen. And a
+            // client that does not read can't see our pings, but its system answers ours.
+            let unseen = self.up_waits();
+            let full = self.down.stalled_at != Tick::NEVER && client.socket.unanswered() <= UNANSWERED_MAX;
+            if !unseen && !full {
+                return Err(self.end_or(End::ClientSilent));
+            }
+            self.heard_at = cx.now;
+        }
+        if cx.now >= self.heartbeat_at {
+            client.out.ping(b"");
+            self.heartbeat_at = next_heartbeat(cx);
+        }
+        Ok(())
     }
 
     /// Queues our Close frame and begins to wait for the client's.
@@ -241,10 +273,16 @@ impl Relay {
         }
     }
 
+    /// Whether bytes for the target wait for it.
+    fn up_waits(&self) -> bool {
+        self.up.held.is_some() || self.target.as_ref().is_some_and(|target| target.unsent() > 0)
+    }
+
     /// Ends the session when everything that was owed has been written.
     fn settle(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Option<End>, End> {
+        let owed = self.up_waits() || self.down.held.is_some();
         let Phase::Ending(_, echo) = &mut self.phase else { return Ok(None) };
-        if self.up.held.is_some() || self.down.held.is_some() {
+        if owed {
             return Ok(None);
         }
         if let Some(frame) = echo.take() {
@@ -282,6 +320,17 @@ impl Direction {
         self.held.as_ref().map_or(0, |held| held.data().len())
     }
 
+    /// Drops the first `count` of the held bytes, which have been taken.
+    fn consume(&mut self, count: usize, rings: &mut Pool) {
+        let Some(mut held) = self.held.take() else { return };
+        held.consume(count);
+        if held.is_empty() {
+            rings.release(held);
+        } else {
+            self.held = Some(held);
+        }
+    }
+
     fn release(&mut self, rings: &mut Pool) {
         if let Some(held) = self.held.take() {
             rings.release(held);
@@ -293,6 +342,21 @@ impl Direction {
 fn next_heartbeat(cx: &Cx<'_>) -> Tick {
     cx.shared.heartbeat.map_or(Tick::NEVER, |period| cx.now.after(period))
 }
+
+/// The silence that ends a session: two and a half heartbeats, so that one lost answer does no harm, and
+/// never so short that a network's hiccup does.
+fn silence(heartbeat: Duration) -> Duration {
+    (heartbeat * 5 / 2).max(SILENCE_MIN)
+}
+
+/// A client is never ended for a silence shorter than this, however short the heartbeat.
+const SILENCE_MIN: Duration = Duration::from_secs(10);
+
+/// Repetitions of the system's without an answer that a living peer may show for a moment.
+const UNANSWERED_MAX: u8 = 1;
+
+// The system must not break a connection before we do.
+const _: () = assert!(UNACKNOWLEDGED_MAX.as_secs() > STALL.as_secs());
 
 /// Time for a client that has received our Close to answer it. It counts once everything is delivered.
 pub const CLOSE: Duration = Duration::from_secs(10);

@@ -38,6 +38,7 @@ impl Relay {
             match self.read_client(client, &mut ring, cx) {
                 Ok(ReadEnd::Data(count)) => {
                     budget = budget.saturating_sub(count);
+                    self.heard_at = cx.now;
                     self.forward(client, ring, count, cx);
                 }
                 Ok(ReadEnd::Blocked) => {
@@ -105,7 +106,8 @@ impl Relay {
             Ok(count) => {
                 cx.metrics.bytes_up.add(count as u64);
                 ring.consume(count);
-                self.up.offered(count, !ring.is_empty(), cx.now);
+                let left = !ring.is_empty() || target.unsent() > 0;
+                self.up.offered(count, left, cx.now);
                 if cx.shared.traffic && count > 0 {
                     traffic::sent_to_target(cx, ring.is_empty());
                 }
@@ -124,22 +126,25 @@ impl Relay {
 
     /// Writes what the target refused before; true when nothing of it is left.
     fn flush_up(&mut self, cx: &mut Cx<'_>) -> bool {
-        let Some(held) = &mut self.up.held else { return true };
-        let Some(target) = &mut self.target else { return true };
-        if !target.is_writable() {
-            return false;
+        if !self.up_waits() {
+            return true;
         }
-        match target.write(held.data(), cx.rings) {
+        let Some(target) = &mut self.target else { return true };
+        let unsent = target.unsent();
+        let held = self.up.held.as_mut();
+        let written = match held {
+            Some(held) => target.write(held.data(), cx.rings),
+            None => target.flush(cx.rings).map(|_| 0),
+        };
+        match written {
             Ok(count) => {
+                let taken = count + unsent.saturating_sub(target.unsent());
                 cx.metrics.bytes_up.add(count as u64);
-                held.consume(count);
-                let left = !held.is_empty();
-                self.up.offered(count, left, cx.now);
+                self.up.consume(count, cx.rings);
+                let left = self.up_waits();
+                self.up.offered(taken, left, cx.now);
                 if cx.shared.traffic && count > 0 {
                     traffic::sent_to_target(cx, !left);
-                }
-                if !left {
-                    self.up.release(cx.rings);
                 }
                 !left
             }
@@ -167,6 +172,9 @@ impl Relay {
     /// The target takes no more. The client is still read, for its Close.
     pub(super) fn stop_forwarding(&mut self, cx: &mut Cx<'_>) {
         self.up.release(cx.rings);
+        if let Some(target) = &mut self.target {
+            target.stop_writing(cx.rings);
+        }
         if self.up_state == Up::Running {
             self.up_state = Up::Discarding;
         }

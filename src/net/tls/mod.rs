@@ -11,10 +11,8 @@ mod fault;
 pub mod session;
 
 use std::io;
-use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ServerConfig};
+use rustls::pki_types::CertificateDer;
 
 use super::socket::{ReadEnd, Socket};
 use super::transport::Broken;
@@ -53,37 +51,8 @@ enum Ending {
 }
 
 impl Tls {
-    /// The server's side of a session; `received` is what has been read from the socket so far.
-    ///
-    /// # Errors
-    /// The configuration can't be used.
-    pub fn server(
-        socket: Socket,
-        config: Arc<ServerConfig>,
-        received: &[u8],
-    ) -> Result<Tls, (Socket, Fault)> {
-        match Session::server(config) {
-            Ok(session) => Ok(Tls::new(socket, session, received)),
-            Err(fault) => Err((socket, fault)),
-        }
-    }
-
-    /// The client's side of a session with a server of this name.
-    ///
-    /// # Errors
-    /// The configuration can't be used.
-    pub fn client(
-        socket: Socket,
-        config: Arc<ClientConfig>,
-        name: ServerName<'static>,
-    ) -> Result<Tls, (Socket, Fault)> {
-        match Session::client(config, name) {
-            Ok(session) => Ok(Tls::new(socket, session, &[])),
-            Err(fault) => Err((socket, fault)),
-        }
-    }
-
-    fn new(socket: Socket, session: Session, received: &[u8]) -> Tls {
+    /// A session on `socket`, from which `received` has been read so far.
+    pub fn new(socket: Socket, session: Session, received: &[u8]) -> Tls {
         Tls {
             socket,
             session,
@@ -190,7 +159,7 @@ impl Tls {
     /// # Errors
     /// The connection is broken.
     pub fn write(&mut self, bytes: &[u8], rings: &mut Pool) -> Result<usize, Broken> {
-        if self.deaf || self.fault.is_some() {
+        if self.deaf || self.fault.is_some() || self.ending != Ending::No {
             return Err(Broken::System(io::ErrorKind::BrokenPipe));
         }
         if !self.flush(rings)? {
@@ -295,8 +264,13 @@ impl Tls {
         self.sealed.is_none() && self.ending == Ending::No && self.socket.is_writable()
     }
 
-    /// Gives back what is held; only for a session that is not written any more.
-    pub fn release(&mut self, rings: &mut Pool) {
+    /// Gives up what the socket has refused. Nothing is written any more.
+    pub fn stop_writing(&mut self, rings: &mut Pool) {
+        self.ending = Ending::Done;
+        self.release(rings);
+    }
+
+    fn release(&mut self, rings: &mut Pool) {
         if let Some(held) = self.sealed.take() {
             rings.release(held);
         }
