@@ -183,7 +183,9 @@ impl Connect {
     /// When to call [`Connect::expired`].
     pub fn deadline(&self) -> Tick {
         match &self.stage {
-            Stage::Dialling(_, until) | Stage::Securing(_, until) | Stage::Waiting(until) => (*until).min(self.deadline),
+            Stage::Dialling(_, until) | Stage::Securing(_, until) | Stage::Waiting(until) => {
+                (*until).min(self.deadline)
+            }
             _ => self.deadline,
         }
     }

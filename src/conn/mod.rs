@@ -544,7 +544,11 @@ impl Conn {
                 cx.shared.say_limited(end, line);
             }
             (_, end) => match end.blame() {
-                _ if matches!(end, End::ClientReset(_) | End::ClientCut | End::HalfTls | End::HalfRequest) => {
+                _ if matches!(
+                    end,
+                    End::ClientReset(_) | End::ClientCut | End::HalfTls | End::HalfRequest
+                ) =>
+                {
                     log.debug(format_args!("{peer}: {end}"));
                 }
                 Blame::Nobody => log.debug(format_args!("{peer}: {end}")),

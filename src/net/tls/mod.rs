@@ -415,3 +415,6 @@ const READ_MIN: usize = 4 * 1024;
 
 /// Reads that bring no data before others have their turn.
 const EMPTY_READS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests;
