@@ -7,6 +7,7 @@
 // Floor 0: tools.
 pub mod helpers;
 pub mod id;
+pub mod limit;
 pub mod log;
 pub mod metrics;
 pub mod ring;

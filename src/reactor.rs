@@ -20,7 +20,7 @@ use crate::id::{ConnId, SLOTS_MAX, Side};
 use crate::metrics::Metrics;
 use crate::net::listen::{Listener, Peer};
 use crate::net::socket::{Io, Socket};
-use crate::ring::{HELD_BYTES_MAX, Pool};
+use crate::ring::Pool;
 use crate::timers::{Tick, Timers};
 
 /// What a reactor can be told from outside.
@@ -57,7 +57,7 @@ struct Inbox {
 }
 
 enum Message {
-    Accepted(Io, Peer),
+    Accepted(Io, Peer, bool),
     Answer(ConnId, Answer),
     Control(Control),
 }
@@ -69,9 +69,13 @@ impl Handle {
     }
 
     /// Hands an accepted socket over. It counts as the reactor's from now on.
-    fn hand_over(&self, io: Io, peer: Peer) {
+    fn hand_over(&self, io: Io, peer: Peer, admitted: bool) {
         self.metrics.live.fetch_add(1, Ordering::Relaxed);
-        self.send(Message::Accepted(io, peer));
+        self.send(Message::Accepted(io, peer, admitted));
+    }
+
+    fn live(&self) -> usize {
+        self.metrics.live.load(Ordering::Relaxed)
     }
 
     fn send(&self, message: Message) {
@@ -109,6 +113,16 @@ struct Acceptor {
     ready: bool,
     retry_at: Option<Instant>,
     peers: Vec<Handle>,
+    limits: Limits,
+}
+
+/// How many connections there may be at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// So many are served.
+    pub connections_max: usize,
+    /// So many more are told that there is no room; the rest is closed without a word.
+    pub overflow_max: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,11 +132,17 @@ enum Stopping {
 }
 
 impl Reactor {
-    /// A reactor without a listener; `index` is its name in notices.
+    /// A reactor without a listener; `index` is its name in notices, `held_bytes_max` what it may hold for
+    /// peers that do not read.
     ///
     /// # Errors
     /// The system gives no poll or no waker.
-    pub fn new(index: usize, shared: Arc<Shared>, notices: Sender<Notice>) -> io::Result<Reactor> {
+    pub fn new(
+        index: usize,
+        held_bytes_max: usize,
+        shared: Arc<Shared>,
+        notices: Sender<Notice>,
+    ) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let (sender, messages) = channel();
@@ -136,7 +156,7 @@ impl Reactor {
             generation: 0,
             queue: VecDeque::new(),
             timers: Timers::new(Instant::now()),
-            rings: Pool::new(HELD_BYTES_MAX),
+            rings: Pool::new(held_bytes_max),
             handle,
             messages,
             replies: Replies::new(move |id, answer| way_back.send(Message::Answer(id, answer))),
@@ -158,9 +178,9 @@ impl Reactor {
     ///
     /// # Errors
     /// The listener can't be watched.
-    pub fn listen(&mut self, mut listener: Listener, peers: Vec<Handle>) -> io::Result<()> {
+    pub fn listen(&mut self, mut listener: Listener, peers: Vec<Handle>, limits: Limits) -> io::Result<()> {
         self.poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
-        self.acceptor = Some(Acceptor { listener, ready: true, retry_at: None, peers });
+        self.acceptor = Some(Acceptor { listener, ready: true, retry_at: None, peers, limits });
         Ok(())
     }
 
@@ -316,7 +336,7 @@ impl Reactor {
     fn read_inbox(&mut self, now: Instant) {
         while let Ok(message) = self.messages.try_recv() {
             match message {
-                Message::Accepted(io, peer) => self.add(io, peer, now),
+                Message::Accepted(io, peer, admitted) => self.add(io, peer, admitted, now),
                 Message::Answer(id, answer) => {
                     if let Some(conn) = self.conns.get_mut(id.slot as usize)
                         && conn.generation == id.generation
@@ -348,7 +368,7 @@ impl Reactor {
     }
 
     /// Makes an accepted socket a connection of this reactor.
-    fn add(&mut self, io: Io, peer: Peer, now: Instant) {
+    fn add(&mut self, io: Io, peer: Peer, admitted: bool, now: Instant) {
         self.handle.metrics.accepted.add(1);
         let entry = self.conns.vacant_entry();
         let slot = entry.key() as u32;
@@ -376,7 +396,7 @@ impl Reactor {
             replies: &self.replies,
             again: false,
         };
-        let conn = Conn::new(socket, peer, &cx);
+        let conn = Conn::new(socket, peer, admitted, &cx);
         self.timers.set(slot, conn.deadline());
         entry.insert(conn);
     }
@@ -394,20 +414,14 @@ impl Reactor {
         let mut own = Vec::new();
         for _ in 0..ACCEPTS_MAX {
             match acceptor.listener.accept() {
-                Ok((io, peer)) => {
-                    let least = acceptor
-                        .peers
-                        .iter()
-                        .enumerate()
-                        .min_by_key(|(_, peer)| peer.metrics.live.load(Ordering::Relaxed));
-                    match least {
-                        Some((index, handle)) if index != self.index => handle.hand_over(io, peer),
-                        _ => {
-                            self.handle.metrics.live.fetch_add(1, Ordering::Relaxed);
-                            own.push((io, peer));
-                        }
+                Ok((io, peer)) => match acceptor.place() {
+                    None => self.handle.metrics.ended(End::Full.kind()),
+                    Some((index, admitted)) if index == self.index => {
+                        self.handle.metrics.live.fetch_add(1, Ordering::Relaxed);
+                        own.push((io, peer, admitted));
                     }
-                }
+                    Some((index, admitted)) => acceptor.peers[index].hand_over(io, peer, admitted),
+                },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     acceptor.ready = false;
                     break;
@@ -415,20 +429,36 @@ impl Reactor {
                 // The client left before it was accepted, or a signal came.
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
-                    self.shared.log.info(format_args!("accepting failed: {error}"));
+                    // Out of descriptors, most likely. What is waiting stays in the backlog meanwhile.
+                    if self.shared.limiter.admit(End::System(error.kind()).kind(), now).is_some() {
+                        self.shared.log.info(format_args!("accepting failed: {error}"));
+                    }
                     acceptor.ready = false;
                     acceptor.retry_at = Some(now + ACCEPT_RETRY);
                     break;
                 }
             }
         }
-        for (io, peer) in own {
-            self.add(io, peer, now);
+        for (io, peer, admitted) in own {
+            self.add(io, peer, admitted, now);
         }
     }
 }
 
 impl Acceptor {
+    /// Where the next connection goes: to the reactor with the fewest, and whether it is admitted there.
+    /// `None` when there is not even room to say that there is none.
+    fn place(&self) -> Option<(usize, bool)> {
+        let (mut live, mut fewest) = (0, (usize::MAX, 0));
+        for (index, peer) in self.peers.iter().enumerate() {
+            let count = peer.live();
+            live += count;
+            fewest = fewest.min((count, index));
+        }
+        let admitted = live < self.limits.connections_max;
+        (live < self.limits.connections_max + self.limits.overflow_max).then_some((fewest.1, admitted))
+    }
+
     fn wait(&self, now: Instant) -> Option<Duration> {
         if self.ready {
             return Some(Duration::ZERO);

@@ -57,6 +57,30 @@ pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
+/// Segments that a TCP socket has sent again, or probes of a closed window, since its peer last answered
+/// (TCP_INFO, tcp(7)). A peer that is alive answers both, even when it takes no data.
+pub fn unanswered(socket: BorrowedFd<'_>) -> io::Result<u8> {
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: std and socket2 do not offer TCP_INFO. The descriptor is borrowed, so it is open; the kernel
+    // writes at most `len` bytes, the size of the struct behind the pointer.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &mut len,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the struct has only integers, for which zero is valid, and the kernel has filled a part of it.
+    let info = unsafe { info.assume_init() };
+    Ok(info.tcpi_retransmits.max(info.tcpi_probes))
+}
+
 /// Raises the soft limit of open files to the hard one, and returns the limit now in force.
 pub fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

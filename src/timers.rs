@@ -23,6 +23,16 @@ impl Tick {
         Tick(self.0.saturating_add(u32::try_from(ticks).unwrap_or(u32::MAX)).min(u32::MAX - 1))
     }
 
+    /// So many ticks from now; [`Tick::ticks_of`] makes them from a duration once, for hot paths.
+    pub fn plus(self, ticks: u32) -> Tick {
+        Tick(self.0.saturating_add(ticks).min(u32::MAX - 1))
+    }
+
+    /// The fewest ticks that certainly last for `wait`.
+    pub fn ticks_of(wait: Duration) -> u32 {
+        Tick::ZERO.after(wait).0
+    }
+
     /// Time from `earlier` to `self`, in whole ticks; zero if `earlier` is later.
     pub fn since(self, earlier: Tick) -> Duration {
         Duration::from_millis(u64::from(self.0.saturating_sub(earlier.0)) * TICK_MS)

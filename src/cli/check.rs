@@ -49,6 +49,8 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
         timeout: seconds(given.integer("timeout")),
         idle_timeout: seconds(given.integer("idle-timeout")),
         heartbeat: seconds(given.integer("heartbeat")),
+        workers: count(given, "workers", 256)?.unwrap_or(1),
+        max_connections: count(given, "max-connections", 1 << 30)?,
         verbose: given.flag("verbose"),
         traffic: given.flag("traffic"),
         log_tokens: given.flag("log-tokens"),
@@ -57,6 +59,15 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
         record: path("record"),
         target_config: given.text("target-config").is_some(),
     })
+}
+
+/// A number of things of which there must be at least one.
+fn count(given: &Given, name: &'static str, most: i64) -> Result<Option<usize>, String> {
+    match given.integer(name) {
+        None => Ok(None),
+        Some(n) if (1..=most).contains(&n) => Ok(usize::try_from(n).ok()),
+        Some(n) => Err(format!("option --{name}: {n} is not between 1 and {most}")),
+    }
 }
 
 /// Which option makes sense only together with which other one.

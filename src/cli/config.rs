@@ -45,6 +45,12 @@ pub struct Config {
     /// `--heartbeat`: the time between pings. Whole seconds, at most 136 years.
     pub heartbeat: Option<Duration>,
 
+    /// `--workers`: threads that relay, 1 to 256.
+    pub workers: usize,
+    /// `--max-connections`: connections served at a time, at least 1; `None` follows from the limit of open
+    /// files.
+    pub max_connections: Option<usize>,
+
     /// `--verbose`.
     pub verbose: bool,
     /// `--traffic`: a mark on stdout for each piece of data.

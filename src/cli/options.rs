@@ -140,6 +140,14 @@ pub(super) const TABLE: &[Row] = &[
           group: Listening, python: true, available: false,
           help: "take the listening socket from standard input; there is no source_port then" },
 
+    Row { name: "max-connections", short: None, kind: Integer("COUNT"),
+          group: Listening, python: false, available: true,
+          help: "serve so many connections at a time and answer more with 503 (default: half of what the \
+                 limit of open files leaves, since each connection has two ends)" },
+    Row { name: "workers", short: None, kind: Integer("COUNT"),
+          group: Listening, python: false, available: true,
+          help: "threads among which connections are spread, 1 to 256 (default: 1)" },
+
     Row { name: "unix-target", short: None, kind: Text("FILE"),
           group: Targets, python: true, available: true,
           help: "connect every client to this Unix socket" },
@@ -223,7 +231,8 @@ pub(super) const TABLE: &[Row] = &[
           help: "exit when there was no connection for this long (0: never)" },
     Row { name: "heartbeat", short: None, kind: Integer("SECONDS"),
           group: Lifetime, python: true, available: true,
-          help: "send each client a ping this often (0: never)" },
+          help: "send each client a ping this often, and end the session of one that was silent for two and a half \
+                 times as long, at least 10 seconds (0: never)" },
 
     Row { name: "verbose", short: Some('v'), kind: Flag,
           group: Logging, python: true, available: true,

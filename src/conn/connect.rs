@@ -16,7 +16,7 @@ use super::client::Client;
 use super::end::End;
 use super::{Answer, Cx, Destination, Turn};
 use crate::id::Side;
-use crate::net::socket::{Io, Socket};
+use crate::net::socket::{Io, Socket, tune_tcp};
 use crate::resolve::{self, Addresses, Unresolved};
 use crate::target::Target;
 use crate::timers::Tick;
@@ -27,6 +27,8 @@ pub struct Connect {
     /// Where to.
     pub to: Arc<Destination>,
     stage: Stage,
+    /// Whether the target's addresses are known.
+    resolved: bool,
     /// Addresses that have not been tried.
     rest: VecDeque<SocketAddr>,
     deadline: Tick,
@@ -41,7 +43,7 @@ enum Stage {
     Resolving,
     /// A socket is connecting; it gets until then.
     Dialling(Socket, Tick),
-    /// A Unix socket's backlog is full; it is tried again then.
+    /// A Unix socket's backlog or the lane of the helpers is full; it is tried again then.
     Waiting(Tick),
 }
 
@@ -54,27 +56,33 @@ impl Connect {
         let mut connect = Connect {
             to,
             stage: Stage::Next,
+            resolved: false,
             rest: VecDeque::new(),
             deadline: cx.now.after(CONNECT),
             failure: None,
         };
-        let to = Arc::clone(&connect.to);
-        if let Target::Tcp { host, port } = &to.target {
-            match resolve::literal(host) {
-                Some(address) => connect.rest.push_back(with_port(address, *port)),
-                None => connect.ask(host, cx),
-            }
+        if let Target::Tcp { host, port } = &connect.to.target
+            && let Some(address) = resolve::literal(host)
+        {
+            connect.resolved = true;
+            connect.rest.push_back(with_port(address, *port));
         }
         Box::new(connect)
     }
 
-    fn ask(&mut self, host: &str, cx: &Cx<'_>) {
+    /// Has the target's name looked up.
+    fn ask(&mut self, host: &str, cx: &Cx<'_>) -> Option<Stage> {
         let (replies, id) = (cx.replies.clone(), cx.id);
         let answer = Box::new(move |addresses| replies.send(id, Answer::Resolved(addresses)));
         match cx.shared.resolver.ask(host, answer) {
-            Ok(()) => self.stage = Stage::Resolving,
+            Ok(()) => return Some(Stage::Resolving),
+            // The lane is full of names that take their time; this one is tried again until the deadline.
+            Err(Unresolved::Busy) if cx.now < self.deadline => {
+                return Some(Stage::Waiting(cx.now.after(RETRY_WAIT)));
+            }
             Err(error) => self.failure = Some(unresolved(&error)),
         }
+        None
     }
 
     /// Takes in the addresses that a helper found.
@@ -83,6 +91,7 @@ impl Connect {
             return;
         }
         self.stage = Stage::Next;
+        self.resolved = true;
         match (addresses, &self.to.target) {
             (Ok(addresses), Target::Tcp { port, .. }) => {
                 self.rest.extend(addresses.iter().map(|address| with_port(*address, *port)));
@@ -143,7 +152,10 @@ impl Connect {
         match std::mem::replace(&mut self.stage, Stage::Next) {
             Stage::Dialling(socket, until) if cx.now >= until => self.give_up(socket, &timed_out(), cx),
             Stage::Waiting(until) if cx.now >= until => {}
-            Stage::Resolving if cx.now >= self.deadline => self.failure = Some(describe(&timed_out())),
+            Stage::Resolving if cx.now >= self.deadline => {
+                self.resolved = true;
+                self.failure = Some(describe(&timed_out()));
+            }
             stage => self.stage = stage,
         }
     }
@@ -176,8 +188,10 @@ impl Connect {
     /// Starts on the next address; `None` when there is none.
     fn next(&mut self, cx: &Cx<'_>) -> Option<Stage> {
         let to = Arc::clone(&self.to);
-        if let Target::Unix(path) = &to.target {
-            return self.dial_unix(path, cx);
+        match &to.target {
+            Target::Unix(path) => return self.dial_unix(path, cx),
+            Target::Tcp { host, .. } if !self.resolved => return self.ask(host, cx),
+            Target::Tcp { .. } => {}
         }
         while let Some(address) = self.rest.pop_front() {
             match dial_tcp(address, cx) {
@@ -208,7 +222,7 @@ impl Connect {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && cx.now < self.deadline => {
-                Some(Stage::Waiting(cx.now.after(BACKLOG_WAIT)))
+                Some(Stage::Waiting(cx.now.after(RETRY_WAIT)))
             }
             Err(error) => {
                 self.failure = Some(describe(&error));
@@ -228,7 +242,7 @@ type Step = Turn<Box<Connect>, Dialled>;
 fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
     let stream = TcpStream::connect(address)?;
     let options = SockRef::from(&stream);
-    options.set_tcp_nodelay(true)?;
+    tune_tcp(&options)?;
     // Urgent data (telnet servers send it) comes in its place in the stream instead of being lost.
     options.set_out_of_band_inline(true)?;
     let mut socket = Socket::connecting(Io::Tcp(stream));
@@ -273,5 +287,5 @@ pub fn describe(error: &io::Error) -> String {
 /// Time to reach a target, its name's look-up and all of its addresses included.
 pub const CONNECT: Duration = Duration::from_secs(10);
 
-/// Until a Unix socket with a full backlog is tried again.
-const BACKLOG_WAIT: Duration = Duration::from_millis(100);
+/// Until something that was full is tried again.
+const RETRY_WAIT: Duration = Duration::from_millis(100);

@@ -12,6 +12,8 @@ pub enum End {
     Probe,
     /// No first byte came in time.
     Silent,
+    /// As many connections as allowed were there.
+    Full,
     /// The client speaks TLS, and there is no certificate to answer it with.
     NoCertificate,
     /// The request head did not come in time.
@@ -28,6 +30,8 @@ pub enum End {
     ClientReset(io::ErrorKind),
     /// The client broke the protocol.
     ClientViolated(Violation),
+    /// The client answered no ping for too long.
+    ClientSilent,
     /// The client took nothing for too long.
     ClientStalled,
     /// The target ended the connection in order.
@@ -64,21 +68,23 @@ impl End {
         match self {
             End::Probe => 0,
             End::Silent => 1,
-            End::NoCertificate => 2,
-            End::SlowRequest => 3,
-            End::HalfRequest => 4,
-            End::Refused(_) => 5,
-            End::Unreachable => 6,
-            End::ClientClosed => 7,
-            End::ClientReset(_) => 8,
-            End::ClientViolated(_) => 9,
-            End::ClientStalled => 10,
-            End::TargetClosed => 11,
-            End::TargetReset => 12,
-            End::TargetStalled => 13,
-            End::Overcommitted => 14,
-            End::Shutdown => 15,
-            End::System(_) => 16,
+            End::Full => 2,
+            End::NoCertificate => 3,
+            End::SlowRequest => 4,
+            End::HalfRequest => 5,
+            End::Refused(_) => 6,
+            End::Unreachable => 7,
+            End::ClientClosed => 8,
+            End::ClientReset(_) => 9,
+            End::ClientViolated(_) => 10,
+            End::ClientSilent => 11,
+            End::ClientStalled => 12,
+            End::TargetClosed => 13,
+            End::TargetReset => 14,
+            End::TargetStalled => 15,
+            End::Overcommitted => 16,
+            End::Shutdown => 17,
+            End::System(_) => 18,
         }
     }
 
@@ -91,7 +97,9 @@ impl End {
     pub fn blame(&self) -> Blame {
         match self {
             End::ClientClosed | End::TargetClosed | End::Shutdown | End::Probe => Blame::Nobody,
-            End::Unreachable | End::TargetStalled | End::Overcommitted | End::System(_) => Blame::Operator,
+            End::Full | End::Unreachable | End::TargetStalled | End::Overcommitted | End::System(_) => {
+                Blame::Operator
+            }
             _ => Blame::Peer,
         }
     }
@@ -103,6 +111,7 @@ impl fmt::Display for End {
         match self {
             End::Probe => f.write_str("client left without a word"),
             End::Silent => f.write_str("ignoring socket not ready"),
+            End::Full => f.write_str("refused, because --max-connections are there"),
             End::NoCertificate => f.write_str("SSL connection but no certificate found"),
             End::SlowRequest => f.write_str("request did not come in time"),
             End::HalfRequest => f.write_str("client left in the middle of its request"),
@@ -111,6 +120,7 @@ impl fmt::Display for End {
             End::ClientClosed => f.write_str("Client closed connection"),
             End::ClientReset(kind) => write!(f, "Client closed connection ({kind})"),
             End::ClientViolated(violation) => write!(f, "Client broke the protocol: {violation}"),
+            End::ClientSilent => f.write_str("Client answered no ping for too long"),
             End::ClientStalled => f.write_str("Client took no data for too long"),
             End::TargetClosed => f.write_str("Target closed connection"),
             End::TargetReset => f.write_str("Target closed connection (connection reset)"),
@@ -122,9 +132,10 @@ impl fmt::Display for End {
     }
 }
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 19] = [
     "probe",
     "silent",
+    "full",
     "no-certificate",
     "slow-request",
     "half-request",
@@ -133,6 +144,7 @@ const NAMES: [&str; 17] = [
     "client-closed",
     "client-reset",
     "client-violated",
+    "client-silent",
     "client-stalled",
     "target-closed",
     "target-reset",
@@ -152,6 +164,7 @@ mod tests {
         let ends = [
             End::Probe,
             End::Silent,
+            End::Full,
             End::NoCertificate,
             End::SlowRequest,
             End::HalfRequest,
@@ -160,6 +173,7 @@ mod tests {
             End::ClientClosed,
             End::ClientReset(kind),
             End::ClientViolated(Violation::Text),
+            End::ClientSilent,
             End::ClientStalled,
             End::TargetClosed,
             End::TargetReset,

@@ -138,7 +138,9 @@ pub fn refuse(
     cx: &Cx<'_>,
 ) -> Asked {
     client.out.push(&response::refusal(status, reason, extra, line.starts_with("HEAD ")));
-    cx.shared.log.peer(&client.peer, format_args!("code {}, message {reason}", status.0));
+    cx.shared.say_limited(&End::Refused(status.0), |log| {
+        log.peer(&client.peer, format_args!("code {}, message {reason}", status.0));
+    });
     if !line.is_empty() {
         cx.shared.log.peer_debug(&client.peer, format_args!("\"{line}\" {} -", status.0));
     }

@@ -21,15 +21,16 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Registry;
 use mio::event::Event;
 
 use crate::http::path;
 use crate::http::request::Request;
-use crate::http::response::Status;
+use crate::http::response::{self, Status};
 use crate::id::{ConnId, Side};
+use crate::limit::Limiter;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::net::listen::Peer;
@@ -62,6 +63,8 @@ pub struct Shared {
     pub traffic: bool,
     /// Whether only one session is served (`--run-once`), and whether it has begun.
     pub once: Option<AtomicBool>,
+    /// Keeps lines that peers cause from flooding the log; its kinds are those of [`End`].
+    pub limiter: Limiter,
     /// The certificate that a TLS client is told to be missing.
     pub certificate: PathBuf,
 }
@@ -72,6 +75,16 @@ impl Shared {
         let target = path::redact(request.target);
         let target = if self.log.shows_secrets() { request.target } else { &target };
         format!("{} {target} HTTP/1.{}", request.method, request.minor_version)
+    }
+
+    /// Writes a line that a peer has caused without being admitted, unless there were too many of its kind.
+    fn say_limited(&self, end: &End, write: impl FnOnce(&Log)) {
+        let Some(left_out) = self.limiter.admit(end.kind(), Instant::now()) else { return };
+        if left_out > 0 {
+            let kind = End::name(end.kind());
+            self.log.info(format_args!("{left_out} lines about connections of kind {kind} were left out"));
+        }
+        write(&self.log);
     }
 
     /// Claims the one session of `--run-once`; always true without that option.
@@ -153,6 +166,8 @@ pub struct Conn {
     state: State,
     /// The process is ending: whatever the state, the connection is cut then.
     cut_at: Tick,
+    /// Whether there was room for it.
+    admitted: bool,
     /// Whether this became a WebSocket.
     upgraded: bool,
     /// Whether the connection waits in the reactor's run queue.
@@ -174,13 +189,15 @@ enum State {
 }
 
 impl Conn {
-    /// A connection that has just been accepted, and whose socket is registered.
-    pub fn new(socket: Socket, peer: Peer, cx: &Cx<'_>) -> Conn {
+    /// A connection that has just been accepted, and whose socket is registered. One that is not `admitted`,
+    /// because too many are there, is told so and closed.
+    pub fn new(socket: Socket, peer: Peer, admitted: bool, cx: &Cx<'_>) -> Conn {
         cx.shared.log.debug(format_args!("{peer}: new connection"));
         Conn {
             client: Client::new(socket, peer),
             state: State::Sniff(Sniff::begin(cx)),
             cut_at: Tick::NEVER,
+            admitted,
             upgraded: false,
             marked: false,
             generation: cx.id.generation,
@@ -350,6 +367,8 @@ impl Conn {
         Ok(match std::mem::replace(&mut self.state, State::Gone) {
             State::Sniff(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Sniff(state)),
+                Turn::Done(Kind::Plain) if !self.admitted => Turn::Done(self.turn_away(cx)),
+                Turn::Done(Kind::Tls) if !self.admitted => return Err(End::Full),
                 Turn::Done(Kind::Plain) => Turn::Done(State::Handshake(Box::new(Handshake::begin(cx)))),
                 Turn::Done(Kind::Tls) => return Err(End::NoCertificate),
             },
@@ -396,6 +415,14 @@ impl Conn {
         log.peer(peer, format_args!("{}", to.announcement));
         self.client.out.push(&accepted.upgrade.response());
         State::Connect(Connect::begin(to, cx))
+    }
+
+    /// Too many connections are there: the client is told so before its request is read.
+    fn turn_away(&mut self, cx: &Cx<'_>) -> State {
+        let answer = response::refusal(Status(503), "too many connections", &[], false);
+        self.client.out.push(&answer);
+        self.finish(&End::Full, cx);
+        State::Reply(cx.now.after(close::LINGER))
     }
 
     /// An answer is queued: write it, then close.
@@ -453,14 +480,17 @@ impl Conn {
             }
             (_, End::NoCertificate) => {
                 let file = cx.shared.certificate.display();
-                log.info(format_args!("{peer}: SSL connection but '{file}' not found"));
+                let line = |log: &Log| {
+                    log.info(format_args!("{peer}: SSL connection but '{file}' not found"));
+                };
+                cx.shared.say_limited(end, line);
             }
             (_, end) => match end.blame() {
                 _ if matches!(end, End::ClientReset(_) | End::HalfRequest) => {
                     log.debug(format_args!("{peer}: {end}"));
                 }
                 Blame::Nobody => log.debug(format_args!("{peer}: {end}")),
-                _ => log.info(format_args!("{peer}: {end}")),
+                _ => cx.shared.say_limited(end, |log| log.info(format_args!("{peer}: {end}"))),
             },
         }
     }

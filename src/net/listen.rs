@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
-use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, Type};
 
-use super::socket::Io;
+use super::socket::{Io, tune_tcp};
 use crate::resolve;
 
 /// Where to listen.
@@ -143,7 +143,7 @@ fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
         // `::` serves both families; a specific address only its own.
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
-    socket.set_tcp_nodelay(true)?;
+    tune_tcp(&SockRef::from(&socket))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

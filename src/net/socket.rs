@@ -7,10 +7,12 @@
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use socket2::{SockRef, TcpKeepalive};
 
 use crate::sys;
 
@@ -38,6 +40,10 @@ pub trait Stream: Read + Write + Send + std::fmt::Debug {
     fn shutdown_write(&mut self) -> io::Result<()>;
     /// Bytes written that the peer has not taken yet.
     fn unacknowledged(&self) -> usize;
+    /// Repetitions without an answer, as [`Socket::unanswered`] has them.
+    fn unanswered(&self) -> u8 {
+        0
+    }
 }
 
 /// How a read ended when it did not fail.
@@ -207,6 +213,16 @@ impl Socket {
         }
     }
 
+    /// How often the system has repeated itself without an answer from the peer; 0 when it does not say, as
+    /// for Unix sockets, whose peers are on this machine.
+    pub fn unanswered(&self) -> u8 {
+        match &self.io {
+            Io::Tcp(tcp) => sys::unanswered(tcp.as_fd()).unwrap_or(0),
+            Io::Unix(_) => 0,
+            Io::Other(other) => other.unanswered(),
+        }
+    }
+
     /// Whether a dial has come to its end: `Ok(true)` connected, `Ok(false)` not yet.
     ///
     /// # Errors
@@ -240,6 +256,28 @@ impl Socket {
         }
     }
 }
+
+/// Sets what every TCP socket here has: no delay of small writes, and probes that find out when a silent
+/// peer is gone. What is set on a listener is inherited by what it accepts.
+///
+/// # Errors
+/// The system's.
+pub fn tune_tcp(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY))?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
+}
+
+/// Silence after which a peer is probed (TCP_KEEPIDLE). A peer that answers none of the probes for
+/// [`UNACKNOWLEDGED_MAX`] is gone: where that option is set, the system counts time and not probes.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+
+/// Time between probes that are not answered.
+const PROBE_EVERY: Duration = Duration::from_secs(20);
+
+/// How long sent bytes may stay unacknowledged before the system breaks the connection (TCP_USER_TIMEOUT).
+/// A closed window counts, so this must be no shorter than the time for which a peer may take nothing.
+pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(16 * 60);
 
 const READABLE: u8 = 1;
 const WRITABLE: u8 = 2;

@@ -9,7 +9,7 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,13 @@ use crate::cli::Config;
 use crate::conn::Shared;
 use crate::conn::connect::describe;
 use crate::conn::end::End;
+use crate::limit::Limiter;
 use crate::log::{Log, Settings};
 use crate::net::listen::Listener;
 use crate::os::signal;
-use crate::reactor::{Control, Handle, Notice, Reactor};
+use crate::reactor::{Control, Handle, Limits, Notice, Reactor};
 use crate::resolve::Resolver;
-use crate::ring::LEFTOVER_BYTES;
+use crate::ring::{HELD_BYTES_MAX, LEFTOVER_BYTES};
 use crate::sys;
 
 /// Runs the service to its end and returns the exit code: 0 when it ended as it was told to, 1 when it could
@@ -92,9 +93,7 @@ impl Server {
             log.info(format_args!("{text}"));
             Failure { text, log: Some(Arc::clone(&log)) }
         };
-        if let Err(error) = sys::raise_open_files() {
-            log.info(format_args!("the limit of open files stays as it is: {error}"));
-        }
+        let limits = limits(config, &log);
         let bound = Listener::bind(&settings::address(config).map_err(late)?);
         let port = bound.as_ref().ok().and_then(Listener::port);
         settings::say(&log, config, port);
@@ -113,9 +112,10 @@ impl Server {
             heartbeat: config.heartbeat,
             traffic: config.traffic,
             once: config.run_once.then(AtomicBool::default),
+            limiter: Limiter::new(End::KINDS),
             certificate: config.tls.cert.clone(),
         });
-        let reactors = start_reactors(listener, &shared, &sender)
+        let reactors = start_reactors(config, limits, listener, &shared, &sender)
             .map_err(|error| late(format!("starting a reactor failed: {error}")))?;
         Ok(Server {
             notices,
@@ -169,10 +169,7 @@ impl Server {
     /// The next notice, or `None` when it is time to look at the clock.
     fn next_notice(&mut self) -> Option<Notice> {
         let Some(wait) = self.clock_wait() else { return self.notices.recv().ok() };
-        match self.notices.recv_timeout(wait) {
-            Ok(notice) => Some(notice),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.notices.recv_timeout(wait).ok()
     }
 
     /// Time until `--timeout` or `--idle-timeout` may be over.
@@ -255,16 +252,19 @@ fn open_log(config: &Config) -> Result<Log, String> {
 
 /// Starts every reactor in a thread of its own; the first one listens.
 fn start_reactors(
+    config: &Config,
+    limits: Limits,
     listener: Listener,
     shared: &Arc<Shared>,
     notices: &Sender<Notice>,
 ) -> io::Result<Vec<Handle>> {
-    let mut reactors = (0..WORKERS)
-        .map(|index| Reactor::new(index, Arc::clone(shared), notices.clone()))
+    let held_bytes_max = HELD_BYTES_MAX / config.workers;
+    let mut reactors = (0..config.workers)
+        .map(|index| Reactor::new(index, held_bytes_max, Arc::clone(shared), notices.clone()))
         .collect::<io::Result<Vec<Reactor>>>()?;
     let handles: Vec<Handle> = reactors.iter().map(Reactor::handle).collect();
     if let Some(first) = reactors.first_mut() {
-        first.listen(listener, handles.clone())?;
+        first.listen(listener, handles.clone(), limits)?;
     }
     for (index, reactor) in reactors.into_iter().enumerate() {
         thread::Builder::new().name(format!("reactor-{index}")).spawn(move || reactor.run())?;
@@ -272,8 +272,31 @@ fn start_reactors(
     Ok(handles)
 }
 
-/// Reactors of the process.
-const WORKERS: usize = 1;
+/// How many connections there may be: each may need two descriptors, one for each end.
+fn limits(config: &Config, log: &Log) -> Limits {
+    let open_files = match sys::raise_open_files() {
+        Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        Err(error) => {
+            log.info(format_args!("the limit of open files is not known, taken as 1024: {error}"));
+            1024
+        }
+    };
+    let reserve = DESCRIPTORS_RESERVED.min(open_files / 2);
+    let most = ((open_files - reserve) / 2).max(1);
+    if let Some(asked) = config.max_connections
+        && asked > most
+    {
+        log.info(format_args!(
+            "--max-connections {asked} needs more than the {open_files} open files allowed"
+        ));
+    }
+    let connections_max = config.max_connections.unwrap_or(most);
+    Limits { connections_max, overflow_max: reserve / 4 }
+}
+
+/// Descriptors that are not for connections: the log, polls, name look-ups, files, clients that are told
+/// that there is no room. Half of the limit where that is less.
+const DESCRIPTORS_RESERVED: usize = 256;
 
 /// Time for clients to answer our Close when the process is told to end; what is left then is cut.
 const DRAIN: Duration = Duration::from_secs(3);

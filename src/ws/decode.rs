@@ -106,16 +106,18 @@ impl Decoder {
         let mut at = 0;
         let mut payload = 0;
         loop {
-            if self.is_between_messages() {
-                (at, payload) = take_burst(buf, at, payload);
-            }
             let available = buf.len() - at;
             match self.phase {
-                Phase::Header => match self.read_head(&buf[at..]) {
-                    Ok(Some(len)) => at += len,
-                    Ok(None) => return Fed { payload, finish: None },
-                    Err(violation) => return self.finish(payload, Finish::Violation(violation)),
-                },
+                Phase::Header => {
+                    if self.is_between_messages() {
+                        (at, payload) = take_burst(buf, at, payload);
+                    }
+                    match self.read_head(&buf[at..]) {
+                        Ok(Some(len)) => at += len,
+                        Ok(None) => return Fed { payload, finish: None },
+                        Err(violation) => return self.finish(payload, Finish::Violation(violation)),
+                    }
+                }
                 Phase::Data => {
                     let len = at_most(self.remaining, available);
                     mask::unmask_down(buf, at, payload, len, self.key, 0);

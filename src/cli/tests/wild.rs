@@ -29,6 +29,8 @@ fn proxy(host: &str, port: u16, destination: Destination) -> Config {
         syslog: None,
         record: None,
         target_config: false,
+        workers: 1,
+        max_connections: None,
     }
 }
 

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::close::{Delivery, STALL};
 use super::end::End;
 use super::{Cx, Destination};
-use crate::net::socket::Socket;
+use crate::net::socket::{Socket, UNACKNOWLEDGED_MAX};
 use crate::ring::{Held, Pool};
 use crate::timers::Tick;
 use crate::ws::code;
@@ -33,7 +33,12 @@ pub struct Relay {
     up_state: Up,
     down_state: Down,
     phase: Phase,
+    /// When the client is pinged next.
     heartbeat_at: Tick,
+    /// When something came from the client last, or its silence was not its own doing.
+    heard_at: Tick,
+    /// Ticks of silence after which the client counts as gone; it is pinged more often than that.
+    silence_ticks: u32,
 }
 
 /// One direction's bytes that its receiving end has refused.
@@ -99,6 +104,8 @@ impl Relay {
             down_state: Down::Running,
             phase: Phase::Open,
             heartbeat_at: next_heartbeat(cx),
+            heard_at: cx.now,
+            silence_ticks: cx.shared.heartbeat.map_or(0, |period| Tick::ticks_of(silence(period))),
         }
     }
 
@@ -120,6 +127,8 @@ impl Relay {
             down_state: Down::Ended,
             phase: Phase::Open,
             heartbeat_at: Tick::NEVER,
+            heard_at: cx.now,
+            silence_ticks: 0,
         };
         relay.close(client, end, close, cx);
         relay
@@ -181,10 +190,7 @@ impl Relay {
         if self.down.is_stalled_for(STALL, cx.now) {
             return Err(self.end_or(End::ClientStalled));
         }
-        if cx.now >= self.heartbeat_at {
-            client.out.ping(b"");
-            self.heartbeat_at = next_heartbeat(cx);
-        }
+        self.beat(client, cx)?;
         if let Phase::Closing(closing) = &mut self.phase
             && cx.now >= closing.look_at
         {
@@ -200,6 +206,9 @@ impl Relay {
     /// When to call [`Relay::expired`].
     pub fn deadline(&self) -> Tick {
         let mut deadline = self.heartbeat_at;
+        if deadline != Tick::NEVER {
+            deadline = deadline.min(self.heard_at.plus(self.silence_ticks));
+        }
         for direction in [&self.up, &self.down] {
             if direction.stalled_at != Tick::NEVER {
                 deadline = deadline.min(direction.stalled_at.after(STALL));
@@ -209,6 +218,28 @@ impl Relay {
             Phase::Closing(closing) => deadline.min(closing.look_at),
             _ => deadline,
         }
+    }
+
+    /// Pings the client when it is time, and notices when it has not answered for too long.
+    fn beat(&mut self, client: &mut Client, cx: &Cx<'_>) -> Result<(), End> {
+        if self.heartbeat_at == Tick::NEVER {
+            return Ok(());
+        }
+        if cx.now >= self.heard_at.plus(self.silence_ticks) {
+            // While the target takes nothing the client is not read, and its answers can't be seen. And a
+            // client that does not read can't see our pings, but its system answers ours.
+            let unseen = self.up.held.is_some();
+            let full = self.down.stalled_at != Tick::NEVER && client.socket.unanswered() <= UNANSWERED_MAX;
+            if !unseen && !full {
+                return Err(self.end_or(End::ClientSilent));
+            }
+            self.heard_at = cx.now;
+        }
+        if cx.now >= self.heartbeat_at {
+            client.out.ping(b"");
+            self.heartbeat_at = next_heartbeat(cx);
+        }
+        Ok(())
     }
 
     /// Queues our Close frame and begins to wait for the client's.
@@ -293,6 +324,21 @@ impl Direction {
 fn next_heartbeat(cx: &Cx<'_>) -> Tick {
     cx.shared.heartbeat.map_or(Tick::NEVER, |period| cx.now.after(period))
 }
+
+/// The silence that ends a session: two and a half heartbeats, so that one lost answer does no harm, and
+/// never so short that a network's hiccup does.
+fn silence(heartbeat: Duration) -> Duration {
+    (heartbeat * 5 / 2).max(SILENCE_MIN)
+}
+
+/// A client is never ended for a silence shorter than this, however short the heartbeat.
+const SILENCE_MIN: Duration = Duration::from_secs(10);
+
+/// Repetitions of the system's without an answer that a living peer may show for a moment.
+const UNANSWERED_MAX: u8 = 1;
+
+// The system must not break a connection before we do.
+const _: () = assert!(UNACKNOWLEDGED_MAX.as_secs() > STALL.as_secs());
 
 /// Time for a client that has received our Close to answer it. It counts once everything is delivered.
 pub const CLOSE: Duration = Duration::from_secs(10);

@@ -37,6 +37,7 @@ impl Relay {
             match self.read_client(client, &mut ring, cx) {
                 Ok(ReadEnd::Data(count)) => {
                     budget = budget.saturating_sub(count);
+                    self.heard_at = cx.now;
                     self.forward(client, ring, count, cx);
                 }
                 Ok(ReadEnd::Blocked) => cx.rings.give(ring),

@@ -97,12 +97,13 @@ fn streams() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn every_single_and_double_split_yields_the_same() {
+fn every_split_in_two_and_every_narrow_split_in_three_yields_the_same() {
     for stream in streams() {
         let expected = expected(&stream);
         assert_eq!(feed_cut(&stream, &[]), expected);
         for first in 0..=stream.len() {
-            for second in first..=stream.len() {
+            // Three pieces meet in one header or control frame only when the middle one is short.
+            for second in first..=stream.len().min(first + 20) {
                 assert_eq!(feed_cut(&stream, &[first, second]), expected, "cut at {first} and {second}");
             }
         }
@@ -111,11 +112,11 @@ fn every_single_and_double_split_yields_the_same() {
 
 #[test]
 fn a_stream_in_equal_pieces_of_any_size_yields_the_same() {
-    let mut streams = streams();
-    streams.push([frame(0x82, &bytes(70_000)), frame(0x89, b"x"), frame(0x02, &bytes(65_535))].concat());
-    for stream in streams {
+    let long = [frame(0x82, &bytes(70_000)), frame(0x89, b"x"), frame(0x02, &bytes(65_535))].concat();
+    let short = streams().into_iter().map(|stream| (stream, (1..40).chain([125, 126, 127]).collect()));
+    for (stream, sizes) in short.chain([(long, vec![7, 126, 1000, 65_536])]) {
         let expected = expected(&stream);
-        for size in (1..40).chain([125, 126, 127, 1000]) {
+        for size in sizes {
             let cuts: Vec<usize> = (size..stream.len()).step_by(size).collect();
             assert_eq!(feed_cut(&stream, &cuts), expected, "pieces of {size}");
         }
@@ -134,7 +135,7 @@ fn every_prefix_yields_what_it_holds() {
 #[test]
 fn random_streams_in_random_pieces_agree_with_the_twin() {
     let mut random = Random(0x2545_f491_4f6c_dd1d);
-    for round in 0..4_000 {
+    for round in 0..2_000 {
         let mut stream = Vec::new();
         for _ in 0..random.below(8) {
             stream.extend(random_frame(&mut random));
@@ -153,11 +154,11 @@ fn random_streams_in_random_pieces_agree_with_the_twin() {
 
 fn random_frame(random: &mut Random) -> Vec<u8> {
     let first = [0x82, 0x82, 0x82, 0x02, 0x00, 0x80, 0x89, 0x8a, 0x88][random.below(9)];
-    let len = match (first, random.below(6)) {
+    let len = match (first, random.below(60)) {
         (0x88, _) => 0,
         (0x89 | 0x8a, _) => random.below(126),
         (_, 0) => random.below(70_000),
-        (_, 1) => random.below(300),
+        (_, 1..10) => random.below(300),
         _ => random.below(40),
     };
     frame(first, &bytes(len))

@@ -1,0 +1,113 @@
+//! The bench's own command line.
+
+use lexopt::{Arg, ValueExt};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+
+/// What was asked for.
+pub(crate) enum Task {
+    Compare(Options),
+    /// Be the plain relay between two addresses, with buffers of so many bytes.
+    PlainRelay(SocketAddr, SocketAddr, usize),
+    Help,
+}
+
+/// How to compare.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) filters: Vec<String>,
+    pub(crate) form: Form,
+    pub(crate) pairs: Option<usize>,
+    pub(crate) record: Option<String>,
+    pub(crate) only: Vec<String>,
+    /// Payload bytes of one bulk run, in place of the table's.
+    pub(crate) bytes: Option<u64>,
+    pub(crate) syscalls: bool,
+    /// Let the scheduler place the proxy and the load generator as it likes.
+    pub(crate) unpinned: bool,
+}
+
+/// How thorough a run is.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Form {
+    Quick,
+    #[default]
+    Usual,
+    Full,
+}
+
+impl Options {
+    /// Rounds in which every proxy has its turn.
+    pub(crate) fn rounds(&self) -> usize {
+        self.pairs.unwrap_or(match self.form {
+            Form::Quick => 1,
+            Form::Usual => 5,
+            Form::Full => 15,
+        })
+    }
+}
+
+/// Reads the arguments behind the program's name.
+pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, lexopt::Error> {
+    let mut options = Options { form: Form::Quick, ..Options::default() };
+    let mut parser = lexopt::Parser::from_args(args);
+    let mut asked_form = None;
+    while let Some(arg) = parser.next()? {
+        match arg {
+            // Cargo says so to every bench; without it (`cargo test --benches`) a smoke run is meant.
+            Arg::Long("bench") => options.form = Form::Usual,
+            Arg::Long("quick") => asked_form = Some(Form::Quick),
+            Arg::Long("full") => asked_form = Some(Form::Full),
+            Arg::Long("pairs") => options.pairs = Some(parser.value()?.parse()?),
+            Arg::Long("record") => options.record = Some(parser.value()?.string()?),
+            Arg::Long("only") => {
+                options.only.extend(parser.value()?.string()?.split(',').map(str::to_owned));
+            }
+            Arg::Long("bytes") => options.bytes = Some(parser.value()?.parse_with(size)?),
+            Arg::Long("syscalls") => options.syscalls = true,
+            Arg::Long("unpinned") => options.unpinned = true,
+            Arg::Long("plain-relay") => {
+                let (listen, target) = (parser.value()?.parse()?, parser.value()?.parse()?);
+                return Ok(Task::PlainRelay(listen, target, parser.value()?.parse()?));
+            }
+            Arg::Short('h') | Arg::Long("help") => return Ok(Task::Help),
+            Arg::Value(filter) => options.filters.push(filter.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    options.form = asked_form.unwrap_or(options.form);
+    Ok(Task::Compare(options))
+}
+
+/// `512K`, `64M`, `1G`, or plain bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.trim_end_matches(['K', 'M', 'G']) {
+        digits if digits.len() + 1 >= text.len() => (digits, &text[digits.len()..]),
+        _ => return Err("a size is a number with K, M, G or nothing".into()),
+    };
+    let shift = match unit {
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => 0,
+    };
+    digits.parse::<u64>().map(|number| number << shift).map_err(|error| error.to_string())
+}
+
+pub(crate) const HELP: &str = "\
+cargo bench --bench end_to_end -- [FILTER]... [options]
+
+Runs this crate's release binary and the proxies found on this machine through the same work on the
+loopback, in turns, and compares the CPU time of each with that of a plain recv/send relay.
+
+  FILTER            only scenarios whose name contains it (any of several)
+  --quick           a smoke run: everything once, little work, every byte verified
+  --full            also many sessions; 15 rounds
+  --pairs N         rounds in which every proxy has its turn (5)
+  --only A,B        only these proxies (the plain relay always runs along)
+  --bytes SIZE      payload of one bulk run: a number with K, M, G or nothing
+  --syscalls        count system calls per message (with strace) instead of time
+  --unpinned        no core of its own for the proxy
+  --record NAME     store the figures as benches/record/NAME.json and NAME.csv
+
+WEBSOCKIFY_BIN names another binary to measure, WEBSOCKIFY_PYTHON a python that has websockify.";

@@ -1,0 +1,196 @@
+//! One run: one scenario through one running proxy, verified, with what it cost.
+
+use crate::e2e::block::{Block, Wrapping, messages_per_block};
+use crate::e2e::churn::churn;
+use crate::e2e::client::Fleet;
+use crate::e2e::peers::{Proxy, Speaks};
+use crate::e2e::procfs::{private_bytes, settled_cpu_s};
+use crate::e2e::scenarios::{Job, Scenario};
+use crate::e2e::stats::quantile;
+use crate::e2e::target::{Play, Target};
+use std::io;
+use std::time::{Duration, Instant};
+
+/// What a run found out.
+pub(crate) struct Outcome {
+    /// The scenario's main figure first.
+    pub(crate) figures: Vec<Figure>,
+    /// Messages that went through the proxy, warming up included: what system calls are divided by.
+    pub(crate) messages: u64,
+}
+
+/// One measured value.
+#[derive(Clone, Copy)]
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) value: f64,
+    /// A ratio to the plain relay's value says something.
+    pub(crate) comparable: bool,
+}
+
+/// Runs `work` (in the job's units) with `sessions` sessions.
+pub(crate) fn run(scenario: &Scenario, sessions: u64, work: u64, proxy: &Proxy) -> io::Result<Outcome> {
+    let deadline = Instant::now() + RUN_LIMIT;
+    let run = Run { proxy, sessions: sessions as usize, deadline };
+    match scenario.job {
+        Job::Down(write) => run.bulk(write, work, true),
+        Job::Up(frame) => run.bulk(frame, work, false),
+        Job::Echo(bytes) => run.echo(bytes, work),
+        Job::Churn => run.churn(work),
+        Job::Idle => run.idle(),
+    }
+}
+
+struct Run<'p> {
+    proxy: &'p Proxy<'p>,
+    sessions: usize,
+    deadline: Instant,
+}
+
+impl Run<'_> {
+    fn bulk(&self, message: usize, work: u64, down: bool) -> io::Result<Outcome> {
+        let payload_bytes = (messages_per_block(message) * message) as u64;
+        let blocks = (work / self.sessions as u64 / payload_bytes).max(1);
+        let warm = blocks.div_ceil(WARM_PART);
+        let bytes_only = self.speaks_frames();
+        let wrapping = match (bytes_only, down) {
+            (false, _) => Wrapping::Bare,
+            (true, true) => Wrapping::ServerFrames,
+            (true, false) => Wrapping::ClientFrames,
+        };
+        let theirs = Block::new(message, wrapping);
+        let mut own = Block::new(message, if down { Wrapping::Bare } else { Wrapping::ClientFrames });
+        let target = self.target(if down { Play::Source(theirs) } else { Play::Sink(theirs) })?;
+        let mut fleet = self.open(&target)?;
+        let mut pass = |until: u64| {
+            target.go(until)?;
+            if down {
+                return fleet.receive(&mut own, until, &target);
+            }
+            fleet.send(&mut own, until, &target)?;
+            target.wait_done(self.sessions, self.deadline)
+        };
+        pass(warm)?;
+        let meter = Meter::start(self.proxy)?;
+        pass(warm + blocks)?;
+        let (cpu_s, wall_s) = meter.stop()?;
+
+        let sessions = self.sessions as u64;
+        let gib = (blocks * payload_bytes * sessions) as f64 / GIB;
+        let mut figures = vec![compared("CPU s/GiB", cpu_s / gib), beside("GiB/s", gib / wall_s)];
+        if down {
+            let all_bytes = (warm + blocks) * payload_bytes * sessions;
+            figures.push(beside("KiB/frame", all_bytes as f64 / fleet.frames() as f64 / 1024.0));
+        }
+        Ok(Outcome { figures, messages: (warm + blocks) * sessions * messages_per_block(message) as u64 })
+    }
+
+    fn echo(&self, bytes: usize, work: u64) -> io::Result<Outcome> {
+        let trips = (work / self.sessions as u64).max(1);
+        let warm = trips.div_ceil(WARM_PART);
+        let target = self.target(Play::Echo(bytes))?;
+        let mut fleet = self.open(&target)?;
+        fleet.ping_pong(bytes, warm, &target)?;
+        let meter = Meter::start(self.proxy)?;
+        let times = fleet.ping_pong(bytes, warm + trips, &target)?;
+        let (cpu_s, wall_s) = meter.stop()?;
+
+        let count = times.len() as f64;
+        Ok(Outcome {
+            figures: vec![
+                compared("CPU us/trip", cpu_s * 1e6 / count),
+                compared("p50 us", quantile(&times, 0.5) / 1e3),
+                compared("p99 us", quantile(&times, 0.99) / 1e3),
+                compared("p99.9 us", quantile(&times, 0.999) / 1e3),
+                beside("trips/s", count / wall_s),
+            ],
+            messages: (warm + trips) * self.sessions as u64,
+        })
+    }
+
+    fn churn(&self, work: u64) -> io::Result<Outcome> {
+        let count = work.max(1) as usize;
+        let warm = count.div_ceil(WARM_PART as usize);
+        let target = self.target(Play::Quiet)?;
+        churn(self.proxy.addr, warm, self.sessions, &target, self.deadline)?;
+        let meter = Meter::start(self.proxy)?;
+        let churned = churn(self.proxy.addr, count, self.sessions, &target, self.deadline)?;
+        let (cpu_s, wall_s) = meter.stop()?;
+        Ok(Outcome {
+            figures: vec![
+                compared("CPU us/opening", cpu_s * 1e6 / count as f64),
+                compared("101 p50 us", quantile(&churned.upgraded_ns, 0.5) / 1e3),
+                compared("101 p99 us", quantile(&churned.upgraded_ns, 0.99) / 1e3),
+                beside("sessions/s", count as f64 / wall_s),
+                beside("unclean ends", churned.unclean as f64),
+            ],
+            messages: (warm + count) as u64,
+        })
+    }
+
+    fn idle(&self) -> io::Result<Outcome> {
+        let target = self.target(Play::Quiet)?;
+        // The first sessions pay for what is made once; what is asked is the growth.
+        let first = Fleet::open(self.proxy.addr, IDLE_BASE, &target, self.deadline)?;
+        settled_cpu_s(self.proxy.pid())?;
+        let before = private_bytes(self.proxy.pid())?;
+        let fleet = self.open(&target)?;
+        settled_cpu_s(self.proxy.pid())?;
+        let after = private_bytes(self.proxy.pid())?;
+        let growth = after.saturating_sub(before) as f64 / fleet.len() as f64;
+        Ok(Outcome {
+            figures: vec![beside("private B/session", growth), beside("sessions", fleet.len() as f64)],
+            messages: (first.len() + fleet.len()) as u64,
+        })
+    }
+
+    fn open(&self, target: &Target) -> io::Result<Fleet> {
+        Fleet::open(self.proxy.addr, self.sessions, target, self.deadline)
+    }
+
+    fn target(&self, play: Play) -> io::Result<Target> {
+        Target::start(&self.proxy.listener, self.speaks_frames(), play)
+    }
+
+    fn speaks_frames(&self) -> bool {
+        self.proxy.found.peer.speaks == Speaks::Bytes
+    }
+}
+
+/// CPU of the proxy's process tree and time on the wall.
+struct Meter {
+    pid: u32,
+    cpu_s: f64,
+    at: Instant,
+}
+
+impl Meter {
+    fn start(proxy: &Proxy) -> io::Result<Meter> {
+        let cpu_s = settled_cpu_s(proxy.pid())?;
+        Ok(Meter { pid: proxy.pid(), cpu_s, at: Instant::now() })
+    }
+
+    /// Seconds of CPU and of wall since the start.
+    fn stop(self) -> io::Result<(f64, f64)> {
+        let wall_s = self.at.elapsed().as_secs_f64();
+        Ok((settled_cpu_s(self.pid)? - self.cpu_s, wall_s))
+    }
+}
+
+fn compared(name: &'static str, value: f64) -> Figure {
+    Figure { name, value, comparable: true }
+}
+
+fn beside(name: &'static str, value: f64) -> Figure {
+    Figure { name, value, comparable: false }
+}
+
+const GIB: f64 = (1u64 << 30) as f64;
+
+/// One part in this many of the work goes through before the measurement begins: windows open, pools fill.
+const WARM_PART: u64 = 8;
+
+/// Sessions that stand before the growth of memory is counted.
+const IDLE_BASE: usize = 10;
+
+const RUN_LIMIT: Duration = Duration::from_secs(60);

@@ -1,0 +1,68 @@
+//! Medians, quantiles, and how sure a median of ratios is.
+//!
+//! Ratios are taken pair by pair: both figures of a pair were measured one right after the other, so that
+//! what else the machine does falls on both.
+
+/// A ratio with the interval that holds its true value with 95 % probability.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Ratio {
+    pub(crate) median: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+impl Ratio {
+    /// The median of `ours[i] / theirs[i]`, its interval by a percentile bootstrap over the pairs. `None`
+    /// when there is no pair or a divisor is not positive.
+    pub(crate) fn of_pairs(ours: &[f64], theirs: &[f64]) -> Option<Ratio> {
+        let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(our, their)| our / their).collect();
+        if ratios.is_empty() || theirs.iter().any(|their| *their <= 0.0) {
+            return None;
+        }
+        let mut random = Random(0x2545_f491_4f6c_dd1d);
+        let medians: Vec<f64> = (0..RESAMPLES)
+            .map(|_| {
+                let sample: Vec<f64> = ratios.iter().map(|_| ratios[random.below(ratios.len())]).collect();
+                median(&sample)
+            })
+            .collect();
+        Some(Ratio {
+            median: median(&ratios),
+            low: quantile(&medians, 0.025),
+            high: quantile(&medians, 0.975),
+        })
+    }
+}
+
+/// The middle value, or the mean of the middle two; NaN for no values.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => sorted[odd / 2],
+        even => f64::midpoint(sorted[even / 2 - 1], sorted[even / 2]),
+    }
+}
+
+/// The smallest value that at least `part` (0 to 1) of the values do not exceed; NaN for no values.
+pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (part * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(f64::NAN)
+}
+
+/// xorshift: the same figures give the same interval in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0 >> 11) % limit as u64) as usize
+    }
+}
+
+const RESAMPLES: usize = 4000;

@@ -1,0 +1,5 @@
+//! Frames from a client, whole and in pieces. The property is in the library.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| websockify_fuzz::decode(data));

@@ -1,0 +1,66 @@
+//! How many lines of a kind the log takes in a while: an attacker who can cause a line must not be able to
+//! fill a disk with it, or to drown the others.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Counts lines by kind. Shared by all threads.
+pub struct Limiter(Box<[Mutex<Window>]>);
+
+#[derive(Default)]
+struct Window {
+    since: Option<Instant>,
+    lines: u32,
+    left_out: u64,
+}
+
+impl Limiter {
+    /// Room for `kinds` kinds.
+    pub fn new(kinds: usize) -> Limiter {
+        Limiter((0..kinds).map(|_| Mutex::default()).collect())
+    }
+
+    /// Whether a line of this kind may be written now; if so, how many were left out since the last one.
+    pub fn admit(&self, kind: usize, now: Instant) -> Option<u64> {
+        let Some(window) = self.0.get(kind) else { return Some(0) };
+        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
+            window.since = Some(now);
+            window.lines = 0;
+        }
+        if window.lines == LINES_MAX {
+            window.left_out += 1;
+            return None;
+        }
+        window.lines += 1;
+        Some(std::mem::take(&mut window.left_out))
+    }
+
+    /// How many lines of each kind were left out and not yet accounted for.
+    pub fn left_out(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.iter().map(|window| window.lock().unwrap_or_else(PoisonError::into_inner).left_out)
+    }
+}
+
+/// Lines of one kind in one [`WINDOW`].
+const LINES_MAX: u32 = 10;
+
+/// After this time the counting starts over.
+const WINDOW: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_one_kind_is_cut_and_counted_and_leaves_the_others_alone() {
+        let limiter = Limiter::new(2);
+        let start = Instant::now();
+        let admitted = (0..1000).filter(|_| limiter.admit(0, start).is_some()).count();
+        assert_eq!(admitted, LINES_MAX as usize);
+        assert_eq!(limiter.admit(1, start), Some(0));
+        assert_eq!(limiter.left_out().collect::<Vec<_>>(), [990, 0]);
+        assert_eq!(limiter.admit(0, start + WINDOW), Some(990));
+        assert_eq!(limiter.admit(0, start + WINDOW), Some(0));
+    }
+}

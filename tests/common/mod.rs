@@ -1,0 +1,66 @@
+//! What the integration tests share: the gateway as a child process, both of its ends as plain sockets,
+//! and waits that fail with a reason. Nothing in here imports the library, so that a mistake shared by
+//! encoder and decoder can't hide: frames are written and read by code of the tests' own.
+
+// Each test binary compiles this module for itself and uses a part of it.
+#![allow(dead_code)]
+
+pub(crate) mod client;
+pub(crate) mod flow;
+pub(crate) mod frame;
+pub(crate) mod log;
+pub(crate) mod server;
+pub(crate) mod target;
+pub(crate) mod wire;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long any single wait may take before the test fails. Far above what is needed, because machines
+/// that run tests are busy; nothing is measured with it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Polls `condition` until it holds. Panics with `what` when the deadline passes first.
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "timed out waiting for: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A directory of its own for one test, removed at the end.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes the directory. Its path is short, since a Unix socket's path has at most 107 bytes.
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("wsk-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("make a scratch directory");
+        Self(path)
+    }
+
+    /// The path of `name` in this directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The same as text, for a command line.
+    pub(crate) fn arg(&self, name: &str) -> String {
+        text(&self.path(name))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A path as text.
+pub(crate) fn text(path: &Path) -> String {
+    path.to_str().expect("scratch paths are UTF-8").to_owned()
+}

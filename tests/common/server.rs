@@ -1,0 +1,129 @@
+//! The gateway as a child process: started, watched, signalled, and never left behind.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::DEADLINE;
+use super::log::Log;
+
+/// A running gateway. Dropping it kills it; a failing test prints the end of its log.
+pub(crate) struct Server {
+    child: Child,
+    /// Lines on stderr.
+    pub(crate) log: Log,
+    /// Lines on stdout.
+    pub(crate) stdout: Log,
+    /// The TCP port it listens on; zero if it has none.
+    pub(crate) port: u16,
+}
+
+/// A command that starts the gateway; `WEBSOCKIFY_BIN` names another program to hold to the same tests.
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The path of the program under test.
+pub(crate) fn program() -> String {
+    std::env::var("WEBSOCKIFY_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_websockify").to_owned())
+}
+
+impl Server {
+    /// Starts the gateway on a free port of 127.0.0.1 in front of `target`.
+    pub(crate) fn relay(target: &str) -> Self {
+        Self::relay_with(target, &[])
+    }
+
+    /// The same with options.
+    pub(crate) fn relay_with(target: &str, options: &[&str]) -> Self {
+        Self::start(&[options, &["127.0.0.1:0", target]].concat())
+    }
+
+    /// Starts the gateway with these arguments and waits until it listens.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut server = Self::spawn(&mut command(args));
+        server.log.wait_for("  - proxying from ");
+        let listening = server.log.wait_for("  - Listen on ");
+        server.port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
+        server
+    }
+
+    /// Starts a command and collects its output, without waiting for anything.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
+        let log = child.stderr.take().map(Log::collect).unwrap_or_default();
+        let stdout = child.stdout.take().map(Log::collect).unwrap_or_default();
+        Self { child, log, stdout, port: 0 }
+    }
+
+    /// Where clients connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Sends a signal by its name: `TERM`, `INT`, `KILL`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
+        assert!(status.success(), "{kill} failed");
+    }
+
+    /// Waits for the program's end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.wait_within(DEADLINE)
+    }
+
+    /// Waits for the program's end, at most so long.
+    pub(crate) fn wait_within(&mut self, limit: Duration) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("wait for the child") {
+                return status;
+            }
+            assert!(start.elapsed() < limit, "timed out waiting for the gateway to exit");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether the program still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("wait for the child").is_none()
+    }
+
+    /// Anonymous memory that is resident, in KiB: heap and stacks, without the program's file.
+    pub(crate) fn memory_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("the gateway runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon is there");
+        line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+    }
+
+    /// The inode numbers of its sockets.
+    pub(crate) fn sockets(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the gateway runs");
+        let links = entries.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        links
+            .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+            .collect()
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(path).expect("the gateway runs").count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let lines = self.log.lines();
+            let tail = &lines[lines.len().saturating_sub(30)..];
+            eprintln!("--- the end of the gateway's log\n{}\n---", tail.join("\n"));
+        }
+    }
+}

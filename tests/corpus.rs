@@ -1,0 +1,47 @@
+//! Replays the seeds of the fuzz targets, and small damage to each, on any toolchain.
+
+// The functions are public there for the fuzz targets.
+#[allow(unreachable_pub)]
+#[path = "../fuzz/src/lib.rs"]
+mod properties;
+
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn every_seed_of_the_decoder_holds() {
+    replay("decode", properties::decode);
+}
+
+#[test]
+fn every_seed_of_the_request_head_holds() {
+    replay("request_head", properties::request_head);
+}
+
+#[test]
+fn every_seed_of_the_first_byte_holds() {
+    replay("sniff", properties::sniff);
+}
+
+fn replay(target: &str, property: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut seeds = 0;
+    for entry in fs::read_dir(&folder).expect("the corpus is part of the repository") {
+        let path = entry.expect("the corpus is readable").path();
+        let seed = fs::read(&path).expect("a seed is a file");
+        property(&seed);
+        for at in 0..seed.len().min(DAMAGE_MAX) {
+            property(&seed[..at]);
+            let mut damaged = seed.clone();
+            for bit in 0..8 {
+                damaged[at] = seed[at] ^ 1 << bit;
+                property(&damaged);
+            }
+        }
+        seeds += 1;
+    }
+    assert!(seeds > 0, "{} has seeds", folder.display());
+}
+
+/// How far into a seed each bit is tried, so that a large one does not take long.
+const DAMAGE_MAX: usize = 256;
