@@ -19,7 +19,6 @@ pub mod tls;
 mod traffic;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -70,8 +69,6 @@ pub struct Shared {
     pub once: Option<AtomicBool>,
     /// Keeps lines that peers cause from flooding the log; its kinds are those of [`End`].
     pub limiter: Limiter,
-    /// The certificate that a TLS client is told to be missing.
-    pub certificate: PathBuf,
     /// What TLS clients are served with.
     pub tls: Option<Arc<Certificates>>,
     /// Whether clients without TLS are refused (`--ssl-only`).
@@ -537,11 +534,9 @@ impl Conn {
                 }
             }
             (_, End::NoCertificate) => {
-                let file = cx.shared.certificate.display();
-                let line = |log: &Log| {
-                    log.info(format_args!("{peer}: SSL connection but '{file}' not found"));
-                };
-                cx.shared.say_limited(end, line);
+                let refusal = cx.shared.tls.as_ref().map(|certificates| certificates.refusal());
+                let reason = refusal.unwrap_or_else(|| end.to_string());
+                cx.shared.say_limited(end, |log| log.info(format_args!("{peer}: {reason}")));
             }
             (_, end) => match end.blame() {
                 _ if matches!(

@@ -100,7 +100,7 @@ impl Server {
         settings::say(&log, config, port);
         let listener = bound.map_err(|error| late(format!("Opening socket failed: {}", describe(&error))))?;
         let destination = settings::destination(config).map_err(late)?;
-        let certificates = tls::certificates(config, &log);
+        let certificates = tls::certificates(config, &log).map_err(late)?;
         let target_tls = tls::target(config).map_err(late)?;
         let (sender, notices) = channel();
         let to_main = sender.clone();
@@ -117,7 +117,6 @@ impl Server {
             traffic: config.traffic,
             once: config.run_once.then(AtomicBool::default),
             limiter: Limiter::new(End::KINDS),
-            certificate: config.tls.cert.clone(),
             tls: Some(certificates),
             tls_only: config.tls.only,
             target_tls,

@@ -8,7 +8,10 @@ use crate::log::Log;
 use crate::net::certs::{self, Authorities, Certificates, Pair, ServerOptions, TargetOptions, Versions};
 
 /// The certificates for clients. Files that are missing or broken are said so, and looked at again later.
-pub(super) fn certificates(config: &Config, log: &Arc<Log>) -> Arc<Certificates> {
+///
+/// # Errors
+/// An option that can't be followed, in words for the log.
+pub(super) fn certificates(config: &Config, log: &Arc<Log>) -> Result<Arc<Certificates>, String> {
     let tls = &config.tls;
     let options = ServerOptions {
         pairs: vec![Pair { cert: tls.cert.clone(), key: tls.key.clone() }],
@@ -17,13 +20,13 @@ pub(super) fn certificates(config: &Config, log: &Arc<Log>) -> Arc<Certificates>
             TlsVersion::V1_3 => Versions::Only13,
             TlsVersion::Default | TlsVersion::V1_1 | TlsVersion::V1_2 => Versions::From12,
         },
-        suites: tls.ciphers.clone(),
+        suites: tls.ciphers.as_deref().map(certs::parse_suites).transpose()?,
         clients: tls.verify_client.then(|| match &tls.cafile {
             Some(file) => Authorities::File(file.clone()),
             None => Authorities::System,
         }),
     };
-    Arc::new(Certificates::open(&options, Arc::clone(log)))
+    Ok(Arc::new(Certificates::open(&options, Arc::clone(log))))
 }
 
 /// How to speak TLS to targets, if that is wanted.

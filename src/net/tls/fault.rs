@@ -100,9 +100,10 @@ fn incompatible(why: &PeerIncompatible) -> &'static str {
         | PeerIncompatible::UncompressedEcPointsRequired
         | PeerIncompatible::KeyShareExtensionRequired => "no shared key exchange group",
         PeerIncompatible::NoSignatureSchemesInCommon
-        | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon
-        | PeerIncompatible::SignatureAlgorithmsExtensionRequired => "no shared signature scheme",
-        PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => "no shared signature scheme",
+        // Only hellos of TLS 1.1 and older come without it.
+        PeerIncompatible::SignatureAlgorithmsExtensionRequired
+        | PeerIncompatible::ServerDoesNotSupportTls12Or13
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
         | PeerIncompatible::SupportedVersionsExtensionRequired
         | PeerIncompatible::Tls12NotOffered
