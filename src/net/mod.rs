@@ -4,3 +4,5 @@ pub mod certs;
 pub mod listen;
 pub mod scripted;
 pub mod socket;
+pub mod tls;
+pub mod transport;
