@@ -43,7 +43,7 @@ pub(super) fn destination(config: &Config) -> Result<Destination, String> {
 
 /// What is said behind a target's name when it is spoken to in TLS.
 pub(super) fn using_tls(config: &Config) -> &'static str {
-    if config.tls.target { " (using SSL)" } else { "" }
+    if config.tls.target.is_some() { " (using SSL)" } else { "" }
 }
 
 /// What the service listens on, in the words of the last line of the settings. `port` is the one that was
@@ -65,7 +65,7 @@ pub(super) fn say(log: &Log, config: &Config, port: Option<u16>) {
         Listen::Inetd => log.info(format_args!("  - Listen for inetd connections")),
     }
     // Looked at here only for this line: a file that appears later turns TLS on.
-    if config.tls.cert.exists() {
+    if config.tls.pairs.iter().any(|pair| pair.cert.exists()) {
         log.info(format_args!("  - SSL/TLS support"));
     } else {
         log.info(format_args!("  - No SSL/TLS support (no cert file)"));

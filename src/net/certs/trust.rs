@@ -26,7 +26,7 @@ use super::{Authorities, file, pem};
 pub(super) struct Trust {
     roots: Arc<RootCertStore>,
     /// Those that a file of the operator's names, and none of the system's.
-    named: Vec<CertificateDer<'static>>,
+    named: Arc<[CertificateDer<'static>]>,
 }
 
 impl Trust {
@@ -43,7 +43,7 @@ impl Trust {
                 let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
                 return Err(format!("this system has no certificate authorities{why}"));
             }
-            return Ok(Trust { roots: Arc::new(roots), named: Vec::new() });
+            return Ok(Trust { roots: Arc::new(roots), named: Arc::default() });
         };
         let of_file = |text: String| format!("{}: {text}", path.display());
         let text = file::read(path).map_err(of_file)?;
@@ -52,7 +52,12 @@ impl Trust {
             let added = roots.add(authority.clone());
             added.map_err(|error| of_file(format!("certificate {number} in it can't be used: {error}")))?;
         }
-        Ok(Trust { roots: Arc::new(roots), named })
+        Ok(Trust { roots: Arc::new(roots), named: named.into() })
+    }
+
+    /// Whether both name the same authorities.
+    pub(super) fn is_same(&self, other: &Trust) -> bool {
+        self.named == other.named
     }
 
     /// Checks the certificates that clients must have.
@@ -60,16 +65,17 @@ impl Trust {
     /// # Errors
     /// The library finds no use for the authorities; in words for the log.
     pub(super) fn of_clients(
-        self,
+        &self,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ClientCertVerifier>, String> {
-        let mut builder = WebPkiClientVerifier::builder_with_provider(self.roots, Arc::clone(provider));
+        let mut builder =
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), Arc::clone(provider));
         if self.named.is_empty() {
             // The names of all authorities of a system would make each handshake some 15 KB longer.
             builder = builder.clear_root_hint_subjects();
         }
         let inner = builder.build().map_err(|error| error.to_string())?;
-        Ok(Arc::new(Clients { inner, named: self.named }))
+        Ok(Arc::new(Clients { inner, named: Arc::clone(&self.named) }))
     }
 
     /// Checks the certificates of targets.
@@ -77,12 +83,13 @@ impl Trust {
     /// # Errors
     /// The library finds no use for the authorities; in words for the log.
     pub(super) fn of_targets(
-        self,
+        &self,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ServerCertVerifier>, String> {
-        let builder = WebPkiServerVerifier::builder_with_provider(self.roots, Arc::clone(provider));
+        let builder =
+            WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.roots), Arc::clone(provider));
         let inner = builder.build().map_err(|error| error.to_string())?;
-        Ok(Arc::new(Targets { inner, named: self.named }))
+        Ok(Arc::new(Targets { inner, named: Arc::clone(&self.named) }))
     }
 }
 
@@ -93,13 +100,13 @@ pub(super) struct Anyone(pub(super) Arc<CryptoProvider>);
 #[derive(Debug)]
 struct Clients {
     inner: Arc<dyn ClientCertVerifier>,
-    named: Vec<CertificateDer<'static>>,
+    named: Arc<[CertificateDer<'static>]>,
 }
 
 #[derive(Debug)]
 struct Targets {
     inner: Arc<WebPkiServerVerifier>,
-    named: Vec<CertificateDer<'static>>,
+    named: Arc<[CertificateDer<'static>]>,
 }
 
 impl ClientCertVerifier for Clients {
