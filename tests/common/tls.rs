@@ -146,9 +146,8 @@ impl Bridge {
             self.read_raw()?;
         }
         if !self.pending.is_empty() {
-            match ready((&self.plain).write(&self.pending))? {
-                Some(count) => drop(self.pending.drain(..count)),
-                None => {}
+            if let Some(count) = ready((&self.plain).write(&self.pending))? {
+                self.pending.drain(..count);
             }
         }
         if self.raw_ended && self.pending.is_empty() && !self.told_plain {

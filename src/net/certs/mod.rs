@@ -17,6 +17,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod verify;
 mod x509;
 
 use std::path::PathBuf;

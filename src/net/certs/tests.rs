@@ -128,7 +128,9 @@ fn with_identity(made: &Made, more: &[&Made]) -> Arc<ClientConfig> {
         .with_safe_default_protocol_versions()
         .expect("versions")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(trust::Anyone(provider)))
+        .with_custom_certificate_verifier(Arc::new(verify::Anyone(
+            provider.signature_verification_algorithms,
+        )))
         .with_client_auth_cert(chain, key);
     Arc::new(config.expect("a usable key"))
 }
@@ -345,7 +347,9 @@ fn only_12() -> Arc<ClientConfig> {
         .with_protocol_versions(&[&rustls::version::TLS12])
         .expect("a version")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(trust::Anyone(provider)))
+        .with_custom_certificate_verifier(Arc::new(verify::Anyone(
+            provider.signature_verification_algorithms,
+        )))
         .with_no_client_auth();
     Arc::new(config)
 }
@@ -489,12 +493,34 @@ fn a_selfsigned_target_is_believed_when_its_certificate_is_the_authority() {
         CertificateError::NotValidForName
     );
     let other = Made::authority("host.example");
-    assert!(shake(&config, "host.example", &target(&other, &[])).is_err(), "same name, other key");
+    let error = invalid(shake(&config, "host.example", &target(&other, &[])));
+    assert_eq!(error, CertificateError::UnknownIssuer, "same name, other key");
     let expired = Made::selfsigned_with(&["host.example"], &rcgen::PKCS_ECDSA_P256_SHA256, |params| {
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     });
     let config = targets(&scratch, &[&expired]);
     assert_eq!(invalid(shake(&config, "host.example", &target(&expired, &[]))), CertificateError::Expired);
+}
+
+#[test]
+fn a_target_s_certificate_of_version_one_is_believed_when_it_is_named_or_nobody_asks() {
+    let scratch = Scratch::new();
+    if !scratch.openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key") {
+        return;
+    }
+    scratch.version_one_certificate("key", "/CN=host.example", "cert");
+    let pem = scratch.text("cert") + &scratch.text("key");
+    let kept = Scratch::new();
+    kept.file("self.pem", pem);
+    let server = Served::open(kept, |_| ()).config().expect("a certificate");
+    let authorities = Some(Authorities::File(scratch.path("cert")));
+    let named = target_config(&TargetOptions { authorities, name: None }).expect("authorities");
+    for client in [&anyone(), &only_12(), &named] {
+        assert!(shake(client, "host.example", &server).is_ok());
+    }
+    assert_eq!(invalid(shake(&named, "other.example", &server)), CertificateError::NotValidForName);
+    let others = targets(&scratch, &[&Made::authority("authority")]);
+    assert_eq!(invalid(shake(&others, "host.example", &server)), CertificateError::UnknownIssuer);
 }
 
 #[test]
