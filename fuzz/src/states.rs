@@ -138,7 +138,8 @@ impl World {
             }
             10 => self.rig.client.read_step(Step::Block),
             11 | 12 => {
-                let bytes = self.pattern(input.size());
+                // No bytes would be an end.
+                let bytes = self.pattern(input.size().max(1));
                 if !self.target_over && self.from_target.len() < BYTES_MAX {
                     self.from_target.extend_from_slice(&bytes);
                     self.rig.target.read_step(Step::Bytes(bytes));
