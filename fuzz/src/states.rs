@@ -201,6 +201,12 @@ impl World {
             self.rig.target.reset(ErrorKind::ConnectionReset);
             (self.target_over, self.target_broken) = (true, true);
         } else if !self.target_over {
+            if how & 64 != 0 {
+                // It takes nothing more, and what it said last is still to be read.
+                self.rig.target.block_writes();
+                self.rig.target.write_step(Step::Error(ErrorKind::BrokenPipe));
+                self.target_broken = true;
+            }
             self.rig.target.read_step(Step::Eof);
             self.target_over = true;
         }
@@ -267,6 +273,7 @@ impl World {
         self.pass(Duration::from_secs(3600));
         if self.rig.is_alive() {
             assert_eq!((self.rig.state(), self.rig.held_bytes()), ("relay", 0), "only an idle session stays");
+            assert!(!self.client_over && !self.target_over, "a session outlives its peers");
             self.hasty = true;
             self.rig.drain(Duration::from_secs(3));
             self.rig.advance(Duration::from_secs(4));
