@@ -170,6 +170,9 @@ pub struct Conn {
     admitted: bool,
     /// Whether this became a WebSocket.
     upgraded: bool,
+    /// Whether its one reason to end has been counted and said. What happens to it on its way out is not
+    /// another one.
+    ended: bool,
     /// Whether the connection waits in the reactor's run queue.
     pub marked: bool,
     /// Tells this connection from those that had its slot before.
@@ -199,6 +202,7 @@ impl Conn {
             cut_at: Tick::NEVER,
             admitted,
             upgraded: false,
+            ended: false,
             marked: false,
             generation: cx.id.generation,
         }
@@ -458,13 +462,15 @@ impl Conn {
     }
 
     /// Counts and logs the one reason for which the connection ends.
-    fn finish(&self, end: &End, cx: &Cx<'_>) {
+    fn finish(&mut self, end: &End, cx: &Cx<'_>) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         let (log, peer) = (&cx.shared.log, &self.client.peer);
         cx.metrics.ended(end.kind());
         match (&self.state, end) {
             // Said when it was found out.
             (_, End::Refused(_)) => {}
-            (State::Close(_) | State::Reply(_) | State::Gone, End::Shutdown) => {}
             (State::Relay(relay), end) => {
                 let to = &relay.to;
                 match (end, end.blame()) {
