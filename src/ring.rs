@@ -12,7 +12,8 @@ pub const RING_BYTES: usize = 128 * 1024;
 /// A leftover of at most this many bytes moves to a buffer of its own size, and its ring goes back.
 pub const LEFTOVER_BYTES: usize = 16 * 1024;
 
-/// What the process may hold of bytes that peers refused; its reactors share it equally.
+/// What the process may hold of bytes that peers refused, unless `--memory-limit` says otherwise; its
+/// reactors share it equally.
 pub const HELD_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// A buffer whose data lies in one piece: free room, data, free room.

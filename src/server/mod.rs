@@ -258,7 +258,7 @@ fn start_reactors(
     shared: &Arc<Shared>,
     notices: &Sender<Notice>,
 ) -> io::Result<Vec<Handle>> {
-    let held_bytes_max = HELD_BYTES_MAX / config.workers;
+    let held_bytes_max = config.memory_limit_bytes.unwrap_or(HELD_BYTES_MAX) / config.workers;
     let mut reactors = (0..config.workers)
         .map(|index| Reactor::new(index, held_bytes_max, Arc::clone(shared), notices.clone()))
         .collect::<io::Result<Vec<Reactor>>>()?;
