@@ -47,6 +47,11 @@ impl Server {
         polls.into_iter().map(|(_, count)| count).collect()
     }
 
+    /// How many numbers below `limit` are free for a new descriptor. It may have inherited some above.
+    pub(crate) fn free_descriptors(&self, limit: usize) -> usize {
+        (0..limit).filter(|number| !self.proc(&format!("fd/{number}")).is_symlink()).count()
+    }
+
     /// How many connections ended as this kind, by the lines that `-v` writes at the exit.
     pub(crate) fn ended_as(&self, kind: &str) -> u64 {
         self.endings().into_iter().find(|(name, _)| name == kind).map_or(0, |(_, count)| count)
@@ -68,7 +73,7 @@ impl Server {
 /// A command that starts the gateway under these soft and hard limits of open files.
 pub(crate) fn limited(soft: u64, hard: u64, args: &[&str]) -> Command {
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -Hn {hard} && ulimit -Sn {soft} && exec \"$@\""), "sh", &program()]);
+    shell.args(["-c", &format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$@\""), "sh", &program()]);
     shell.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     shell
 }
