@@ -10,6 +10,7 @@ pub(crate) mod flow;
 pub(crate) mod frame;
 pub(crate) mod log;
 pub(crate) mod namespace;
+pub(crate) mod pieces;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod server;
