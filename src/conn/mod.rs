@@ -14,7 +14,11 @@ pub mod connect;
 pub mod end;
 pub mod handshake;
 pub mod relay;
+#[doc(hidden)]
+pub mod rig;
 pub mod sniff;
+#[cfg(test)]
+mod tests;
 mod traffic;
 
 use std::fmt;
@@ -170,8 +174,7 @@ pub struct Conn {
     admitted: bool,
     /// Whether this became a WebSocket.
     upgraded: bool,
-    /// Whether its one reason to end has been counted and said. What happens to it on its way out is not
-    /// another one.
+    /// Whether its ending has been counted and logged.
     ended: bool,
     /// Whether the connection waits in the reactor's run queue.
     pub marked: bool,
@@ -461,7 +464,8 @@ impl Conn {
         State::Close(Box::new(Close::begin(&mut self.client, target, cx)))
     }
 
-    /// Counts and logs the one reason for which the connection ends.
+    /// Counts and logs the one reason for which the connection ends. What goes wrong while it is being closed
+    /// is not another one.
     fn finish(&mut self, end: &End, cx: &Cx<'_>) {
         if std::mem::replace(&mut self.ended, true) {
             return;
