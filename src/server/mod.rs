@@ -66,6 +66,7 @@ enum Stopping {
 
 struct Server {
     log: Arc<Log>,
+    shared: Arc<Shared>,
     notices: Receiver<Notice>,
     reactors: Vec<Handle>,
     running: usize,
@@ -130,6 +131,7 @@ impl Server {
             seen: 0,
             listening: settings::source(config, port),
             log,
+            shared,
         })
     }
 
@@ -162,6 +164,7 @@ impl Server {
                 None => self.check_clock(),
             }
         }
+        self.shared.say_all_left_out();
         self.say_endings();
         code
     }
