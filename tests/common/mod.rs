@@ -15,6 +15,7 @@ pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod server;
 pub(crate) mod target;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
 use std::path::{Path, PathBuf};

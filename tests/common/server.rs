@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 use super::log::Log;
+use super::{text, tls};
 
 /// A running gateway. Dropping it kills it; a failing test prints the end of its log.
 pub(crate) struct Server {
@@ -43,7 +44,14 @@ impl Server {
 
     /// Starts the gateway with these arguments and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
-        Self::launch(&mut command(args))
+        Self::launch(&mut match tls::is_on() {
+            false => command(args),
+            true => {
+                let identity = tls::identity();
+                let files = ["--cert", &text(&identity.cert), "--key", &text(&identity.key)];
+                command(&[&files, args].concat())
+            }
+        })
     }
 
     /// Starts it by a command that becomes it in the end, and waits until it listens.
