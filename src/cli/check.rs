@@ -52,6 +52,7 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
         heartbeat: seconds(given.integer("heartbeat")),
         workers: count(given, "workers", 256)?.unwrap_or(1),
         max_connections: count(given, "max-connections", 1 << 30)?,
+        memory_limit_bytes: count(given, "memory-limit", 1 << 20)?.map(|mib| mib.saturating_mul(1 << 20)),
         verbose: given.flag("verbose"),
         traffic: given.flag("traffic"),
         log_tokens: given.flag("log-tokens"),

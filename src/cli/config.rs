@@ -52,6 +52,8 @@ pub struct Config {
     /// `--max-connections`: connections served at a time, at least 1; `None` follows from the limit of open
     /// files.
     pub max_connections: Option<usize>,
+    /// `--memory-limit`: what may be held for peers that do not read, in bytes; at least 1 MiB.
+    pub memory_limit_bytes: Option<usize>,
 
     /// `--verbose`.
     pub verbose: bool,

@@ -147,6 +147,10 @@ pub(super) const TABLE: &[Row] = &[
     Row { name: "workers", short: None, kind: Integer("COUNT"),
           group: Listening, python: false, available: true,
           help: "threads among which connections are spread, 1 to 256 (default: 1)" },
+    Row { name: "memory-limit", short: None, kind: Integer("MIB"),
+          group: Listening, python: false, available: true,
+          help: "hold at most so many MiB for peers that do not take their data; beyond that the session that \
+                 has been stalled for the longest time ends (default: 512)" },
 
     Row { name: "unix-target", short: None, kind: Text("FILE"),
           group: Targets, python: true, available: true,

@@ -98,13 +98,24 @@ impl Shared {
     }
 
     /// Writes a line that a peer has caused without being admitted, unless there were too many of its kind.
-    fn say_limited(&self, end: &End, write: impl FnOnce(&Log)) {
+    pub fn say_limited(&self, end: &End, write: impl FnOnce(&Log)) {
         let Some(left_out) = self.limiter.admit(end.kind(), Instant::now()) else { return };
-        if left_out > 0 {
-            let kind = End::name(end.kind());
-            self.log.info(format_args!("{left_out} lines about connections of kind {kind} were left out"));
-        }
+        self.say_left_out(end.kind(), left_out);
         write(&self.log);
+    }
+
+    /// Says how many lines were left out and not yet accounted for; at the end, when no other line will.
+    pub fn say_all_left_out(&self) {
+        for (kind, left_out) in self.limiter.left_out().enumerate() {
+            self.say_left_out(kind, left_out);
+        }
+    }
+
+    fn say_left_out(&self, kind: usize, lines: u64) {
+        if lines > 0 {
+            let kind = End::name(kind);
+            self.log.info(format_args!("{lines} lines about connections of kind {kind} were left out"));
+        }
     }
 
     /// Claims the one session of `--run-once`; always true without that option.

@@ -67,6 +67,7 @@ enum Stopping {
 
 struct Server {
     log: Arc<Log>,
+    shared: Arc<Shared>,
     notices: Receiver<Notice>,
     reactors: Vec<Handle>,
     running: usize,
@@ -136,6 +137,7 @@ impl Server {
             seen: 0,
             listening: settings::source(config, port),
             log,
+            shared,
         })
     }
 
@@ -168,6 +170,7 @@ impl Server {
                 None => self.check_clock(),
             }
         }
+        self.shared.say_all_left_out();
         self.say_endings();
         code
     }
@@ -264,7 +267,7 @@ fn start_reactors(
     shared: &Arc<Shared>,
     notices: &Sender<Notice>,
 ) -> io::Result<Vec<Handle>> {
-    let held_bytes_max = HELD_BYTES_MAX / config.workers;
+    let held_bytes_max = config.memory_limit_bytes.unwrap_or(HELD_BYTES_MAX) / config.workers;
     let mut reactors = (0..config.workers)
         .map(|index| Reactor::new(index, held_bytes_max, Arc::clone(shared), notices.clone()))
         .collect::<io::Result<Vec<Reactor>>>()?;

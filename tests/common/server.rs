@@ -44,14 +44,19 @@ impl Server {
 
     /// Starts the gateway with these arguments and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut server = match tls::is_on() {
-            false => Self::spawn(&mut command(args)),
+        Self::launch(&mut match tls::is_on() {
+            false => command(args),
             true => {
                 let identity = tls::identity();
                 let files = ["--cert", &text(&identity.cert), "--key", &text(&identity.key)];
-                Self::spawn(&mut command(&[&files, args].concat()))
+                command(&[&files, args].concat())
             }
-        };
+        })
+    }
+
+    /// Starts it by a command that becomes it in the end, and waits until it listens.
+    pub(crate) fn launch(command: &mut Command) -> Self {
+        let mut server = Self::spawn(command);
         server.log.wait_for("  - proxying from ");
         let listening = server.log.wait_for("  - Listen on ");
         server.port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
@@ -69,6 +74,11 @@ impl Server {
     /// Where clients connect.
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal by its name: `TERM`, `INT`, `KILL`.

@@ -32,6 +32,7 @@ fn proxy(host: &str, port: u16, destination: Destination) -> Config {
         target_config: false,
         workers: 1,
         max_connections: None,
+        memory_limit_bytes: None,
     }
 }
 
