@@ -145,10 +145,10 @@ impl Bridge {
         if self.reads_raw() {
             self.read_raw()?;
         }
-        if !self.pending.is_empty() {
-            if let Some(count) = ready((&self.plain).write(&self.pending))? {
-                self.pending.drain(..count);
-            }
+        if !self.pending.is_empty()
+            && let Some(count) = ready((&self.plain).write(&self.pending))?
+        {
+            self.pending.drain(..count);
         }
         if self.raw_ended && self.pending.is_empty() && !self.told_plain {
             self.told_plain = true;
