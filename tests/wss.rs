@@ -1,4 +1,5 @@
 //! The tests of sessions once more, over wss: what holds for plain clients holds for those with TLS.
+#![allow(clippy::duplicate_mod, reason = "each file brings the shared helpers along")]
 
 #[path = "backpressure.rs"]
 mod backpressure;
