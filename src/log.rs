@@ -221,6 +221,8 @@ struct Pending {
     bytes: Vec<u8>,
     lost_lines: u64,
     writing: bool,
+    /// The thread sleeps until it is told that there is something.
+    waiting: bool,
     reopen: bool,
 }
 
@@ -243,8 +245,11 @@ impl Sink {
             return;
         }
         state.bytes.extend_from_slice(line);
+        let waiting = state.waiting;
         drop(state);
-        self.0.filled.notify_one();
+        if waiting {
+            self.0.filled.notify_one();
+        }
     }
 
     fn reopen(&self) {
@@ -283,8 +288,17 @@ impl Queue {
     /// Waits for lines and moves them to `batch`; tells whether the file should be opened anew.
     fn next_batch(&self, batch: &mut Vec<u8>) -> bool {
         let mut state = lock(&self.state);
-        while state.bytes.is_empty() && !state.reopen {
-            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        if state.bytes.is_empty() && !state.reopen {
+            state.waiting = true;
+            while state.bytes.is_empty() && !state.reopen {
+                state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.waiting = false;
+            drop(state);
+            // A line seldom comes alone. Waiting a moment for the others saves a wake-up and a write for
+            // each, which a gateway that opens thousands of sessions a second would feel.
+            thread::sleep(BATCH_WAIT);
+            state = lock(&self.state);
         }
         std::mem::swap(batch, &mut state.bytes);
         if state.lost_lines > 0 {
@@ -318,6 +332,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Lines that wait for one output. At about 100 bytes a line, some 10,000 lines.
 const QUEUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// For so long lines are collected before they are written.
+const BATCH_WAIT: Duration = Duration::from_millis(3);
 
 /// A batch buffer larger than this is given back after a burst.
 const BATCH_BYTES_KEPT: usize = 16 * 1024;

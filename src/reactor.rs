@@ -95,6 +95,8 @@ pub struct Reactor {
     generation: u32,
     queue: VecDeque<u32>,
     timers: Timers,
+    /// The clock as of this pass of the loop.
+    tick: Tick,
     rings: Pool,
     handle: Handle,
     messages: Receiver<Message>,
@@ -156,6 +158,7 @@ impl Reactor {
             generation: 0,
             queue: VecDeque::new(),
             timers: Timers::new(Instant::now()),
+            tick: Tick::ZERO,
             rings: Pool::new(held_bytes_max),
             handle,
             messages,
@@ -199,10 +202,11 @@ impl Reactor {
                 result => result?,
             }
             now = Instant::now();
+            self.tick = self.timers.tick(now);
             for event in &events {
                 match event.token() {
                     LISTENER => self.acceptor.iter_mut().for_each(|acceptor| acceptor.ready = true),
-                    WAKER => self.read_inbox(now),
+                    WAKER => self.read_inbox(),
                     Token(token) => {
                         let (id, side) = ConnId::from_token(token);
                         if let Some(conn) = self.conns.get_mut(id.slot as usize)
@@ -215,7 +219,7 @@ impl Reactor {
                 }
             }
             self.expire(now);
-            self.turn(now);
+            self.turn();
             self.accept(now);
         }
         Ok(())
@@ -244,21 +248,21 @@ impl Reactor {
     }
 
     /// Drives each connection that was marked before this turn once.
-    fn turn(&mut self, now: Instant) {
+    fn turn(&mut self) {
         for _ in 0..self.queue.len() {
             let Some(slot) = self.queue.pop_front() else { break };
-            self.drive(slot, now);
+            self.drive(slot);
         }
-        while self.rings.is_overcommitted() && self.end_longest_stalled(now) {}
+        while self.rings.is_overcommitted() && self.end_longest_stalled() {}
     }
 
-    fn drive(&mut self, slot: u32, now: Instant) {
+    fn drive(&mut self, slot: u32) {
         let key = slot as usize;
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.marked = false;
         let mut cx = Cx {
             id: ConnId { slot, generation: conn.generation },
-            now: self.timers.tick(now),
+            now: self.tick,
             registry: self.poll.registry(),
             rings: &mut self.rings,
             metrics: &self.handle.metrics,
@@ -290,11 +294,10 @@ impl Reactor {
 
     /// Tells the connections whose deadline has come.
     fn expire(&mut self, now: Instant) {
-        let tick = self.timers.tick(now);
         let mut due = std::mem::take(&mut self.due);
-        self.timers.expire(tick, |slot| due.push(slot));
+        self.timers.expire(self.tick, |slot| due.push(slot));
         for slot in due.drain(..) {
-            self.with_conn(slot, now, |conn, cx| conn.expired(cx));
+            self.with_conn(slot, |conn, cx| conn.expired(cx));
         }
         self.due = due;
         if now.saturating_duration_since(self.trimmed_at) >= TRIM_WAIT {
@@ -304,11 +307,11 @@ impl Reactor {
     }
 
     /// Lets `act` work on a connection, and marks it.
-    fn with_conn(&mut self, slot: u32, now: Instant, act: impl FnOnce(&mut Conn, &mut Cx<'_>)) {
+    fn with_conn(&mut self, slot: u32, act: impl FnOnce(&mut Conn, &mut Cx<'_>)) {
         let Some(conn) = self.conns.get_mut(slot as usize) else { return };
         let mut cx = Cx {
             id: ConnId { slot, generation: conn.generation },
-            now: self.timers.tick(now),
+            now: self.tick,
             registry: self.poll.registry(),
             rings: &mut self.rings,
             metrics: &self.handle.metrics,
@@ -321,22 +324,22 @@ impl Reactor {
     }
 
     /// Ends the session that has been stalled for the longest time; false when none is.
-    fn end_longest_stalled(&mut self, now: Instant) -> bool {
+    fn end_longest_stalled(&mut self) -> bool {
         let longest = self.conns.iter().min_by_key(|(_, conn)| conn.stalled_at());
         let Some((slot, conn)) = longest else { return false };
         if conn.stalled_at() == Tick::NEVER {
             return false;
         }
-        self.with_conn(slot as u32, now, |conn, cx| conn.overcommitted(cx));
-        self.drive(slot as u32, now);
+        self.with_conn(slot as u32, |conn, cx| conn.overcommitted(cx));
+        self.drive(slot as u32);
         true
     }
 
     /// Takes everything out of the inbox.
-    fn read_inbox(&mut self, now: Instant) {
+    fn read_inbox(&mut self) {
         while let Ok(message) = self.messages.try_recv() {
             match message {
-                Message::Accepted(io, peer, admitted) => self.add(io, peer, admitted, now),
+                Message::Accepted(io, peer, admitted) => self.add(io, peer, admitted),
                 Message::Answer(id, answer) => {
                     if let Some(conn) = self.conns.get_mut(id.slot as usize)
                         && conn.generation == id.generation
@@ -345,20 +348,20 @@ impl Reactor {
                         self.touch(id.slot);
                     }
                 }
-                Message::Control(control) => self.obey(&control, now),
+                Message::Control(control) => self.obey(&control),
             }
         }
     }
 
-    fn obey(&mut self, control: &Control, now: Instant) {
+    fn obey(&mut self, control: &Control) {
         if let Some(mut acceptor) = self.acceptor.take() {
             let _ = self.poll.registry().deregister(acceptor.listener.source());
         }
         self.stopping = Stopping::WhenEmpty;
         if let Control::Drain(patience) = control {
-            let cut_at = self.timers.tick(now).after(*patience);
+            let cut_at = self.tick.after(*patience);
             for slot in self.slots() {
-                self.with_conn(slot, now, |conn, cx| conn.drain(cut_at, cx));
+                self.with_conn(slot, |conn, cx| conn.drain(cut_at, cx));
             }
         }
     }
@@ -368,7 +371,7 @@ impl Reactor {
     }
 
     /// Makes an accepted socket a connection of this reactor.
-    fn add(&mut self, io: Io, peer: Peer, admitted: bool, now: Instant) {
+    fn add(&mut self, io: Io, peer: Peer, admitted: bool) {
         self.handle.metrics.accepted.add(1);
         let entry = self.conns.vacant_entry();
         let slot = entry.key() as u32;
@@ -388,7 +391,7 @@ impl Reactor {
         }
         let cx = Cx {
             id,
-            now: self.timers.tick(now),
+            now: self.tick,
             registry: self.poll.registry(),
             rings: &mut self.rings,
             metrics: &self.handle.metrics,
@@ -440,7 +443,7 @@ impl Reactor {
             }
         }
         for (io, peer, admitted) in own {
-            self.add(io, peer, admitted, now);
+            self.add(io, peer, admitted);
         }
     }
 }

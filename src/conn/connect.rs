@@ -242,7 +242,7 @@ type Step = Turn<Box<Connect>, Dialled>;
 fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
     let stream = TcpStream::connect(address)?;
     let options = SockRef::from(&stream);
-    tune_tcp(&options)?;
+    tune_tcp(&options, Some(address.ip()))?;
     // Urgent data (telnet servers send it) comes in its place in the stream instead of being lost.
     options.set_out_of_band_inline(true)?;
     let mut socket = Socket::connecting(Io::Tcp(stream));
