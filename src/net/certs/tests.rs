@@ -1,0 +1,1 @@
+//! What handshakes find while files come, change, break and go.
