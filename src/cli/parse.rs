@@ -50,6 +50,14 @@ impl Given {
         }
     }
 
+    /// All texts given for the option `name`, which may be repeated. Empty text is no text.
+    pub(super) fn texts(&self, name: &'static str) -> impl Iterator<Item = &OsStr> {
+        self.options.iter().filter_map(move |(row, value)| match value {
+            Value::Text(text) if row.name == name && !text.is_empty() => Some(text.as_os_str()),
+            _ => None,
+        })
+    }
+
     /// The number given for the option `name`.
     pub(super) fn integer(&self, name: &'static str) -> Option<i64> {
         match self.last(name)? {

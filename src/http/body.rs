@@ -45,16 +45,21 @@ impl BodyError {
             BodyError::TooLong => 413,
         })
     }
-}
 
-impl fmt::Display for BodyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// What is wrong, in a few words.
+    pub fn reason(self) -> &'static str {
+        match self {
             BodyError::Framing => "request body is framed in a malformed way",
             BodyError::Coding => "transfer coding is not supported",
             BodyError::Chunk => "chunk is malformed",
             BodyError::TooLong => "request body is too long",
-        })
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
     }
 }
 
