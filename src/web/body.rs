@@ -101,7 +101,7 @@ mod tests {
 
     fn body(name: &str) -> Body {
         let path = std::env::temp_dir().join(format!("websockify-body-{}-{name}", std::process::id()));
-        let mut file = File::options().create(true).read(true).write(true).open(&path).expect("a file");
+        let mut file = File::options().create_new(true).read(true).write(true).open(&path).expect("a file");
         std::fs::remove_file(&path).expect("removed");
         file.write_all(b"0123456789").expect("written");
         let parts = vec![
