@@ -57,6 +57,20 @@ impl Log {
         })
     }
 
+    /// A log without outputs: its lines stay in memory, bounded, for the test or fuzz target that made it.
+    #[doc(hidden)]
+    pub fn in_memory(verbose: bool) -> Log {
+        let stamp = Mutex::new((i64::MIN, String::new()));
+        Log { verbose, secrets: false, stderr: Sink::new(), file: None, traffic: Some(Sink::new()), stamp }
+    }
+
+    /// Takes the lines out of a log that was made with [`Log::in_memory`].
+    #[doc(hidden)]
+    pub fn take_lines(&self) -> String {
+        let bytes = std::mem::take(&mut lock(&self.stderr.0.state).bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// A line as it is, at every level.
     pub fn info(&self, text: fmt::Arguments<'_>) {
         self.line(None, text);
@@ -227,15 +241,20 @@ struct Pending {
 }
 
 impl Sink {
-    fn start(name: &str, output: Output) -> io::Result<Sink> {
-        let queue = Arc::new(Queue {
+    /// A queue that nobody writes out.
+    fn new() -> Sink {
+        Sink(Arc::new(Queue {
             state: Mutex::new(Pending::default()),
             filled: Condvar::new(),
             emptied: Condvar::new(),
-        });
-        let theirs = Arc::clone(&queue);
-        thread::Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(move || theirs.run(output))?;
-        Ok(Sink(queue))
+        }))
+    }
+
+    fn start(name: &str, output: Output) -> io::Result<Sink> {
+        let sink = Sink::new();
+        let queue = Arc::clone(&sink.0);
+        thread::Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(move || queue.run(output))?;
+        Ok(sink)
     }
 
     fn push(&self, line: &[u8]) {
@@ -363,11 +382,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_nobody_writes_out_is_bounded_and_counts_what_it_lost() {
-        let sink = Sink(Arc::new(Queue {
-            state: Mutex::new(Pending::default()),
-            filled: Condvar::new(),
-            emptied: Condvar::new(),
-        }));
+        let sink = Sink::new();
         let line = [b'x'; 1024];
         for _ in 0..1500 {
             sink.push(&line);

@@ -21,7 +21,7 @@ pub(super) enum Parsed {
 /// The options and positionals of a command line.
 #[derive(Default)]
 pub(super) struct Given {
-    /// In the order given; of two for one option the last counts.
+    /// In the order given; of two for one option the last counts, but for those of [`Given::texts`].
     options: Vec<(&'static Row, Value)>,
     /// The words that belong to no option, up to `--`.
     pub(super) positionals: Vec<OsString>,
@@ -50,10 +50,12 @@ impl Given {
         }
     }
 
-    /// All texts given for the option `name`, which may be repeated. Empty text is no text.
-    pub(super) fn texts(&self, name: &'static str) -> impl Iterator<Item = &OsStr> {
+    /// All texts given for the options `names`, in order. Empty text is no text here, too.
+    pub(super) fn texts(&self, names: &[&'static str]) -> impl Iterator<Item = (&'static str, &OsStr)> {
         self.options.iter().filter_map(move |(row, value)| match value {
-            Value::Text(text) if row.name == name && !text.is_empty() => Some(text.as_os_str()),
+            Value::Text(text) if names.contains(&row.name) && !text.is_empty() => {
+                Some((row.name, text.as_os_str()))
+            }
             _ => None,
         })
     }

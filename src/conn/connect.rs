@@ -228,6 +228,13 @@ impl Connect {
         }
     }
 
+    /// Goes on with `socket` as the one that is connecting; a scripted one is connected once it is writable.
+    #[doc(hidden)]
+    pub fn dial_instead(&mut self, socket: Socket) {
+        self.resolved = true;
+        self.stage = Stage::Dialling(socket.into(), self.deadline);
+    }
+
     /// Starts on the next address; `None` when there is none.
     fn next(&mut self, cx: &Cx<'_>) -> Option<Stage> {
         let to = Arc::clone(&self.to);

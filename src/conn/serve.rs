@@ -228,11 +228,13 @@ impl Serve {
 
     /// Says what it means that the deadline has come: an end, or that the next step has something to do.
     pub fn expired(&mut self, client: &Client, cx: &Cx<'_>) -> Option<End> {
-        if cx.now < self.deadline {
+        if cx.now < self.deadline() {
             return None;
         }
         match &self.stage {
             Stage::Skip(_) => return Some(End::SlowRequest),
+            // The next step asks again.
+            Stage::Pause(..) => return None,
             Stage::Write(_) => {
                 // The system may hold much for a slow client, which then takes long to ask for more.
                 let left = client.socket.unacknowledged();

@@ -100,7 +100,7 @@ impl Server {
         settings::say(&log, config, port);
         let listener = bound.map_err(|error| late(format!("Opening socket failed: {}", describe(&error))))?;
         let destination = settings::destination(config).map_err(late)?;
-        let certificates = tls::certificates(config, &log).map_err(late)?;
+        let certificates = tls::certificates(config, &log);
         let target_tls = tls::target(config).map_err(late)?;
         let web = settings::files(config).map_err(late)?;
         let (sender, notices) = channel();

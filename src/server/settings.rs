@@ -46,7 +46,7 @@ pub(super) fn destination(config: &Config) -> Result<Destination, String> {
 
 /// What is said behind a target's name when it is spoken to in TLS.
 pub(super) fn using_tls(config: &Config) -> &'static str {
-    if config.tls.target { " (using SSL)" } else { "" }
+    if config.tls.target.is_some() { " (using SSL)" } else { "" }
 }
 
 /// What plain requests get.
@@ -92,7 +92,7 @@ pub(super) fn say(log: &Log, config: &Config, port: Option<u16>) {
         log.info(format_args!("  - Web server{quiet}. Web root: {}", root.display()));
     }
     // Looked at here only for this line: a file that appears later turns TLS on.
-    if config.tls.cert.exists() {
+    if config.tls.pairs.iter().any(|pair| pair.cert.exists()) {
         log.info(format_args!("  - SSL/TLS support"));
     } else {
         log.info(format_args!("  - No SSL/TLS support (no cert file)"));

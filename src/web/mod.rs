@@ -36,6 +36,20 @@ pub struct Settings {
     pub headers: Vec<(String, String)>,
 }
 
+impl Default for Settings {
+    /// The current directory, served as without any option but `--web`.
+    fn default() -> Settings {
+        Settings {
+            root: PathBuf::from("."),
+            listings: true,
+            outside_links: false,
+            dot_files: false,
+            cache_control: "no-cache".into(),
+            headers: Vec::new(),
+        }
+    }
+}
+
 /// The files of one root.
 #[derive(Debug)]
 pub struct Site {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 use super::log::Log;
+use super::{text, tls};
 
 /// A running gateway. Dropping it kills it; a failing test prints the end of its log.
 pub(crate) struct Server {
@@ -43,7 +44,14 @@ impl Server {
 
     /// Starts the gateway with these arguments and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut server = Self::spawn(&mut command(args));
+        let mut server = match tls::is_on() {
+            false => Self::spawn(&mut command(args)),
+            true => {
+                let identity = tls::identity();
+                let files = ["--cert", &text(&identity.cert), "--key", &text(&identity.key)];
+                Self::spawn(&mut command(&[&files, args].concat()))
+            }
+        };
         server.log.wait_for("  - proxying from ");
         let listening = server.log.wait_for("  - Listen on ");
         server.port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
@@ -109,11 +117,26 @@ impl Server {
             .collect()
     }
 
-    /// How many descriptors it has open.
-    pub(crate) fn descriptors(&self) -> usize {
-        let path = format!("/proc/{}/fd", self.child.id());
-        std::fs::read_dir(path).expect("the gateway runs").count()
+    /// How many connections it holds a TCP socket for, to clients and to targets, dead ones included.
+    pub(crate) fn connections(&self) -> usize {
+        let listening = listening_sockets();
+        let own = self.sockets();
+        own.iter().filter(|&inode| !listening.iter().any(|(other, _)| other == inode)).count()
     }
+}
+
+/// The inode and the port of every TCP socket of this machine that listens.
+pub(crate) fn listening_sockets() -> Vec<(String, u16)> {
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let row = |line: &str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let listens = *columns.get(3)? == "0A";
+        let (_, port) = columns.get(1)?.rsplit_once(':')?;
+        let port = u16::from_str_radix(port, 16).ok()?;
+        listens.then(|| (columns.get(9).map(ToString::to_string).unwrap_or_default(), port))
+    };
+    tables.iter().flat_map(|table| table.lines().filter_map(row)).collect()
 }
 
 impl Drop for Server {

@@ -17,6 +17,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod verify;
 mod x509;
 
 use std::path::PathBuf;
@@ -199,6 +200,14 @@ impl Shared {
             answer(config.clone());
         }
     }
+}
+
+/// The same for a client whose ALPN offers nothing that is spoken here (`NoApplicationProtocol`): it may go on
+/// without ALPN, as OpenSSL servers let it that don't know the extension.
+pub fn without_alpn(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols.clear();
+    Arc::new(config)
 }
 
 /// A thread that panicked while it held a lock has ended the process; the lock's content is sound.

@@ -43,6 +43,14 @@ impl Scratch {
         true
     }
 
+    /// Makes a self-signed X.509 version 1 certificate, which has no extensions.
+    pub(super) fn version_one_certificate(&self, key: &str, subject: &str, cert: &str) {
+        self.file("none.cnf", "[req]\ndistinguished_name=dn\n[dn]\n");
+        self.openssl(&format!("req -new -config none.cnf -key {key} -subj {subject} -out request"));
+        self.openssl(&format!("x509 -req -in request -signkey {key} -days 2 -out {cert}"));
+    }
+
+    /// What is in a file.
     pub(super) fn text(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).expect("readable")
     }

@@ -23,7 +23,7 @@ pub(super) struct Store {
     log: Arc<Log>,
     provider: Arc<CryptoProvider>,
     pairs: Vec<Kept<Loaded>>,
-    verifier: Kept<dyn ClientCertVerifier>,
+    authorities: Kept<(Trust, Arc<dyn ClientCertVerifier>)>,
     resumption: Resumption,
     config: Option<Arc<ServerConfig>>,
     /// Whether the files have been looked at before.
@@ -31,7 +31,7 @@ pub(super) struct Store {
 }
 
 /// Something made from files: the last one that was in order.
-struct Kept<T: ?Sized> {
+struct Kept<T> {
     stamp: Option<Stamp>,
     good: Option<Arc<T>>,
     /// What is wrong with the files now. It has been said.
@@ -52,7 +52,7 @@ impl Store {
         Store {
             provider: suites::provider(options.suites.as_deref()),
             pairs: options.pairs.iter().map(|_| Kept::default()).collect(),
-            verifier: Kept::default(),
+            authorities: Kept::default(),
             resumption: Resumption::new(),
             config: None,
             started: false,
@@ -81,7 +81,7 @@ impl Store {
 
     /// Why TLS clients can't be served while they can't.
     pub(super) fn refusal(&self) -> String {
-        let troubles = self.pairs.iter().map(|pair| &pair.trouble).chain([&self.verifier.trouble]);
+        let troubles = self.pairs.iter().map(|pair| &pair.trouble).chain([&self.authorities.trouble]);
         match troubles.flatten().next() {
             Some(trouble) => format!("SSL connection but {trouble}"),
             None => {
@@ -128,7 +128,7 @@ impl Store {
     /// Whether other authorities vouch for clients now.
     fn look_at_authorities(&mut self) -> bool {
         let Some(authorities) = &self.options.clients else { return false };
-        let kept = &mut self.verifier;
+        let kept = &mut self.authorities;
         let path = match authorities {
             Authorities::File(path) => Some(path.as_path()),
             Authorities::System => None,
@@ -137,19 +137,23 @@ impl Store {
         if !kept.has_changed(path) {
             return false;
         }
-        match Trust::load(authorities).and_then(|trust| trust.of_clients(&self.provider)) {
-            Ok(verifier) => {
-                kept.trouble = None;
-                if kept.good.replace(verifier).is_some() {
-                    self.resumption = Resumption::new();
-                }
-                true
-            }
+        let loaded = Trust::load(authorities)
+            .and_then(|trust| trust.of_clients(&self.provider).map(|verifier| (trust, verifier)));
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
             Err(text) => {
                 kept.suffer(&self.log, text);
-                false
+                return false;
             }
+        };
+        kept.trouble = None;
+        if kept.good.as_ref().is_some_and(|old| old.0.is_same(&loaded.0)) {
+            return false;
         }
+        if kept.good.replace(Arc::new(loaded)).is_some() {
+            self.resumption = Resumption::new();
+        }
+        true
     }
 
     fn build(&self) -> Option<Arc<ServerConfig>> {
@@ -160,9 +164,9 @@ impl Store {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(suites::versions(self.options.versions))
             .expect("every choice of suites leaves some of TLS 1.3");
-        let builder = match (&self.options.clients, &self.verifier.good) {
+        let builder = match (&self.options.clients, self.authorities.good.as_deref()) {
             (None, _) => builder.with_no_client_auth(),
-            (Some(_), Some(verifier)) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+            (Some(_), Some((_, verifier))) => builder.with_client_cert_verifier(Arc::clone(verifier)),
             // Clients that can't be checked are not let in.
             (Some(_), None) => return None,
         };
@@ -176,13 +180,13 @@ impl Store {
     }
 }
 
-impl<T: ?Sized> Default for Kept<T> {
+impl<T> Default for Kept<T> {
     fn default() -> Kept<T> {
         Kept { stamp: None, good: None, trouble: None }
     }
 }
 
-impl<T: ?Sized> Kept<T> {
+impl<T> Kept<T> {
     /// Looks whether the files may have changed since this was asked last.
     fn has_changed<'a>(&mut self, paths: impl IntoIterator<Item = &'a Path>) -> bool {
         let stamp = Stamp::of(paths);

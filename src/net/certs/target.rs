@@ -6,7 +6,8 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::suites;
-use super::trust::{Anyone, Trust};
+use super::trust::Trust;
+use super::verify::Anyone;
 use super::{TargetOptions, Versions};
 
 /// How to speak TLS to targets.
@@ -20,7 +21,7 @@ pub fn target_config(options: &TargetOptions) -> Result<Arc<ClientConfig>, Strin
         .expect("the provider's own suites are of these versions");
     let verifier = match &options.authorities {
         Some(authorities) => Trust::load(authorities)?.of_targets(&provider)?,
-        None => Arc::new(Anyone(provider)),
+        None => Arc::new(Anyone(provider.signature_verification_algorithms)),
     };
     let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     Ok(Arc::new(config))

@@ -43,7 +43,9 @@ pub(super) struct Facts {
     pub(super) not_before: Option<i64>,
     /// Seconds since 1970 up to which it is valid, if that could be read.
     pub(super) not_after: Option<i64>,
-    /// The public key's bits, without the key's type.
+    /// Whether it names itself as its issuer, as a self-signed certificate does.
+    pub(super) is_self_issued: bool,
+    /// The public key with its type (SubjectPublicKeyInfo, in DER).
     pub(super) public_key: Vec<u8>,
 }
 
@@ -55,7 +57,7 @@ impl Facts {
         fields.optional(VERSION);
         fields.expect(INTEGER)?; // serial number
         fields.expect(SEQUENCE)?; // signature algorithm
-        fields.expect(SEQUENCE)?; // issuer
+        let issuer = fields.expect(SEQUENCE)?;
         let mut validity = Der(fields.expect(SEQUENCE)?);
         let (not_before, not_after) = (validity.next()?, validity.next()?);
         let subject = fields.expect(SEQUENCE)?;
@@ -63,7 +65,8 @@ impl Facts {
             common_name: common_name(subject),
             not_before: seconds(not_before),
             not_after: seconds(not_after),
-            public_key: public_key_bits(fields.expect(SEQUENCE)?)?.to_vec(),
+            is_self_issued: issuer == subject,
+            public_key: fields.whole(SEQUENCE)?.to_vec(),
             ..Facts::default()
         };
         fields.optional(ISSUER_ID);
@@ -117,9 +120,9 @@ impl Facts {
     }
 }
 
-/// The bits of a SubjectPublicKeyInfo (its content, without the outer tag).
-pub(super) fn public_key_bits(info: &[u8]) -> Option<&[u8]> {
-    let mut info = Der(info);
+/// The bits of a key (SubjectPublicKeyInfo, in DER), without its type, which can be written in more than one way.
+pub(super) fn key_bits(info: &[u8]) -> Option<&[u8]> {
+    let mut info = Der(sequence(info)?);
     info.expect(SEQUENCE)?;
     info.expect(BIT_STRING)
 }
@@ -237,6 +240,13 @@ impl<'a> Der<'a> {
     /// The next element's content, which must have this tag.
     fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|element| element.0 == tag).map(|element| element.1)
+    }
+
+    /// The next element with its tag, which must be this one.
+    fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let before = self.0;
+        self.expect(tag)?;
+        before.get(..before.len() - self.0.len())
     }
 
     /// The next element's content if it has this tag; else nothing is read.

@@ -188,16 +188,15 @@ impl Tls {
             Ok(len) => ring.fill(len),
             Err(fault) => {
                 self.fault = Some(fault);
-                self.queue(&output, rings);
+                self.send(&output, rings);
                 return Err(Broken::System(io::ErrorKind::BrokenPipe));
             }
         }
         if !output.is_empty() {
             // It was sealed before the data and goes out before it.
-            self.queue(&output, rings);
-            self.queue(ring.data(), rings);
+            self.send(&output, rings);
+            self.send(ring.data(), rings);
             ring.clear();
-            self.flush(rings)?;
             return Ok(());
         }
         let count = self.socket.write(ring.data());
@@ -236,10 +235,11 @@ impl Tls {
             return;
         }
         self.ending = Ending::Wanted;
-        if !self.deaf && self.reach != Reach::Handshake {
+        // A broken session has said so already, and must not be driven on.
+        if !self.deaf && self.fault.is_none() && self.reach != Reach::Handshake {
             let mut output = Vec::new();
             self.with_flow(&mut output, |session, flow| session.close(flow));
-            self.queue(&output, rings);
+            self.send(&output, rings);
         }
         self.deaf = true;
         self.incoming = Box::default();
@@ -325,20 +325,21 @@ impl Tls {
         let used = flow.used;
         ring.consume(used);
         self.keep(ring.data(), &surplus);
-        self.queue(&output, rings);
+        self.send(&output, rings);
         match reached {
             Ok(reach) => {
                 if self.reach != Reach::PeerClosed {
                     self.reach = reach;
+                }
+                if self.reach == Reach::PeerClosed {
+                    // Whatever follows a close_notify is ignored (RFC 8446 section 6.1).
+                    self.incoming = Box::default();
                 }
             }
             Err(fault) => {
                 self.incoming = Box::default();
                 self.fault = Some(fault);
             }
-        }
-        if !output.is_empty() && self.flush(rings).is_err() {
-            // The peer is gone; what it sent before counts, and the next read tells.
         }
         if filled == 0
             && self.opened.is_empty()
@@ -365,20 +366,23 @@ impl Tls {
         count
     }
 
-    /// Puts bytes behind those that wait for the socket.
-    fn queue(&mut self, bytes: &[u8], rings: &mut Pool) {
-        if bytes.is_empty() {
-            return;
-        }
+    /// Sends sealed bytes behind those that wait for the socket. That the peer is gone is told by the next
+    /// read, behind what it sent before.
+    fn send(&mut self, bytes: &[u8], rings: &mut Pool) {
         let ring = match self.sealed.take() {
-            None => Ring::holding(bytes),
             Some(held) => {
                 let both = Ring::holding(&[held.data(), bytes].concat());
                 rings.release(held);
                 both
             }
+            None => {
+                let written = self.socket.write(bytes).unwrap_or(bytes.len());
+                Ring::holding(&bytes[written..])
+            }
         };
-        self.sealed = Some(rings.hold(ring));
+        if !ring.is_empty() {
+            self.sealed = Some(rings.hold(ring));
+        }
     }
 
     /// Lets the session do something that has no input.

@@ -15,14 +15,7 @@ impl Place {
         let root = std::env::temp_dir().join(format!("websockify-answer-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&root);
         std::fs::create_dir_all(&root).expect("made");
-        let mut settings = Settings {
-            root: root.clone(),
-            listings: true,
-            outside_links: false,
-            dot_files: false,
-            cache_control: "no-cache".into(),
-            headers: Vec::new(),
-        };
+        let mut settings = Settings { root: root.clone(), ..Settings::default() };
         change(&mut settings);
         let place = Place { root, site: Site::open(settings).expect("a directory") };
         for (path, text) in [
