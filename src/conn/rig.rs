@@ -211,6 +211,19 @@ impl Rig {
         self.settle();
     }
 
+    /// Whether the web server waits for a helper.
+    pub fn is_asking(&self) -> bool {
+        matches!(&self.conn, Some(Conn { state: State::Serve(serve), .. }) if serve.is_asking())
+    }
+
+    /// Bytes of an answer of the web server that wait for the client.
+    pub fn answer_bytes(&self) -> usize {
+        match &self.conn {
+            Some(Conn { state: State::Serve(serve), .. }) => serve.held_bytes(),
+            _ => 0,
+        }
+    }
+
     /// The process ends: everything is cut after `patience`.
     pub fn drain(&mut self, patience: Duration) {
         let cut_at = self.now.after(patience);

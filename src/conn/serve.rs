@@ -249,6 +249,22 @@ impl Serve {
         None
     }
 
+    /// Whether a helper has been asked and has not answered.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.stage, Stage::Finding | Stage::Reading(_))
+    }
+
+    /// Bytes that wait for the client.
+    pub fn held_bytes(&self) -> usize {
+        match &self.stage {
+            Stage::Found(reply) => reply.bytes.len(),
+            Stage::Write(outgoing) | Stage::Reading(outgoing) | Stage::Pause(outgoing, _) => {
+                outgoing.bytes.len() - outgoing.sent
+            }
+            _ => 0,
+        }
+    }
+
     /// No request is to follow this one: the process is ending.
     pub fn be_last(&mut self) {
         self.manner.keep = false;
@@ -390,10 +406,14 @@ impl Outgoing {
 
     /// The client takes no more for now: lets go of what can be read again. A little is kept.
     fn drop_the_unsent(&mut self) {
-        let left = self.bytes.len() - self.sent;
-        if self.body.is_some() && self.sent >= self.firm && left > LEFTOVER_BYTES {
+        let kept = self.sent.max(self.firm);
+        let left = self.bytes.len() - kept;
+        if self.body.is_some() && left > LEFTOVER_BYTES {
             self.at -= left as u64;
-            (self.bytes, self.sent, self.firm) = (Vec::new(), 0, 0);
+            self.bytes.truncate(kept);
+            self.bytes.drain(..self.sent);
+            self.bytes.shrink_to_fit();
+            (self.sent, self.firm) = (0, self.bytes.len());
         }
     }
 }
