@@ -86,6 +86,8 @@ struct Outgoing {
     body: Option<Arc<Body>>,
     /// How much of the body is written or in `bytes`.
     at: u64,
+    /// How much is read next, in bytes: as much as the client is expected to take.
+    appetite: usize,
 }
 
 impl Files {
@@ -319,11 +321,11 @@ impl Serve {
 
     fn ask_more(&mut self, mut outgoing: Outgoing, files: &Files, cx: &Cx<'_>) -> Stage {
         let Some(body) = outgoing.body.clone() else { return Stage::Lost };
-        let at = outgoing.at;
+        let (at, appetite) = (outgoing.at, outgoing.appetite);
         let mut chunk = std::mem::take(&mut outgoing.bytes);
         chunk.clear();
         let job = move || {
-            let result = body.read(at, CHUNK_BYTES, &mut chunk);
+            let result = body.read(at, appetite, &mut chunk);
             Answer::Chunk(result.map(|()| chunk))
         };
         self.deadline = cx.now.after(FILE);
@@ -364,6 +366,9 @@ impl Serve {
         if outgoing.is_whole() {
             return Ok(Turn::Done(None));
         }
+        if outgoing.sent == outgoing.appetite {
+            outgoing.appetite = (2 * outgoing.appetite).min(CHUNK_BYTES_MAX);
+        }
         if client.socket.is_writable() {
             return Ok(Turn::Done(Some(outgoing)));
         }
@@ -396,7 +401,14 @@ type Step = Turn<Box<Serve>, Served>;
 impl Outgoing {
     fn new(reply: Reply) -> Outgoing {
         let at = (reply.bytes.len() - reply.head_len) as u64;
-        Outgoing { bytes: reply.bytes, sent: 0, firm: reply.head_len, body: reply.body.map(Arc::new), at }
+        Outgoing {
+            bytes: reply.bytes,
+            sent: 0,
+            firm: reply.head_len,
+            body: reply.body.map(Arc::new),
+            at,
+            appetite: CHUNK_BYTES_MAX,
+        }
     }
 
     /// Whether nothing is left behind `bytes`.
@@ -410,6 +422,7 @@ impl Outgoing {
         let left = self.bytes.len() - kept;
         if self.body.is_some() && left > LEFTOVER_BYTES {
             self.at -= left as u64;
+            self.appetite = self.sent.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
             self.bytes.truncate(kept);
             self.bytes.drain(..self.sent);
             self.bytes.shrink_to_fit();
@@ -447,8 +460,11 @@ const LOOK: Duration = Duration::from_secs(30);
 /// Until a full lane is tried again.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
 
-/// So much of a file is read at a time.
-const CHUNK_BYTES: usize = 256 << 10;
+/// So much of a file is read at a time for a client that takes it: as much as a ring holds.
+const CHUNK_BYTES_MAX: usize = 256 << 10;
+
+/// So much for one that takes little, since what it does not take is read again.
+const CHUNK_BYTES_MIN: usize = 16 << 10;
 
 /// A smaller rest of a chunk is kept for a client that does not take it at once.
 const LEFTOVER_BYTES: usize = 4 << 10;

@@ -56,7 +56,7 @@ impl Drop for Place {
 
 /// Larger than some chunks, and no multiple of one.
 fn large() -> Vec<u8> {
-    (0..700_001).map(|at| b'a' + (at % 23) as u8).collect()
+    (0..400_001).map(|at| b'a' + (at % 23) as u8).collect()
 }
 
 const SMALL: &str = "GET /small HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -122,7 +122,7 @@ fn a_body_is_read_away_to_the_byte_and_the_next_request_is_found_behind_it() {
         ["Content-Length: 5\r\n\r\nGET /", "Transfer-Encoding: chunked\r\n\r\n3;x\r\nGET\r\n0\r\n\r\n"];
     for body in bodies {
         let stream = format!("POST /small HTTP/1.1\r\n{body}{SMALL}");
-        for cut in 1..stream.len() {
+        for cut in (1..stream.len()).step_by(3) {
             let mut place = Place::smooth();
             place.send(&stream.as_bytes()[..cut]);
             place.send(&stream.as_bytes()[cut..]);
@@ -167,7 +167,7 @@ fn a_client_that_waits_for_leave_to_send_a_body_gets_it() {
 
 #[test]
 fn a_large_file_arrives_whole_whatever_the_client_takes_at_a_time() {
-    for room in [1_000, 60_000, 300_000, ALL] {
+    for room in [5_000, 60_000, 300_000, ALL] {
         let mut place = Place::new();
         place.send(LARGE.as_bytes());
         while place.rig.state() == "serve" {
@@ -199,7 +199,9 @@ fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
         .expect("cut");
     place.rig.client.write_step(Step::Room(ALL));
     place.rig.wake();
-    place.rig.answer_from_helper();
+    while place.rig.is_asking() {
+        place.rig.answer_from_helper();
+    }
     assert_eq!((place.rig.is_alive(), place.rig.endings()), (false, vec!["file-lost"]));
 }
 
