@@ -39,6 +39,8 @@ pub enum Asked {
     Plain(Box<Serve>),
     /// An error, whose answer is queued for the client.
     Refused(u16),
+    /// No further request: the client has ended its side behind the last answer.
+    Nothing,
 }
 
 /// A request for an upgrade that is in order.
@@ -92,7 +94,7 @@ impl Handshake {
                 return Ok(Turn::Wait(self));
             }
             self.fresh = match read_more(client, cx) {
-                Err(End::HalfRequest) if self.resting => return Err(End::Served),
+                Err(End::HalfRequest) if self.resting => return Ok(Turn::Done(Asked::Nothing)),
                 more => more?,
             };
             if self.fresh && self.resting {

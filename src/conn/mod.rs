@@ -437,6 +437,7 @@ impl Conn {
                 Turn::Done(Asked::Upgrade(accepted)) => Turn::Done(self.upgrade(&accepted, cx)),
                 Turn::Done(Asked::Plain(serve)) => Turn::Done(State::Serve(serve)),
                 Turn::Done(Asked::Refused(status)) => Turn::Done(self.reply(status, cx)),
+                Turn::Done(Asked::Nothing) => Turn::Done(self.close(End::Served, cx)),
             },
             State::Serve(state) => self.serve(state, cx)?,
             State::Connect(state) => {
