@@ -45,8 +45,9 @@ impl Input<'_> {
     /// A number that is mostly small.
     fn size(&mut self) -> usize {
         match usize::from(self.byte().unwrap_or(1)) {
-            small @ 0..=199 => small,
-            large => (large - 199) * 4093,
+            small @ 0..=239 => small,
+            // Up to two rings.
+            large => (large - 239) * 16_411,
         }
     }
 
