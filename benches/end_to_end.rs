@@ -5,9 +5,9 @@ mod e2e;
 
 use e2e::compare::{Row, compare, raise_file_limit};
 use e2e::options::{Form, HELP, Options, Task, parse};
-use e2e::peers::{Found, PEERS, PLAIN};
+use e2e::peers::{Found, OURS, PEERS, PLAIN};
 use e2e::pin::Cores;
-use e2e::scenarios::{SCENARIOS, Scenario};
+use e2e::scenarios::{Job, SCENARIOS, Scenario};
 use e2e::{record, relay, report, syscalls};
 use std::env;
 use std::process::ExitCode;
@@ -66,7 +66,12 @@ fn measure(selected: &[&'static Scenario], found: &[Found], options: &Options) -
     println!("{}", report::heading());
     let mut rows: Vec<Row> = Vec::new();
     for scenario in selected {
-        for row in compare(scenario, found, cores.as_ref(), options) {
+        for mut row in compare(scenario, found, cores.as_ref(), options) {
+            let held = row.figures.first().map_or(0.0, |column| column.median);
+            let limited = options.form == Form::Quick && row.peer == OURS;
+            if limited && matches!(scenario.job, Job::Idle) && held > scenario.most {
+                row.failure.get_or_insert(format!("more than {} B per session", scenario.most));
+            }
             println!("{}", report::line(&row));
             rows.push(row);
         }
@@ -91,7 +96,13 @@ fn count_calls(selected: &[&'static Scenario], found: &[Found], options: &Option
                 continue;
             }
             match syscalls::count(scenario, found, options) {
-                Some(Ok(calls)) => println!("{}", report::calls_line(scenario.name, peer, &calls)),
+                Some(Ok(calls)) => {
+                    println!("{}", report::calls_line(scenario.name, peer, &calls));
+                    if options.form == Form::Quick && peer == OURS && calls.per_message > scenario.most {
+                        println!("{:<14} {peer:<15} FAILED: more than {}", scenario.name, scenario.most);
+                        good = false;
+                    }
+                }
                 Some(Err(error)) => {
                     println!("{:<14} {peer:<15} FAILED: {error}", scenario.name);
                     good &= !is_vital(peer);
@@ -127,7 +138,7 @@ fn find(options: &Options) -> Result<Vec<Found>, String> {
 }
 
 fn is_vital(peer: &str) -> bool {
-    peer == "ours" || peer == PLAIN
+    peer == OURS || peer == PLAIN
 }
 
 /// Descriptors that are not a session's.

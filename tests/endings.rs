@@ -203,10 +203,9 @@ fn a_client_that_ends_in_the_middle_of_a_frame_has_its_part_delivered() {
 #[test]
 fn a_client_that_resets_takes_its_target_along() {
     let (server, client, mut target) = session();
-    let with_session = server.descriptors();
     client.wire.reset();
     target.wait_until_gone();
-    eventually("both descriptors to be free again", || server.descriptors() <= with_session - 2);
+    eventually("both sockets to be closed", || server.connections() == 0);
 }
 
 #[test]
@@ -215,12 +214,11 @@ fn a_client_that_resets_behind_a_stalled_upload_is_noticed() {
     let server = Server::relay(&target.address);
     let client = Client::open(&server);
     let mut wire = target.accept();
-    let with_session = server.descriptors();
     let flood = client.flood(64 * MIB, 64 * 1024);
     flood.wait_for_stall();
     drop(flood.stop());
     client.wire.reset();
-    eventually("both descriptors to be free again", || server.descriptors() <= with_session - 2);
+    eventually("both sockets to be closed", || server.connections() == 0);
     wire.wait_until_gone();
 }
 
@@ -230,14 +228,13 @@ fn a_client_that_resets_under_a_stalled_download_takes_its_target_along() {
     let server = Server::relay(&target.address);
     let client = Client::connect_narrow(&server).upgrade();
     let mut wire = target.accept();
-    let with_session = server.descriptors();
     let mut sender = wire.twin();
     let bytes = pattern(16 << 20);
     let sending = std::thread::spawn(move || sender.send_what_goes(&bytes));
     client.wire.reset();
     wire.wait_until_gone();
     sending.join().expect("the target's sender failed");
-    eventually("both descriptors to be free again", || server.descriptors() <= with_session - 2);
+    eventually("both sockets to be closed", || server.connections() == 0);
 }
 
 #[test]
@@ -281,14 +278,54 @@ fn frames_sent_while_the_target_is_dialled_are_relayed() {
 }
 
 #[test]
+fn a_client_that_ends_while_the_target_is_dialled_is_delivered_first() {
+    for close in [Frame::close(1000, "all said").bytes(), Vec::new()] {
+        let target = DeafTarget::new();
+        let server = Server::relay(target.address());
+        let mut client = Client::open(&server);
+        client.send_binary(&pattern(5000));
+        client.wire.send(&close);
+        client.wire.finish();
+        server.log.wait_for("connecting to: ");
+        let (mut wire, _listener) = target.hear();
+        assert!(wire.read_to_end() == pattern(5000), "with a close frame of {} bytes", close.len());
+        drop(wire);
+        if !close.is_empty() {
+            assert_eq!(client.closed(), (Some(1000), "all said".to_owned()));
+        }
+        client.wire.wait_until_gone();
+    }
+}
+
+#[test]
+fn a_close_frame_under_a_stalled_download_is_echoed_behind_whole_frames() {
+    let target = Target::tcp();
+    let server = Server::relay(&target.address);
+    let mut client = Client::connect_narrow(&server).upgrade();
+    let flood = Flood::pattern(target.accept(), 64 * MIB);
+    flood.wait_for_stall();
+    client.send(&Frame::close(1000, "enough"));
+    let mut check = Check::default();
+    let reason = loop {
+        let frame = client.frame();
+        match frame.opcode {
+            CLOSE => break frame.close_reason(),
+            _ => check.take(&frame.payload),
+        }
+    };
+    assert_eq!(reason, (Some(1000), "enough".to_owned()));
+    flood.abandon();
+    client.ended();
+}
+
+#[test]
 fn a_client_that_leaves_while_the_target_is_dialled_frees_everything() {
     let target = DeafTarget::new();
     let server = Server::relay(target.address());
-    let before = server.descriptors();
     let client = Client::open(&server);
-    eventually("the session to be counted", || server.descriptors() > before);
+    eventually("the target to be dialled", || server.connections() == 2);
     client.wire.reset();
-    eventually("its descriptors to be free again", || server.descriptors() <= before);
+    eventually("both sockets to be closed", || server.connections() == 0);
 }
 
 #[test]
@@ -337,6 +374,31 @@ fn term_ends_also_when_clients_are_stalled_or_silent() {
         assert_eq!(client.closed().0, Some(1001));
     }
     assert_eq!(server.wait_within(Duration::from_secs(10)).code(), Some(0));
+}
+
+#[test]
+fn term_under_a_download_ends_it_behind_a_whole_frame() {
+    let target = Target::tcp();
+    let mut server = Server::relay(&target.address);
+    let mut client = Client::open(&server);
+    let flood = Flood::pattern(target.accept(), u64::MAX);
+    let mut check = Check::default();
+    while check.position < 4 * MIB {
+        check.take(&client.frame().payload);
+    }
+    server.signal("TERM");
+    let code = loop {
+        let frame = client.frame();
+        match frame.opcode {
+            CLOSE => break frame.close_reason().0,
+            _ => check.take(&frame.payload),
+        }
+    };
+    assert_eq!(code, Some(1001));
+    client.send(&Frame::close(1001, ""));
+    flood.abandon();
+    client.ended();
+    assert_eq!(server.wait().code(), Some(0));
 }
 
 #[test]
@@ -391,12 +453,9 @@ fn an_unsent_close_of_a_client_that_never_answers_is_not_waited_for_forever() {
 }
 
 #[test]
-fn ended_sessions_leave_no_descriptor_behind() {
+fn ended_sessions_leave_no_socket_behind() {
     let target = Target::tcp().echo();
     let server = Server::relay(&target.address);
-    Client::open(&server).close();
-    eventually("the first session's descriptors to be free", || target.accepted() == 1);
-    let before = server.descriptors();
     for number in 0..40 {
         let mut client = Client::open(&server);
         client.echo(b"here");
@@ -407,5 +466,5 @@ fn ended_sessions_leave_no_descriptor_behind() {
             _ => drop(client),
         }
     }
-    eventually("all descriptors to be free again", || server.descriptors() <= before);
+    eventually("all sockets to be closed", || server.connections() == 0);
 }

@@ -102,13 +102,19 @@ fn garbage_instead_of_a_request_is_400() {
     let rows = [
         ("words", "hello there\r\n\r\n"),
         ("no version", "GET /\r\nHost: localhost\r\n\r\n"),
-        ("a bad version", "GET / HTTP/x.y\r\nHost: localhost\r\n\r\n"),
         ("a header without a colon", "GET / HTTP/1.1\r\nHost localhost\r\n\r\n"),
         ("a space before the colon", "GET / HTTP/1.1\r\nHost : localhost\r\n\r\n"),
         ("a NUL in a header", "GET / HTTP/1.1\r\nHost: local\0host\r\n\r\n"),
         ("a VNC greeting", "RFB 003.008\nGET / HTTP/1.1\r\n\r\n"),
     ]
     .map(|(name, bytes)| (name, 400, bytes.to_owned()));
+    are_refused(&rows);
+}
+
+#[test]
+fn another_version_of_http_is_505() {
+    let rows = ["HTTP/2.0", "HTTP/0.9", "HTTP/3"]
+        .map(|version| (version, 505, format!("GET / {version}\r\nHost: localhost\r\n\r\n")));
     are_refused(&rows);
 }
 

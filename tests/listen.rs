@@ -105,6 +105,12 @@ fn a_unix_listener_has_mode_0600() {
     let mode = std::fs::metadata(&path).expect("the socket is there").permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
     Client::connect_unix(&path).upgrade().echo(b"over a Unix socket");
+    server.log.wait_for(&format!("  - proxying from {} to {}", path.display(), target.address));
+    // Its clients have no address: the socket's path stands for it.
+    let path = common::text(&path);
+    let line = server.log.wait_for("Plain non-SSL (ws://) WebSocket connection");
+    let expected = format!("{path}: Plain non-SSL (ws://) WebSocket connection");
+    assert_eq!(common::log::message(&line, &path), Some(expected.as_str()));
 }
 
 #[test]

@@ -307,14 +307,8 @@ fn port_in_sockets(server: &Server) -> u16 {
     let mut port = None;
     eventually("the program to listen", || {
         let own = server.sockets();
-        let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-        port = table.lines().skip(1).find_map(|line| {
-            let columns: Vec<&str> = line.split_whitespace().collect();
-            let listens =
-                *columns.get(3)? == "0A" && own.iter().any(|inode| Some(&inode.as_str()) == columns.get(9));
-            let (_, hex) = columns.get(1)?.split_once(':')?;
-            listens.then(|| u16::from_str_radix(hex, 16).ok())?
-        });
+        let listening = common::server::listening_sockets();
+        port = listening.iter().find(|(inode, _)| own.contains(inode)).map(|&(_, port)| port);
         port.is_some()
     });
     port.unwrap_or_default()

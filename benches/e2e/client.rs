@@ -4,6 +4,9 @@
 //! the same WebSocket to every proxy, whoever answers it.
 
 use crate::e2e::block::{Block, Cursor};
+use crate::e2e::mix::{
+    Cutter, EVENT_BYTES, EVENTS_PER_S, Message, Pace, UPDATE_BYTES, UPDATES_PER_S, messages,
+};
 use crate::e2e::poll::{Poll, Socket};
 use crate::e2e::target::Target;
 use crate::e2e::wire::{KEY, REQUEST, Stripper, check_answer, head_is_whole, put_frame};
@@ -31,6 +34,8 @@ struct Member {
     trip: u64,
     sent_at: Instant,
     answer: Vec<u8>,
+    /// Of a mix: the update that is not whole yet.
+    cutter: Cutter,
 }
 
 impl Fleet {
@@ -55,6 +60,7 @@ impl Fleet {
                 trip: 0,
                 sent_at: Instant::now(),
                 answer: Vec::new(),
+                cutter: Cutter::default(),
             });
         }
         target.wait_ready(sessions, deadline)?;
@@ -88,6 +94,34 @@ impl Fleet {
             member.serve(bytes)?;
         }
         self.drive(target, |member, scratch| member.play(bytes, until, scratch, &mut times))?;
+        Ok(times)
+    }
+
+    /// Sends events and takes updates for `duration_ms`. Returns the nanoseconds that each update was under
+    /// way.
+    pub(crate) fn mix(&mut self, duration_ms: u64, target: &Target) -> io::Result<Vec<f64>> {
+        let sessions = self.members.len();
+        let mut event = Message::new(EVENT_BYTES, true, true);
+        let update = Message::new(UPDATE_BYTES, false, false);
+        let mut pace = Pace::new(sessions, EVENTS_PER_S, messages(sessions, EVENTS_PER_S, duration_ms));
+        let updates = messages(sessions, UPDATES_PER_S, duration_ms) as usize;
+        let mut times = Vec::with_capacity(updates);
+        while times.len() < updates || !pace.is_over() {
+            while let Some(number) = pace.next_due() {
+                self.members[number as usize % sessions].write_small(event.stamped())?;
+            }
+            self.poll.wait(Some(if pace.is_over() { LOOK_UP } else { pace.wait().min(LOOK_UP) }))?;
+            for index in 0..self.poll.len() {
+                let (member, ready) = self.poll.event(index);
+                let member = &mut self.members[member as usize];
+                member.socket.note(ready);
+                member.take_updates(&update, &mut self.scratch, &mut times)?;
+            }
+            target.check()?;
+            if Instant::now() > self.deadline {
+                return Err(io::Error::other(format!("{} of {updates} updates came in time", times.len())));
+            }
+        }
         Ok(times)
     }
 
@@ -196,10 +230,32 @@ impl Member {
         let mut frame = Vec::with_capacity(bytes + 16);
         put_frame(&mut frame, &ball(self.number, self.trip, bytes), Some(KEY));
         self.sent_at = Instant::now();
-        match self.socket.write(&frame)? == frame.len() {
+        self.write_small(&frame)
+    }
+
+    fn write_small(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.socket.write(bytes)? == bytes.len() {
             true => Ok(()),
             false => Err(io::Error::other("a socket had no room for a small message")),
         }
+    }
+
+    fn take_updates(&mut self, update: &Message, scratch: &mut [u8], times: &mut Vec<f64>) -> io::Result<()> {
+        let Member { socket, stripper, cutter, .. } = self;
+        while socket.readable {
+            let count = match socket.read(scratch)? {
+                None => break,
+                Some(0) => return Err(io::Error::other("the proxy hung up")),
+                Some(count) => count,
+            };
+            stripper.feed(&scratch[..count], |payload| {
+                let good = cutter.feed(update.len(), payload, |received| {
+                    update.age_ns(received).map(|time_ns| times.push(time_ns)).is_some()
+                });
+                if good { Ok(()) } else { Err(io::Error::other("a wrong update came down")) }
+            })?;
+        }
+        Ok(())
     }
 
     /// Takes what came back and, when it is whole, goes on to the next trip.

@@ -83,15 +83,15 @@ impl<'f> Lane<'f> {
             failure: None,
             cores,
         };
-        lane.restart();
+        lane.restart(scenario);
         lane
     }
 
-    fn restart(&mut self) {
+    fn restart(&mut self, scenario: &Scenario) {
         self.proxy = None;
         let start = || Proxy::start(self.found, &[]);
         let started = match self.cores {
-            Some(cores) => cores.with_proxy_core(start).and_then(|started| started),
+            Some(cores) => cores.place(scenario.placement(), start).and_then(|started| started),
             None => start(),
         };
         match started {
@@ -106,7 +106,7 @@ impl<'f> Lane<'f> {
     fn run(&mut self, scenario: &Scenario) {
         if matches!(scenario.job, Job::Idle) && !self.runs.is_empty() {
             // Memory is asked of a process that has not lived before.
-            self.restart();
+            self.restart(scenario);
         }
         let (Some(proxy), None) = (&self.proxy, &self.failure) else { return };
         match run(scenario, self.sessions, self.work, proxy) {
@@ -147,7 +147,8 @@ pub(crate) fn amounts(scenario: &Scenario, found: &Found, options: &Options) -> 
         Job::Idle => (scenario.sessions / share, 0),
         _ => (scenario.sessions, work),
     };
-    (sessions.max(1), if quick { work } else { work / share })
+    let fixed = quick || matches!(scenario.job, Job::Mix);
+    (sessions.max(1), if fixed { work } else { work / share })
 }
 
 const QUICK_IDLE_SESSIONS: u64 = 200;

@@ -1,14 +1,17 @@
 //! The parts of the end-to-end bench. From the ground up: `stats`, `procfs`, `poll`, `wire`, `block`; the
-//! plain `relay`; the load generator (`target`, `client`, `churn`); the tables (`peers`, `scenarios`); one
+//! plain `relay`; the load generator (`target` with its
+//! `plays`, `client`, `churn`, `mix`); the tables (`peers`, `scenarios`); one
 //! `run`, their comparison (`compare`, `syscalls`), and what is shown and kept of it (`report`, `record`).
 
 pub(crate) mod block;
 pub(crate) mod churn;
 pub(crate) mod client;
 pub(crate) mod compare;
+pub(crate) mod mix;
 pub(crate) mod options;
 pub(crate) mod peers;
 pub(crate) mod pin;
+pub(crate) mod plays;
 pub(crate) mod poll;
 pub(crate) mod procfs;
 pub(crate) mod record;

@@ -41,7 +41,7 @@ impl Options {
     pub(crate) fn rounds(&self) -> usize {
         self.pairs.unwrap_or(match self.form {
             Form::Quick => 1,
-            Form::Usual => 5,
+            Form::Usual => 11,
             Form::Full => 15,
         })
     }
@@ -101,13 +101,14 @@ Runs this crate's release binary and the proxies found on this machine through t
 loopback, in turns, and compares the CPU time of each with that of a plain recv/send relay.
 
   FILTER            only scenarios whose name contains it (any of several)
-  --quick           a smoke run: everything once, little work, every byte verified
-  --full            also many sessions; 15 rounds
-  --pairs N         rounds in which every proxy has its turn (5)
+  --quick           a smoke run: everything once, little work, every byte verified; system calls
+                    per message and private memory of our own binary have fixed limits
+  --full            also many sessions
+  --pairs N         rounds in which every proxy has its turn (11; 1 quick, 15 full)
   --only A,B        only these proxies (the plain relay always runs along)
   --bytes SIZE      payload of one bulk run: a number with K, M, G or nothing
   --syscalls        count system calls per message (with strace) instead of time
-  --unpinned        no core of its own for the proxy
+  --unpinned        let the scheduler place the proxy and the load generator
   --record NAME     store the figures as benches/record/NAME.json and NAME.csv
 
 WEBSOCKIFY_BIN names another binary to measure, WEBSOCKIFY_PYTHON a python that has websockify.";

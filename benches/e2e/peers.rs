@@ -66,7 +66,7 @@ macro_rules! haproxy_config {
 }
 pub(crate) const PEERS: &[Peer] = &[
     Peer {
-        name: "ours",
+        name: OURS,
         speaks: Speaks::WebSocket,
         program: Program::Ours,
         args: &["{listen}", "{target}"],
@@ -129,6 +129,9 @@ pub(crate) const PEERS: &[Peer] = &[
         share: 16,
     },
 ];
+
+/// This crate's own binary.
+pub(crate) const OURS: &str = "ours";
 
 /// The yardstick that every ratio is taken to.
 pub(crate) const PLAIN: &str = "plain";

@@ -1,11 +1,20 @@
-//! A core for the proxy, the others for the load generator.
+//! Where the proxy and the load generator run.
 //!
-//! When the scheduler moves them, a proxy now shares a core with the thread that feeds it (and gets big
-//! batches) and now does not (and is woken for every write). That is a difference of some times ten, and it
-//! says nothing about the proxy.
+//! Left to the scheduler, a proxy now shares a core with the thread that feeds it (and gets big batches) and
+//! now does not (and is woken for every write). That is a difference of some times ten, and it says nothing
+//! about the proxy. So a flood has the proxy on a core of its own, and a ping-pong of one session, in which
+//! nothing ever runs at the same time, has both on one core: waking another core costs more than the trip,
+//! above all in a virtual machine.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
+
+/// Who runs where.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placement {
+    Apart,
+    Together,
+}
 
 /// The two parts of the cores that this process may use.
 pub(crate) struct Cores {
@@ -27,11 +36,14 @@ impl Cores {
         Ok(Some(Cores { proxy, generator }))
     }
 
-    /// Runs `start`, whose children get the proxy's core; this thread has the generator's afterwards.
-    pub(crate) fn with_proxy_core<T>(&self, start: impl FnOnce() -> T) -> io::Result<T> {
+    /// Runs `start`, whose children get the proxy's core. Afterwards this thread is where `placement` puts
+    /// the load generator.
+    pub(crate) fn place<T>(&self, placement: Placement, start: impl FnOnce() -> T) -> io::Result<T> {
         sched_setaffinity(None, &self.proxy)?;
         let started = start();
-        sched_setaffinity(None, &self.generator)?;
+        if placement == Placement::Apart {
+            sched_setaffinity(None, &self.generator)?;
+        }
         Ok(started)
     }
 }

@@ -72,7 +72,8 @@ fn machine() -> Value {
     };
     json!({
         "cpu": field("/proc/cpuinfo", "model name"),
-        "cores": std::thread::available_parallelism().map_or(0, usize::from),
+        "cores": fs::read_to_string("/proc/cpuinfo")
+            .map_or(0, |text| text.lines().filter(|line| line.starts_with("processor")).count()),
         "memory": field("/proc/meminfo", "MemTotal"),
         "kernel": fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()),
     })

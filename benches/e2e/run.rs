@@ -3,6 +3,7 @@
 use crate::e2e::block::{Block, Wrapping, messages_per_block};
 use crate::e2e::churn::churn;
 use crate::e2e::client::Fleet;
+use crate::e2e::mix::{EVENT_BYTES, EVENTS_PER_S, Message, UPDATE_BYTES, UPDATES_PER_S, messages};
 use crate::e2e::peers::{Proxy, Speaks};
 use crate::e2e::procfs::{private_bytes, settled_cpu_s};
 use crate::e2e::scenarios::{Job, Scenario};
@@ -37,6 +38,7 @@ pub(crate) fn run(scenario: &Scenario, sessions: u64, work: u64, proxy: &Proxy) 
         Job::Up(frame) => run.bulk(frame, work, false),
         Job::Echo(bytes) => run.echo(bytes, work),
         Job::Churn => run.churn(work),
+        Job::Mix => run.mix(work),
         Job::Idle => run.idle(),
     }
 }
@@ -125,6 +127,38 @@ impl Run<'_> {
                 beside("unclean ends", churned.unclean as f64),
             ],
             messages: (warm + count) as u64,
+        })
+    }
+
+    fn mix(&self, duration_ms: u64) -> io::Result<Outcome> {
+        let frames = self.speaks_frames();
+        let target = self.target(Play::Mix {
+            update: Message::new(UPDATE_BYTES, frames, false),
+            event: Message::new(EVENT_BYTES, frames, frames),
+        })?;
+        let mut fleet = self.open(&target)?;
+        let mut pass = |duration_ms: u64| {
+            target.go(duration_ms)?;
+            let updates_ns = fleet.mix(duration_ms, &target)?;
+            target.wait_done(1, self.deadline)?;
+            Ok::<_, io::Error>((updates_ns, target.take_times_ns()))
+        };
+        let warm_ms = duration_ms.div_ceil(WARM_PART);
+        pass(warm_ms)?;
+        let meter = Meter::start(self.proxy)?;
+        let (updates_ns, events_ns) = pass(duration_ms)?;
+        let (cpu_s, wall_s) = meter.stop()?;
+        let sent =
+            |per_s| messages(self.sessions, per_s, warm_ms) + messages(self.sessions, per_s, duration_ms);
+        Ok(Outcome {
+            figures: vec![
+                compared("CPU us/message", cpu_s * 1e6 / (updates_ns.len() + events_ns.len()) as f64),
+                compared("event p50 us", quantile(&events_ns, 0.5) / 1e3),
+                compared("event p99 us", quantile(&events_ns, 0.99) / 1e3),
+                compared("update p99 us", quantile(&updates_ns, 0.99) / 1e3),
+                beside("% of a core", cpu_s / wall_s * 100.0),
+            ],
+            messages: sent(EVENTS_PER_S) + sent(UPDATES_PER_S),
         })
     }
 

@@ -3,10 +3,12 @@
 //! Behind a WebSocket proxy it sees bare payload. Behind a proxy that only moves bytes it plays along: it
 //! answers the upgrade and speaks the frames itself, so that the client's side is the same for both.
 
-use crate::e2e::block::{Block, Cursor};
-use crate::e2e::poll::{Poll, Socket, accept};
-use crate::e2e::wire::{ANSWER, KEY, SERVER_CLOSE, head_is_whole, put_frame};
+use crate::e2e::block::Block;
+use crate::e2e::mix::{EVENTS_PER_S, Message, Pace, UPDATES_PER_S, messages};
+use crate::e2e::plays::{Session, Turn};
+use crate::e2e::poll::{Poll, accept};
 use slab::Slab;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
@@ -23,6 +25,8 @@ pub(crate) enum Play {
     Sink(Block),
     /// Sends back messages of this many bytes.
     Echo(usize),
+    /// Sends updates at their pace and takes events.
+    Mix { update: Message, event: Message },
     /// Waits for the end.
     Quiet,
 }
@@ -32,16 +36,28 @@ pub(crate) struct Target {
     commands: Sender<u64>,
     bell: UnixStream,
     events: Receiver<Event>,
+    heard: RefCell<Heard>,
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug, PartialEq)]
-enum Event {
+/// What the thread says.
+pub(crate) enum Event {
     /// A session can be used.
     Ready,
-    /// A session has sent or verified all that it was told to.
+    /// A session (of a mix: the target) has sent or verified all that it was told to.
     Done,
+    /// How many nanoseconds an event of a mix was under way.
+    Took(f64),
     Failed(String),
+}
+
+/// What it has said and nobody has asked for yet.
+#[derive(Default)]
+struct Heard {
+    ready: usize,
+    done: usize,
+    times_ns: Vec<f64>,
+    failure: Option<String>,
 }
 
 impl Target {
@@ -59,43 +75,68 @@ impl Target {
                 let _ = report.send(Event::Failed(format!("the target: {error}")));
             }
         })?;
-        Ok(Target { commands, bell, events, thread: Some(thread) })
+        Ok(Target { commands, bell, events, heard: RefCell::default(), thread: Some(thread) })
     }
 
-    /// Tells every session to send or expect blocks until it has passed `until` of them.
+    /// Tells every session to send or expect blocks until it has passed `until` of them; tells a mix to go
+    /// on for `until` milliseconds.
     pub(crate) fn go(&self, until: u64) -> io::Result<()> {
         self.commands.send(until).map_err(|_| io::Error::other("the target has ended"))?;
         (&self.bell).write_all(&[1])
     }
 
+    /// Waits until `sessions` more sessions can be used.
     pub(crate) fn wait_ready(&self, sessions: usize, deadline: Instant) -> io::Result<()> {
-        self.wait_for(&Event::Ready, sessions, deadline)
+        self.wait(deadline, |heard| {
+            let enough = heard.ready >= sessions;
+            heard.ready -= if enough { sessions } else { 0 };
+            enough
+        })
     }
 
+    /// Waits until `sessions` more of them have done what they were told.
     pub(crate) fn wait_done(&self, sessions: usize, deadline: Instant) -> io::Result<()> {
-        self.wait_for(&Event::Done, sessions, deadline)
+        self.wait(deadline, |heard| {
+            let enough = heard.done >= sessions;
+            heard.done -= if enough { sessions } else { 0 };
+            enough
+        })
     }
 
-    fn wait_for(&self, wanted: &Event, mut count: usize, deadline: Instant) -> io::Result<()> {
-        while count > 0 {
-            let wait = deadline.saturating_duration_since(Instant::now());
-            match self.events.recv_timeout(wait) {
-                Ok(Event::Failed(why)) => return Err(io::Error::other(why)),
-                Ok(event) => count -= usize::from(event == *wanted),
-                Err(RecvTimeoutError::Timeout) => {
-                    return Err(io::Error::other(format!("{count} sessions were never {wanted:?}")));
-                }
-                Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the target has ended")),
-            }
-        }
-        Ok(())
+    /// The nanoseconds that each event was under way since this was last asked.
+    pub(crate) fn take_times_ns(&self) -> Vec<f64> {
+        std::mem::take(&mut self.heard.borrow_mut().times_ns)
     }
 
     /// What went wrong at the target, if something did.
     pub(crate) fn check(&self) -> io::Result<()> {
-        match self.events.try_iter().find(|event| matches!(event, Event::Failed(_))) {
-            Some(Event::Failed(why)) => Err(io::Error::other(why)),
-            _ => Ok(()),
+        let mut heard = self.heard.borrow_mut();
+        self.events.try_iter().for_each(|event| heard.note(event));
+        heard.failure.take().map_or(Ok(()), |why| Err(io::Error::other(why)))
+    }
+
+    fn wait(&self, deadline: Instant, mut enough: impl FnMut(&mut Heard) -> bool) -> io::Result<()> {
+        loop {
+            self.check()?;
+            if enough(&mut self.heard.borrow_mut()) {
+                return Ok(());
+            }
+            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(event) => self.heard.borrow_mut().note(event),
+                Err(RecvTimeoutError::Timeout) => return Err(io::Error::other("the target waited in vain")),
+                Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the target has ended")),
+            }
+        }
+    }
+}
+
+impl Heard {
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Ready => self.ready += 1,
+            Event::Done => self.done += 1,
+            Event::Took(time_ns) => self.times_ns.push(time_ns),
+            Event::Failed(why) => self.failure = Some(why),
         }
     }
 }
@@ -118,26 +159,12 @@ struct Player {
     speaks_frames: bool,
     play: Play,
     until: u64,
+    /// Of a mix: when updates are due, and how many events are still to come.
+    pace: Pace,
+    events_left: u64,
     sessions: Slab<Session>,
     queue: VecDeque<usize>,
     scratch: Vec<u8>,
-}
-
-struct Session {
-    socket: Socket,
-    /// The request so far, while the target still has to answer it.
-    head: Option<Vec<u8>>,
-    /// The stream's place; of an echo and of a quiet session: bytes of an incomplete message.
-    cursor: Cursor,
-    partial: Vec<u8>,
-    queued: bool,
-}
-
-/// How a session goes on after its turn.
-enum Turn {
-    Wait,
-    More,
-    Ended,
 }
 
 impl Player {
@@ -161,6 +188,8 @@ impl Player {
             speaks_frames,
             play,
             until: 0,
+            pace: Pace::new(0, UPDATES_PER_S, 0),
+            events_left: 0,
             sessions: Slab::new(),
             queue: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES],
@@ -169,7 +198,9 @@ impl Player {
 
     fn serve(&mut self) -> io::Result<()> {
         loop {
-            self.poll.wait(if self.queue.is_empty() { None } else { Some(Duration::ZERO) })?;
+            self.send_due_updates()?;
+            let pace = (!self.pace.is_over()).then(|| self.pace.wait());
+            self.poll.wait(if self.queue.is_empty() { pace } else { Some(Duration::ZERO) })?;
             let mut ended = Vec::new();
             for index in 0..self.poll.len() {
                 match self.poll.event(index) {
@@ -204,12 +235,30 @@ impl Player {
     fn obey(&mut self) {
         while let Ok(until) = self.orders.try_recv() {
             self.until = until;
+            if let Play::Mix { .. } = self.play {
+                let sessions = self.sessions.len();
+                self.pace = Pace::new(sessions, UPDATES_PER_S, messages(sessions, UPDATES_PER_S, until));
+                self.events_left = messages(sessions, EVENTS_PER_S, until);
+            }
             for key in 0..self.sessions.capacity() {
                 if self.sessions.contains(key) {
                     self.enqueue(key);
                 }
             }
         }
+    }
+
+    fn send_due_updates(&mut self) -> io::Result<()> {
+        let Play::Mix { update, .. } = &mut self.play else { return Ok(()) };
+        let before = self.pace.is_over();
+        while let Some(number) = self.pace.next_due() {
+            let key = number as usize % self.sessions.len();
+            self.sessions[key].send_later(update.stamped())?;
+        }
+        if self.pace.is_over() && !before && self.events_left == 0 {
+            let _ = self.report.send(Event::Done);
+        }
+        Ok(())
     }
 
     fn enqueue(&mut self, key: usize) {
@@ -223,13 +272,7 @@ impl Player {
         stream.set_nodelay(true)?;
         let entry = self.sessions.vacant_entry();
         self.poll.add_stream(&stream, entry.key() as u64)?;
-        entry.insert(Session {
-            socket: Socket::new(stream),
-            head: self.speaks_frames.then(Vec::new),
-            cursor: Cursor::default(),
-            partial: Vec::new(),
-            queued: false,
-        });
+        entry.insert(Session::new(stream, self.speaks_frames));
         if !self.speaks_frames {
             let _ = self.report.send(Event::Ready);
         }
@@ -239,143 +282,32 @@ impl Player {
     fn drive(&mut self, key: usize) -> io::Result<Turn> {
         let Player { sessions, play, scratch, report, until, speaks_frames, .. } = self;
         let session = &mut sessions[key];
-        if session.head.is_some() && !session.answer(report)? {
-            return Ok(Turn::Wait);
+        if session.has_to_answer() {
+            if !session.answer()? {
+                return Ok(Turn::Wait);
+            }
+            let _ = report.send(Event::Ready);
         }
+        let done = || drop(report.send(Event::Done));
         match play {
-            Play::Source(block) => session.send(block, *until, report),
-            Play::Sink(block) => session.verify(block, scratch, *until, report),
+            Play::Source(block) => session.send(block, *until, done),
+            Play::Sink(block) => session.verify(block, scratch, *until, done),
             Play::Echo(bytes) => session.echo(*bytes, *speaks_frames, scratch),
+            Play::Mix { event, .. } => {
+                let (left, over) = (&mut self.events_left, self.pace.is_over());
+                session.take_events(event, scratch, |time_ns| {
+                    let _ = report.send(Event::Took(time_ns));
+                    *left = left.saturating_sub(1);
+                    if *left == 0 && over {
+                        done();
+                    }
+                })
+            }
             Play::Quiet => Ok(session.wait_for_end(*speaks_frames, scratch)),
         }
-    }
-}
-
-impl Session {
-    /// Reads the request's head and answers it; true when that is done.
-    fn answer(&mut self, report: &Sender<Event>) -> io::Result<bool> {
-        let Some(head) = &mut self.head else { return Ok(true) };
-        let mut buffer = [0; 1024];
-        while self.socket.readable {
-            match self.socket.read(&mut buffer)? {
-                Some(count) if count > 0 => head.extend_from_slice(&buffer[..count]),
-                Some(_) => return Err(io::Error::other("a session ended within its request")),
-                None => break,
-            }
-        }
-        if !head_is_whole(head) {
-            return Ok(false);
-        }
-        self.head = None;
-        write_small(&mut self.socket, ANSWER)?;
-        let _ = report.send(Event::Ready);
-        Ok(true)
-    }
-
-    fn send(&mut self, block: &mut Block, until: u64, report: &Sender<Event>) -> io::Result<Turn> {
-        let start = self.cursor.number;
-        while self.cursor.number < until && self.socket.writable {
-            if self.cursor.number > start {
-                return Ok(Turn::More);
-            }
-            let most = block.message_bytes() - self.cursor.at % block.message_bytes();
-            let taken = self.socket.write(block.next(self.cursor, most))?;
-            self.cursor.advance(taken, block.len());
-            if self.cursor.number == until {
-                let _ = report.send(Event::Done);
-            }
-        }
-        if self.socket.readable && self.cursor.number >= until {
-            return Ok(if self.socket.read(&mut [0; 64]).is_ok_and(|count| count.is_none()) {
-                Turn::Wait
-            } else {
-                Turn::Ended
-            });
-        }
-        Ok(Turn::Wait)
-    }
-
-    fn verify(
-        &mut self,
-        block: &mut Block,
-        scratch: &mut [u8],
-        until: u64,
-        report: &Sender<Event>,
-    ) -> io::Result<Turn> {
-        if !self.socket.readable {
-            return Ok(Turn::Wait);
-        }
-        let Cursor { number, at } = self.cursor;
-        match self.socket.read(scratch) {
-            Ok(None) => return Ok(Turn::Wait),
-            Ok(Some(0)) if number >= until && at == 0 => return Ok(Turn::Ended),
-            Ok(Some(0)) => {
-                return Err(io::Error::other(format!("the stream ended in block {number} at {at}")));
-            }
-            Ok(Some(count)) if !block.check(&mut self.cursor, &scratch[..count]) => {
-                return Err(io::Error::other(format!("wrong bytes up, in block {} or later", number)));
-            }
-            Ok(Some(_)) => {}
-            Err(_) if number >= until && at == 0 => return Ok(Turn::Ended),
-            Err(error) => return Err(error),
-        }
-        if number < until && self.cursor.number >= until {
-            let _ = report.send(Event::Done);
-        }
-        Ok(if self.socket.readable { Turn::More } else { Turn::Wait })
-    }
-
-    fn echo(&mut self, bytes: usize, frames: bool, scratch: &mut [u8]) -> io::Result<Turn> {
-        while self.socket.readable {
-            let count = match self.socket.read(scratch) {
-                Ok(None) => break,
-                Ok(Some(0)) | Err(_) => return Ok(Turn::Ended),
-                Ok(Some(count)) => count,
-            };
-            if !frames {
-                write_small(&mut self.socket, &scratch[..count])?;
-                continue;
-            }
-            self.partial.extend_from_slice(&scratch[..count]);
-            while self.partial.len() >= bytes + CLIENT_HEADER_BYTES {
-                let frame: Vec<u8> = self.partial.drain(..bytes + CLIENT_HEADER_BYTES).collect();
-                let mut answer = Vec::with_capacity(frame.len());
-                let payload: Vec<u8> =
-                    frame[CLIENT_HEADER_BYTES..].iter().zip(KEY.iter().cycle()).map(|(a, b)| a ^ b).collect();
-                put_frame(&mut answer, &payload, None);
-                write_small(&mut self.socket, &answer)?;
-            }
-        }
-        Ok(Turn::Wait)
-    }
-
-    fn wait_for_end(&mut self, frames: bool, scratch: &mut [u8]) -> Turn {
-        while self.socket.readable {
-            match self.socket.read(scratch) {
-                Ok(None) => return Turn::Wait,
-                Ok(Some(0)) | Err(_) => return Turn::Ended,
-                Ok(Some(_)) if frames => {
-                    let _ = write_small(&mut self.socket, &SERVER_CLOSE);
-                    return Turn::Ended;
-                }
-                Ok(Some(_)) => {}
-            }
-        }
-        Turn::Wait
-    }
-}
-
-/// Writes a few bytes to a socket that has room for them.
-fn write_small(socket: &mut Socket, bytes: &[u8]) -> io::Result<()> {
-    match socket.write(bytes)? == bytes.len() {
-        true => Ok(()),
-        false => Err(io::Error::other("a socket had no room for a small message")),
     }
 }
 
 const LISTENER: u64 = u64::MAX;
 const EAR: u64 = u64::MAX - 1;
 const SCRATCH_BYTES: usize = 256 * 1024;
-
-/// A client's frame of up to 125 bytes: two bytes and the key.
-const CLIENT_HEADER_BYTES: usize = 6;

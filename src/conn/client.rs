@@ -68,9 +68,10 @@ pub fn discard(socket: &mut Socket, space: &mut [u8], budget: usize) -> io::Resu
 /// (RFC 6455 section 5.5.3 allows to answer only the most recent ping).
 #[derive(Debug, Default)]
 pub struct Out {
+    /// What has been sent is gone from here, so that a client that takes a little at a time leaves nothing
+    /// behind.
     bytes: Vec<u8>,
-    sent: usize,
-    /// Bytes before this index are no control frames, and are never dropped.
+    /// Bytes before this index are never dropped: they are no control frames, or the rest of one.
     firm: usize,
     /// A Close frame is queued or sent; nothing may follow it (RFC 6455 section 5.5.1).
     closed: bool,
@@ -88,9 +89,8 @@ impl Out {
         if self.closed {
             return;
         }
-        if self.bytes.len() - self.sent.max(self.firm) > PONGS_BYTES_MAX {
-            let boundary = self.boundary();
-            self.bytes.truncate(boundary);
+        if self.bytes.len() - self.firm > PONGS_BYTES_MAX {
+            self.bytes.truncate(self.firm);
         }
         encode::pong(&mut self.bytes, payload);
     }
@@ -115,6 +115,11 @@ impl Out {
         self.bytes.is_empty()
     }
 
+    /// Bytes that wait.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Drops everything: the client's connection is broken.
     pub fn clear(&mut self) {
         *self = Out { closed: true, ..Out::default() };
@@ -124,8 +129,10 @@ impl Out {
         if self.bytes.is_empty() {
             return Ok(true);
         }
-        self.sent += socket.write(&self.bytes[self.sent..])?;
-        if self.sent < self.bytes.len() {
+        let sent = socket.write(&self.bytes)?;
+        if sent < self.bytes.len() {
+            self.firm = self.boundary(sent) - sent;
+            self.bytes.drain(..sent);
             return Ok(false);
         }
         // The buffer goes, too: an idle session owns none.
@@ -133,11 +140,11 @@ impl Out {
         Ok(true)
     }
 
-    /// The first frame boundary at or behind what was sent. All frames here are control frames of the
-    /// server: two bytes of header, the second being the length.
-    fn boundary(&self) -> usize {
+    /// The first frame boundary at or behind `sent` bytes. All frames here are control frames of the server:
+    /// two bytes of header, the second being the length.
+    fn boundary(&self, sent: usize) -> usize {
         let mut at = self.firm;
-        while at < self.sent {
+        while at < sent {
             at += 2 + usize::from(self.bytes[at + 1] & 0x7f);
         }
         at

@@ -185,6 +185,13 @@ impl Connect {
         self.rest.clear();
     }
 
+    /// Goes on with `socket` as the one that is connecting; a scripted one is connected once it is writable.
+    #[doc(hidden)]
+    pub fn dial_instead(&mut self, socket: Socket) {
+        self.resolved = true;
+        self.stage = Stage::Dialling(socket, self.deadline);
+    }
+
     /// Starts on the next address; `None` when there is none.
     fn next(&mut self, cx: &Cx<'_>) -> Option<Stage> {
         let to = Arc::clone(&self.to);
@@ -242,7 +249,7 @@ type Step = Turn<Box<Connect>, Dialled>;
 fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
     let stream = TcpStream::connect(address)?;
     let options = SockRef::from(&stream);
-    tune_tcp(&options)?;
+    tune_tcp(&options, Some(address.ip()))?;
     // Urgent data (telnet servers send it) comes in its place in the stream instead of being lost.
     options.set_out_of_band_inline(true)?;
     let mut socket = Socket::connecting(Io::Tcp(stream));

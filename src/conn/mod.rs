@@ -14,7 +14,11 @@ pub mod connect;
 pub mod end;
 pub mod handshake;
 pub mod relay;
+#[doc(hidden)]
+pub mod rig;
 pub mod sniff;
+#[cfg(test)]
+mod tests;
 mod traffic;
 
 use std::fmt;
@@ -170,6 +174,8 @@ pub struct Conn {
     admitted: bool,
     /// Whether this became a WebSocket.
     upgraded: bool,
+    /// Whether its ending has been counted and logged.
+    ended: bool,
     /// Whether the connection waits in the reactor's run queue.
     pub marked: bool,
     /// Tells this connection from those that had its slot before.
@@ -199,6 +205,7 @@ impl Conn {
             cut_at: Tick::NEVER,
             admitted,
             upgraded: false,
+            ended: false,
             marked: false,
             generation: cx.id.generation,
         }
@@ -457,14 +464,17 @@ impl Conn {
         State::Close(Box::new(Close::begin(&mut self.client, target, cx)))
     }
 
-    /// Counts and logs the one reason for which the connection ends.
-    fn finish(&self, end: &End, cx: &Cx<'_>) {
+    /// Counts and logs the one reason for which the connection ends. What goes wrong while it is being closed
+    /// is not another one.
+    fn finish(&mut self, end: &End, cx: &Cx<'_>) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         let (log, peer) = (&cx.shared.log, &self.client.peer);
         cx.metrics.ended(end.kind());
         match (&self.state, end) {
             // Said when it was found out.
             (_, End::Refused(_)) => {}
-            (State::Close(_) | State::Reply(_) | State::Gone, End::Shutdown) => {}
             (State::Relay(relay), end) => {
                 let to = &relay.to;
                 match (end, end.blame()) {

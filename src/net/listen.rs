@@ -143,7 +143,7 @@ fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
         // `::` serves both families; a specific address only its own.
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
-    tune_tcp(&SockRef::from(&socket))?;
+    tune_tcp(&SockRef::from(&socket), None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -39,6 +39,10 @@ struct Script {
     writes: VecDeque<Step>,
     written: Vec<u8>,
     unacknowledged: usize,
+    /// The last write was refused, in whole or in part.
+    refusing: bool,
+    /// Reads and writes that moved nothing.
+    idle_calls: usize,
     write_ended: bool,
     dropped: bool,
 }
@@ -70,6 +74,21 @@ impl Handle {
         lock(&self.0).writes.push_back(step);
     }
 
+    /// Takes back all room that was given: the next write would block.
+    pub fn block_writes(&self) {
+        lock(&self.0).writes.clear();
+    }
+
+    /// Lets every read and write fail from here on, after the bytes that a read could still bring: the
+    /// peer has reset the connection.
+    pub fn reset(&self, kind: io::ErrorKind) {
+        let mut script = lock(&self.0);
+        script.reads.retain(|step| matches!(step, Step::Data(_) | Step::Bytes(_)));
+        script.reads.push_back(Step::Error(kind));
+        script.writes.clear();
+        script.writes.push_back(Step::Error(io::ErrorKind::BrokenPipe));
+    }
+
     /// Takes everything that was written so far.
     pub fn take_written(&self) -> Vec<u8> {
         std::mem::take(&mut lock(&self.0).written)
@@ -78,6 +97,16 @@ impl Handle {
     /// How many steps of the reading script are left.
     pub fn reads_left(&self) -> usize {
         lock(&self.0).reads.len()
+    }
+
+    /// Whether bytes wait to be written: the last write was refused.
+    pub fn is_refusing(&self) -> bool {
+        lock(&self.0).refusing
+    }
+
+    /// How many reads and writes have moved nothing so far, which tells a busy loop.
+    pub fn idle_calls(&self) -> usize {
+        lock(&self.0).idle_calls
     }
 
     /// Sets what the stream claims its peer has not acknowledged.
@@ -111,12 +140,19 @@ impl Read for Scripted {
                 data.drain(..count);
                 (count, (!data.is_empty()).then_some(Step::Bytes(data)))
             }
-            Some(Step::Eof) => (0, Some(Step::Eof)),
+            Some(Step::Eof) => {
+                script.idle_calls += 1;
+                (0, Some(Step::Eof))
+            }
             Some(Step::Error(kind)) => {
+                script.idle_calls += 1;
                 script.reads.push_front(Step::Error(kind));
                 return Err(kind.into());
             }
-            Some(Step::Block | Step::Room(_)) | None => return Err(io::ErrorKind::WouldBlock.into()),
+            Some(Step::Block | Step::Room(_)) | None => {
+                script.idle_calls += 1;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
         };
         if let Some(rest) = rest {
             script.reads.push_front(rest);
@@ -128,7 +164,11 @@ impl Read for Scripted {
 impl Write for Scripted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut script = lock(&self.0);
-        match script.writes.pop_front() {
+        assert!(!script.write_ended, "written after the writing side was ended");
+        let step = script.writes.pop_front();
+        script.refusing = !matches!(step, Some(Step::Room(_) | Step::Error(_)));
+        script.idle_calls += usize::from(!matches!(step, Some(Step::Room(_))));
+        match step {
             Some(Step::Room(room)) => {
                 let count = room.min(bytes.len());
                 script.written.extend_from_slice(&bytes[..count]);

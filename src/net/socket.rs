@@ -5,7 +5,7 @@
 //! depends on which event woke it.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -228,6 +228,10 @@ impl Socket {
     /// # Errors
     /// Why it failed.
     pub fn connected(&self) -> io::Result<bool> {
+        // A dial that failed reports an error with its first event.
+        if !self.is_hung_up() {
+            return Ok(self.is_writable());
+        }
         match &self.io {
             Io::Tcp(tcp) => {
                 if let Some(error) = tcp.take_error()? {
@@ -257,13 +261,17 @@ impl Socket {
     }
 }
 
-/// Sets what every TCP socket here has: no delay of small writes, and probes that find out when a silent
-/// peer is gone. What is set on a listener is inherited by what it accepts.
+/// Sets what TCP sockets here have: no delay of small writes and, unless the peer is on this machine, whose
+/// kernel knows when it is gone, probes that find out about a silent one. What is set on a listener is
+/// inherited by what it accepts.
 ///
 /// # Errors
 /// The system's.
-pub fn tune_tcp(socket: &SockRef<'_>) -> io::Result<()> {
+pub fn tune_tcp(socket: &SockRef<'_>, peer: Option<IpAddr>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
+    if peer.is_some_and(|peer| peer.is_loopback()) {
+        return Ok(());
+    }
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY))?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
 }

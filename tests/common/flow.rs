@@ -80,6 +80,7 @@ pub(crate) struct Flood {
     sent: Arc<AtomicU64>,
     stalled: Arc<AtomicBool>,
     stopped: Arc<AtomicBool>,
+    cut: Arc<AtomicBool>,
     thread: JoinHandle<Wire>,
 }
 
@@ -97,7 +98,9 @@ impl Flood {
     pub(crate) fn chunks(wire: Wire, mut next: impl FnMut(u64) -> Vec<u8> + Send + 'static) -> Self {
         let (sent, stalled) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let stopped = Arc::new(AtomicBool::new(false));
-        let push = Push { sent: sent.clone(), stalled: stalled.clone(), stopped: stopped.clone() };
+        let cut = Arc::new(AtomicBool::new(false));
+        let push =
+            Push { sent: sent.clone(), stalled: stalled.clone(), stopped: stopped.clone(), cut: cut.clone() };
         let thread = std::thread::spawn(move || {
             wire.0.set_write_timeout(Some(STALL)).expect("write timeout");
             loop {
@@ -109,7 +112,7 @@ impl Flood {
                 push.all(&wire, &chunk);
             }
         });
-        Self { sent, stalled, stopped, thread }
+        Self { sent, stalled, stopped, cut, thread }
     }
 
     /// How many bytes the socket has taken.
@@ -128,9 +131,17 @@ impl Flood {
         self.join()
     }
 
+    /// Gives up in the middle, and closes the connection, which may have ended from the other side.
+    pub(crate) fn abandon(self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        let _ = self.thread.join();
+    }
+
     /// Waits until all is sent, and gives the socket back.
     pub(crate) fn join(self) -> Wire {
-        self.thread.join().expect("the sender failed")
+        let wire = self.thread.join().expect("the sender failed");
+        assert!(!self.cut.load(Ordering::Relaxed), "the sender's connection was cut");
+        wire
     }
 }
 
@@ -142,6 +153,7 @@ struct Push {
     sent: Arc<AtomicU64>,
     stalled: Arc<AtomicBool>,
     stopped: Arc<AtomicBool>,
+    cut: Arc<AtomicBool>,
 }
 
 impl Push {
@@ -161,7 +173,10 @@ impl Push {
                     let waited = last_progress.elapsed();
                     assert!(waited < 3 * DEADLINE, "a stalled sender was never let go on");
                 }
-                Err(_) if self.stopped.load(Ordering::Relaxed) => return,
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                    self.stopped.store(true, Ordering::Relaxed);
+                    self.cut.store(true, Ordering::Relaxed);
+                }
                 Err(error) => panic!("sending: {error}"),
             }
         }

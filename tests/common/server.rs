@@ -109,11 +109,26 @@ impl Server {
             .collect()
     }
 
-    /// How many descriptors it has open.
-    pub(crate) fn descriptors(&self) -> usize {
-        let path = format!("/proc/{}/fd", self.child.id());
-        std::fs::read_dir(path).expect("the gateway runs").count()
+    /// How many connections it holds a TCP socket for, to clients and to targets, dead ones included.
+    pub(crate) fn connections(&self) -> usize {
+        let listening = listening_sockets();
+        let own = self.sockets();
+        own.iter().filter(|&inode| !listening.iter().any(|(other, _)| other == inode)).count()
     }
+}
+
+/// The inode and the port of every TCP socket of this machine that listens.
+pub(crate) fn listening_sockets() -> Vec<(String, u16)> {
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let row = |line: &str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let listens = *columns.get(3)? == "0A";
+        let (_, port) = columns.get(1)?.rsplit_once(':')?;
+        let port = u16::from_str_radix(port, 16).ok()?;
+        listens.then(|| (columns.get(9).map(ToString::to_string).unwrap_or_default(), port))
+    };
+    tables.iter().flat_map(|table| table.lines().filter_map(row)).collect()
 }
 
 impl Drop for Server {

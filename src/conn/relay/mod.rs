@@ -142,7 +142,7 @@ impl Relay {
     pub fn pump(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Option<End>, End> {
         self.pump_up(client, cx)?;
         self.pump_down(client, cx);
-        self.settle(client)
+        Ok(self.settle(client, cx))
     }
 
     /// The target's socket, for events.
@@ -195,7 +195,8 @@ impl Relay {
             && cx.now >= closing.look_at
         {
             closing.look_at = cx.now.after(CLOSE / 2);
-            let undelivered = client.socket.unacknowledged() + self.down.len();
+            // While the target takes nothing the client is not read, and its Close can't be seen.
+            let undelivered = client.socket.unacknowledged() + self.down.len() + self.up.len();
             if closing.delivery.is_over(undelivered, cx.now) {
                 return Err(self.end_or(End::ClientStalled));
             }
@@ -273,18 +274,27 @@ impl Relay {
     }
 
     /// Ends the session when everything that was owed has been written.
-    fn settle(&mut self, client: &mut Client) -> Result<Option<End>, End> {
-        let Phase::Ending(_, echo) = &mut self.phase else { return Ok(None) };
+    fn settle(&mut self, client: &mut Client, cx: &Cx<'_>) -> Option<End> {
+        let Phase::Ending(_, echo) = &mut self.phase else { return None };
         if self.up.held.is_some() || self.down.held.is_some() {
-            return Ok(None);
+            return None;
         }
         if let Some(frame) = echo.take() {
             client.out.close(frame.code, &frame.reason);
         }
         match client.flush_out() {
-            Ok(true) => Ok(Some(self.end_or(End::ClientClosed))),
-            Ok(false) => Ok(None),
-            Err(error) => Err(self.end_or(End::ClientReset(error.kind()))),
+            Ok(false) => {
+                // This may be the first that the client refuses, so its time begins here.
+                self.down.offered(0, true, cx.now);
+                None
+            }
+            Ok(true) => Some(self.end_or(End::ClientClosed)),
+            // The client is gone and can't be told any more. The target is still closed with care, so that
+            // what was written to it last is not destroyed by what it sent and nobody read.
+            Err(_) => {
+                client.out.clear();
+                Some(self.end_or(End::ClientClosed))
+            }
         }
     }
 }

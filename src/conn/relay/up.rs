@@ -17,8 +17,9 @@ impl Relay {
         let mut budget = TURN_BYTES;
         loop {
             if !self.flush_up(cx) {
-                // The client is not read, so its reset would go unnoticed behind what the target refuses.
-                if client.socket.is_hung_up() {
+                // The client is not read, so its reset would go unnoticed behind what the target refuses. One
+                // that had said all it wanted, up to its Close, is owed the delivery.
+                if client.socket.is_hung_up() && self.up_state != Up::Ended {
                     return Err(self.end_or(End::ClientReset(std::io::ErrorKind::ConnectionReset)));
                 }
                 return Ok(());

@@ -1,0 +1,339 @@
+//! A rig for one connection: it owns what a reactor lends, and the connection between two scripted streams.
+//! Time passes when it is told to. What must hold after every single drive is checked here, so that each
+//! test and the fuzz target check it everywhere they go. Only they make a rig; it is compiled into the
+//! library because fuzz targets can't reach into its tests.
+
+pub mod wire;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use mio::Poll;
+
+use super::end::End;
+use super::{Answer, Conn, Cx, Destination, Replies, Shared, State};
+use crate::id::{ConnId, Side};
+use crate::limit::Limiter;
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::net::listen::Peer;
+use crate::net::scripted::{Handle, Scripted};
+use crate::net::socket::{Io, Socket};
+use crate::resolve::{Resolver, Unresolved};
+use crate::ring::{HELD_BYTES_MAX, Pool, RING_BYTES};
+use crate::target::Target;
+use crate::timers::Tick;
+
+/// What the connection lives under.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// `--heartbeat`.
+    pub heartbeat: Option<Duration>,
+    /// `--traffic`.
+    pub traffic: bool,
+    /// `--run-once`, with its one session already begun.
+    pub served: bool,
+    /// Whether there is room for the connection.
+    pub admitted: bool,
+    /// The reactor's budget for bytes that peers refuse.
+    pub held_bytes_max: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        let held_bytes_max = HELD_BYTES_MAX;
+        Setup { heartbeat: None, traffic: false, served: false, admitted: true, held_bytes_max }
+    }
+}
+
+/// One connection and its surroundings.
+pub struct Rig {
+    /// The far end of the client's stream.
+    pub client: Handle,
+    /// The far end of the target's stream.
+    pub target: Handle,
+    /// Everything that the client was sent.
+    pub to_client: Vec<u8>,
+    /// Everything that the target was sent.
+    pub to_target: Vec<u8>,
+    poll: Poll,
+    rings: Pool,
+    metrics: Metrics,
+    shared: Shared,
+    replies: Replies,
+    /// Dropped when it is gone, as the reactor does.
+    conn: Option<Conn>,
+    again: bool,
+    now: Tick,
+    /// The target's stream, until it is dialled.
+    undialled: Option<Scripted>,
+}
+
+impl Rig {
+    /// A connection that has just been accepted. Both streams are without bytes and without room.
+    pub fn new(setup: &Setup) -> Rig {
+        let poll = Poll::new().expect("the system has a descriptor to spare");
+        let (stream, client) = Scripted::new([], []);
+        let (undialled, target) = Scripted::new([], []);
+        let mut rings = Pool::new(setup.held_bytes_max);
+        let (metrics, shared) = (Metrics::new(End::KINDS), shared(setup));
+        let replies = Replies::new(|_, _| {});
+        let cx = Cx {
+            id: ID,
+            now: Tick::ZERO,
+            registry: poll.registry(),
+            rings: &mut rings,
+            metrics: &metrics,
+            shared: &shared,
+            replies: &replies,
+            again: false,
+        };
+        let socket = Socket::new(Io::Other(Box::new(stream)));
+        let conn = Conn::new(socket, Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), setup.admitted, &cx);
+        Rig {
+            client,
+            target,
+            to_client: Vec::new(),
+            to_target: Vec::new(),
+            poll,
+            rings,
+            metrics,
+            shared,
+            replies,
+            conn: Some(conn),
+            again: false,
+            now: Tick::ZERO,
+            undialled: Some(undialled),
+        }
+    }
+
+    /// Drives once, as a turn of the reactor does, and checks what must hold after it.
+    ///
+    /// # Panics
+    /// When something does not hold.
+    pub fn drive(&mut self) {
+        let idle = self.client.idle_calls() + self.target.idle_calls();
+        let Some((alive, again)) = self.with(|conn, cx| (conn.drive(cx), cx.again)) else { return };
+        self.again = alive && again;
+        if !alive {
+            self.conn = None;
+        }
+        let idle = self.client.idle_calls() + self.target.idle_calls() - idle;
+        assert!(idle <= IDLE_CALLS_MAX, "{idle} reads and writes of one drive moved nothing");
+        self.to_client.append(&mut self.client.take_written());
+        self.to_target.append(&mut self.target.take_written());
+        self.check();
+    }
+
+    /// Drives until the connection has nothing left to do without an event.
+    ///
+    /// # Panics
+    /// When there is no end to it, or something does not hold.
+    pub fn settle(&mut self) {
+        for _ in 0..DRIVES_MAX {
+            self.drive();
+            if !self.again {
+                return;
+            }
+        }
+        panic!("no end to the turns in state {}", self.state());
+    }
+
+    /// An event of one of the sockets; what it means is done by the next drive.
+    pub fn note(&mut self, side: Side, readable: bool, writable: bool, hung_up: bool) {
+        let Some(conn) = &mut self.conn else { return };
+        let socket = match side {
+            Side::Client => Some(conn.client()),
+            Side::Target => conn.target(),
+        };
+        if let Some(socket) = socket {
+            socket.note_ready(readable, writable, hung_up);
+        }
+    }
+
+    /// Both streams are ready for everything they have; drives until nothing is left to do.
+    pub fn wake(&mut self) {
+        self.note(Side::Client, true, true, false);
+        self.note(Side::Target, true, true, false);
+        self.settle();
+    }
+
+    /// Lets `time` pass, with every deadline coming exactly when it is due.
+    ///
+    /// # Panics
+    /// When a deadline that has come stays, which would keep a reactor from sleeping.
+    pub fn advance(&mut self, time: Duration) {
+        let end = self.now.after(time);
+        while self.due() <= end {
+            self.now = self.now.max(self.due());
+            self.with(|conn, cx| conn.expired(cx));
+            self.settle();
+            assert!(self.due() > self.now, "a deadline that has come stays, in state {}", self.state());
+        }
+        self.now = self.now.max(end);
+    }
+
+    /// Dials: the scripted target is connecting from now on, and connected once it is writable. False when
+    /// the connection is not there yet, or has a target.
+    pub fn dial(&mut self) -> bool {
+        let Some(Conn { state: State::Connect(connect), .. }) = &mut self.conn else { return false };
+        let Some(stream) = self.undialled.take() else { return false };
+        connect.dial_instead(Socket::connecting(Io::Other(Box::new(stream))));
+        true
+    }
+
+    /// The target's name is answered with an error. A late answer does nothing.
+    pub fn answer_unknown(&mut self) {
+        let words = String::from("Name or service not known");
+        self.with(|conn, _| conn.answered(Answer::Resolved(Err(Unresolved::System(words)))));
+        self.settle();
+    }
+
+    /// The process ends: everything is cut after `patience`.
+    pub fn drain(&mut self, patience: Duration) {
+        let cut_at = self.now.after(patience);
+        self.with(|conn, cx| conn.drain(cut_at, cx));
+        self.settle();
+    }
+
+    /// What a reactor does with the longest stalled session when its budget is spent; false when this one
+    /// is not stalled.
+    pub fn end_overcommitted(&mut self) -> bool {
+        if self.conn.as_ref().is_none_or(|conn| conn.stalled_at() == Tick::NEVER) {
+            return false;
+        }
+        self.with(|conn, cx| conn.overcommitted(cx));
+        self.settle();
+        true
+    }
+
+    /// Gives unused rings back.
+    pub fn trim(&mut self) {
+        self.rings.trim();
+    }
+
+    /// Whether the connection is still there.
+    pub fn is_alive(&self) -> bool {
+        self.conn.is_some()
+    }
+
+    /// Whether both streams are closed, the target's only if it was dialled.
+    pub fn is_released(&self) -> bool {
+        self.client.is_dropped() && (self.undialled.is_some() || self.target.is_dropped())
+    }
+
+    /// Whether the reactor holds more than its budget.
+    pub fn is_overcommitted(&self) -> bool {
+        self.rings.is_overcommitted()
+    }
+
+    /// Bytes held for the connection beyond a turn.
+    pub fn held_bytes(&self) -> usize {
+        self.rings.held_bytes()
+    }
+
+    /// Time until the connection's deadline, if it has one.
+    pub fn deadline(&self) -> Option<Duration> {
+        (self.due() != Tick::NEVER).then(|| self.due().since(self.now))
+    }
+
+    /// How the connection has ended, by name; empty while it has not.
+    pub fn endings(&self) -> Vec<&'static str> {
+        let counts = self.metrics.endings().enumerate();
+        counts.flat_map(|(kind, count)| (0..count).map(move |_| End::name(kind))).collect()
+    }
+
+    /// What was logged since the last call.
+    pub fn take_log(&self) -> String {
+        self.shared.log.take_lines()
+    }
+
+    /// The name of the connection's state.
+    pub fn state(&self) -> &'static str {
+        match self.conn.as_ref().map_or(&State::Gone, |conn| &conn.state) {
+            State::Sniff(_) => "sniff",
+            State::Handshake(_) => "handshake",
+            State::Connect(_) => "connect",
+            State::Relay(_) => "relay",
+            State::Reply(_) => "reply",
+            State::Close(_) => "close",
+            State::Gone => "gone",
+        }
+    }
+
+    /// What must hold after each drive, whatever has happened.
+    fn check(&self) {
+        let (state, endings) = (self.state(), self.endings());
+        let held = self.rings.held_bytes();
+        assert!(held <= SESSION_BYTES_MAX, "{held} bytes are held in state {state}");
+        let owed = self.conn.as_ref().map_or(0, |conn| conn.client.out.len());
+        assert!(owed <= OUT_BYTES_MAX, "{owed} bytes of control frames wait in state {state}");
+        let over = matches!(state, "reply" | "close" | "gone");
+        assert_eq!(endings.len(), usize::from(over), "endings in state {state}: {endings:?}");
+        if self.conn.is_none() {
+            assert_eq!(held, 0, "bytes are held for a connection that is gone");
+            assert!(self.is_released(), "a socket is left open");
+            return;
+        }
+        // Only a session that owes nothing to anybody may wait for ever.
+        let owes = held > 0 || owed > 0 || self.client.is_refusing() || self.target.is_refusing();
+        assert!(
+            self.again || self.deadline().is_some() || (state == "relay" && !owes),
+            "no deadline in {state}"
+        );
+    }
+
+    fn due(&self) -> Tick {
+        self.conn.as_ref().map_or(Tick::NEVER, Conn::deadline)
+    }
+
+    fn with<R>(&mut self, act: impl FnOnce(&mut Conn, &mut Cx<'_>) -> R) -> Option<R> {
+        let mut cx = Cx {
+            id: ID,
+            now: self.now,
+            registry: self.poll.registry(),
+            rings: &mut self.rings,
+            metrics: &self.metrics,
+            shared: &self.shared,
+            replies: &self.replies,
+            again: false,
+        };
+        Some(act(self.conn.as_mut()?, &mut cx))
+    }
+}
+
+fn shared(setup: &Setup) -> Shared {
+    let host = String::from("target.invalid");
+    Shared {
+        log: Arc::new(Log::in_memory(true)),
+        resolver: Resolver::silent(&host),
+        destination: Arc::new(Destination {
+            target: Target::Tcp { host, port: 5900 },
+            announcement: "connecting to: target.invalid:5900".into(),
+        }),
+        heartbeat: setup.heartbeat,
+        traffic: setup.traffic,
+        once: setup.served.then(|| AtomicBool::new(true)),
+        limiter: Limiter::new(End::KINDS),
+        certificate: PathBuf::from("self.pem"),
+    }
+}
+
+const ID: ConnId = ConnId { slot: 0, generation: 1 };
+
+/// What a session may hold: a ring for each direction.
+const SESSION_BYTES_MAX: usize = 2 * RING_BYTES;
+
+/// What may wait for a frame boundary: an answer of HTTP, a bounded queue of pongs, one more of the largest
+/// and a Close.
+const OUT_BYTES_MAX: usize = 2048;
+
+/// Reads and writes of one drive that may move nothing: each stream may block, end or fail in each
+/// direction, once in the relay and once in what follows it.
+const IDLE_CALLS_MAX: usize = 8;
+
+/// More turns than any test has work for.
+const DRIVES_MAX: usize = 10_000;
