@@ -34,12 +34,12 @@ export class Desktop {
         desktop.display = `:${display[1]}`;
         await stage.until("VNC port", () => listens(desktop.port));
         desktop.paint(ROOT);
-        const keep = `while IFS= read -r line; do printf '%s\\n' "$line" >>${TYPED}; done`;
+        const keep = `while IFS= read -r line; do printf '%s\\n' "$line" >>"$0"; done`;
         stage.start(
             "xterm",
             [
                 ...["xterm", "-geometry", "60x16+100+80", "-fn", "fixed", "-bg", hex(TERMINAL), "-fg", hex(INK)],
-                ...["-e", "sh", "-c", keep],
+                ...["-e", "sh", "-c", keep, stage.file(TYPED)],
             ],
             { DISPLAY: desktop.display },
         );

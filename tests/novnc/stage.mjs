@@ -1,6 +1,6 @@
 // The programs of one case: started with their output in files, watched, and ended together.
 //
-// Each program leads a process group of its own, so that its children end with it, and whoever waits for
+// Each program leads a process group of its own, so that its children end with it; whoever waits for
 // something learns at once when a program it depends on has ended.
 
 import { spawn } from "node:child_process";
@@ -12,10 +12,16 @@ import { fileURLToPath } from "node:url";
 /** Where everything lies that these tests install or write. */
 export const WORK = fileURLToPath(new URL("../../target/novnc", import.meta.url));
 
+/** Debian's noVNC. */
+export const DEBIAN = `${WORK}/debian/usr/share/novnc`;
+
+/** The program to try. */
+export const GATEWAY = process.env.WEBSOCKIFY_BIN;
+
 /** Milliseconds that one step may take. Steps take under a second; a loaded machine may be much slower. */
 export const STEP_MS = 20_000;
 
-/** Milliseconds for a program to end after TERM. */
+/** Milliseconds that a program has for its end before it is killed, when a case is over. */
 const END_MS = 5_000;
 
 export class Stage {
@@ -47,7 +53,6 @@ export class Stage {
         const log = openSync(this.file(`${name}.log`), "a");
         const out = openSync(this.file(`${name}.out`), "a");
         const child = spawn(command[0], command.slice(1).map(String), {
-            cwd: this.folder,
             detached: true,
             stdio: ["ignore", log, log, out],
             env: { ...process.env, ...env },
@@ -76,29 +81,33 @@ export class Stage {
         }
     }
 
-    /** Ends one program with TERM and returns how it ended. */
-    async stop(program) {
+    /** Ends one program with TERM and waits until `done` holds, too; returns how the program ended. */
+    async stop(program, done = () => true) {
         this.#programs.splice(this.#programs.indexOf(program), 1);
-        signal(program, "SIGTERM");
-        const late = sleep(END_MS, "did not end", { ref: false });
-        const how = await Promise.race([program.gone, late]);
-        // What the program has left in its group goes, too.
-        signal(program, "SIGKILL");
-        return how;
+        program.child.kill("SIGTERM");
+        try {
+            return await this.until(`end of ${program.name}`, () => program.ended !== null && done() && program.ended);
+        } finally {
+            // What it has left in its group goes, too.
+            killGroup(program);
+        }
     }
 
     /** Ends everything, the last started first. */
     async clear() {
-        while (this.#programs.length > 0) await this.stop(this.#programs.at(-1));
+        for (const program of this.#programs.splice(0).reverse()) {
+            program.child.kill("SIGTERM");
+            await Promise.race([program.gone, sleep(END_MS, null, { ref: false })]);
+            killGroup(program);
+        }
     }
 }
 
-/** Signals a program's whole group. */
-function signal(program, name) {
+function killGroup(program) {
     try {
-        process.kill(-program.child.pid, name);
+        process.kill(-program.child.pid, "SIGKILL");
     } catch {
-        // The group is gone, or the program was never started.
+        // The group is empty, or the program was never started.
     }
 }
 
