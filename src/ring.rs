@@ -46,6 +46,11 @@ impl Ring {
         &self.bytes[self.head as usize..self.tail as usize]
     }
 
+    /// The same, for changing it in place.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.head as usize..self.tail as usize]
+    }
+
     /// Number of bytes in [`Ring::data`].
     pub fn len(&self) -> usize {
         (self.tail - self.head) as usize

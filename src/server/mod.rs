@@ -4,6 +4,7 @@
 //! and tells the reactors what follows.
 
 mod settings;
+mod tls;
 
 use std::io;
 use std::process::ExitCode;
@@ -99,11 +100,14 @@ impl Server {
         settings::say(&log, config, port);
         let listener = bound.map_err(|error| late(format!("Opening socket failed: {}", describe(&error))))?;
         let destination = settings::destination(config).map_err(late)?;
+        let certificates = tls::certificates(config, &log);
+        let target_tls = tls::target(config).map_err(late)?;
         let (sender, notices) = channel();
         let to_main = sender.clone();
         signal::forward(signals, move |number| drop(to_main.send(Notice::Signal(number))))
             .map_err(|error| late(format!("signals: {error}")))?;
-        log.info(format_args!("  - proxying from {} to {destination}", settings::source(config, port)));
+        let (source, suffix) = (settings::source(config, port), settings::using_tls(config));
+        log.info(format_args!("  - proxying from {source} to {destination}{suffix}"));
         config.notices().iter().for_each(|notice| log.info(format_args!("{notice}")));
         let shared = Arc::new(Shared {
             log: Arc::clone(&log),
@@ -113,7 +117,9 @@ impl Server {
             traffic: config.traffic,
             once: config.run_once.then(AtomicBool::default),
             limiter: Limiter::new(End::KINDS),
-            certificate: config.tls.cert.clone(),
+            tls: Some(certificates),
+            tls_only: config.tls.only,
+            target_tls,
         });
         let reactors = start_reactors(config, limits, listener, &shared, &sender)
             .map_err(|error| late(format!("starting a reactor failed: {error}")))?;

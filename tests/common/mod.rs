@@ -11,6 +11,7 @@ pub(crate) mod frame;
 pub(crate) mod log;
 pub(crate) mod server;
 pub(crate) mod target;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
 use std::path::{Path, PathBuf};

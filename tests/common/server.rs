@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 use super::log::Log;
+use super::{text, tls};
 
 /// A running gateway. Dropping it kills it; a failing test prints the end of its log.
 pub(crate) struct Server {
@@ -43,7 +44,14 @@ impl Server {
 
     /// Starts the gateway with these arguments and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut server = Self::spawn(&mut command(args));
+        let mut server = match tls::is_on() {
+            false => Self::spawn(&mut command(args)),
+            true => {
+                let identity = tls::identity();
+                let files = ["--cert", &text(&identity.cert), "--key", &text(&identity.key)];
+                Self::spawn(&mut command(&[&files, args].concat()))
+            }
+        };
         server.log.wait_for("  - proxying from ");
         let listening = server.log.wait_for("  - Listen on ");
         server.port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
