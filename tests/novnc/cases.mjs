@@ -20,6 +20,9 @@ const key = `${WORK}/key.pem`;
 /** Certificate and key in one file, as many installations have it. */
 const pem = `${WORK}/both.pem`;
 
+/** A web server that has nothing to do with the gateway. */
+const PAGES = (port) => ["python3", "-m", "http.server", "--bind", "127.0.0.1", "-d", DEBIAN, port];
+
 /**
  * The cases. `command` starts the gateway for a listening and a target address; `page` is the address to
  * open; `scheme` is that of the WebSocket. The names `localhost` and `127.0.0.1` are both tried, since
@@ -27,11 +30,18 @@ const pem = `${WORK}/both.pem`;
  */
 const CASES = [
     {
-        name: "page-from-elsewhere",
+        name: "ws-page-elsewhere",
         command: (listen, target) => [GATEWAY, listen, target],
-        pages: (port) => ["python3", "-m", "http.server", "--bind", "127.0.0.1", "-d", DEBIAN, port],
-        page: (port, pages) => `http://127.0.0.1:${pages}/vnc.html?host=127.0.0.1&port=${port}&path=websockify`,
+        pages: PAGES,
+        page: (port, pages) => `http://127.0.0.1:${pages}/vnc.html?host=127.0.0.1&port=${port}`,
         scheme: "ws",
+    },
+    {
+        name: "wss-page-elsewhere",
+        command: (listen, target) => [GATEWAY, "--cert", pem, listen, target],
+        pages: PAGES,
+        page: (port, pages) => `http://localhost:${pages}/vnc.html?host=localhost&port=${port}&encrypt=1`,
+        scheme: "wss",
     },
     {
         name: "ws",
