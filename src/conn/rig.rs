@@ -22,6 +22,7 @@ use crate::limit::Limiter;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::net::listen::Peer;
+use crate::net::pipe::Splicer;
 use crate::net::scripted::{Handle, Scripted};
 use crate::net::socket::{Io, Socket};
 use crate::resolve::{Resolver, Unresolved};
@@ -66,6 +67,7 @@ pub struct Rig {
     pub to_target: Vec<u8>,
     poll: Poll,
     rings: Pool,
+    splicer: Splicer,
     metrics: Metrics,
     shared: Shared,
     replies: Replies,
@@ -94,6 +96,7 @@ impl Rig {
             now: Tick::ZERO,
             registry: poll.registry(),
             rings: &mut rings,
+            splicer: &mut Splicer::default(),
             metrics: &metrics,
             shared: &shared,
             replies: &replies,
@@ -108,6 +111,7 @@ impl Rig {
             to_target: Vec::new(),
             poll,
             rings,
+            splicer: Splicer::default(),
             metrics,
             shared,
             replies,
@@ -330,6 +334,7 @@ impl Rig {
             now: self.now,
             registry: self.poll.registry(),
             rings: &mut self.rings,
+            splicer: &mut self.splicer,
             metrics: &self.metrics,
             shared: &self.shared,
             replies: &self.replies,

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 /// How long any single wait may take before the test fails. Far above what is needed, because machines
 /// that run tests are busy; nothing is measured with it.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Polls `condition` until it holds. Panics with `what` when the deadline passes first.
 pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {

@@ -4,6 +4,7 @@
 //! writes it to the client. Each moves on its own. What ends the session is decided here, in one place:
 //! a [`Phase`] says who is leaving and what is still owed, and [`Relay::pump`] is done when nothing is.
 
+mod bulk;
 mod down;
 mod up;
 
@@ -34,6 +35,7 @@ pub struct Relay {
     up_state: Up,
     down_state: Down,
     phase: Phase,
+    bulk: bulk::Bulk,
     /// When the client is pinged next.
     heartbeat_at: Tick,
     /// When something came from the client last, or its silence was not its own doing.
@@ -104,6 +106,7 @@ impl Relay {
             up_state: Up::Running,
             down_state: Down::Running,
             phase: Phase::Open,
+            bulk: bulk::Bulk::default(),
             heartbeat_at: next_heartbeat(cx),
             heard_at: cx.now,
             silence_ticks: cx.shared.heartbeat.map_or(0, |period| Tick::ticks_of(silence(period))),
@@ -127,6 +130,7 @@ impl Relay {
             up_state: Up::Discarding,
             down_state: Down::Ended,
             phase: Phase::Open,
+            bulk: bulk::Bulk::default(),
             heartbeat_at: Tick::NEVER,
             heard_at: cx.now,
             silence_ticks: 0,
