@@ -27,6 +27,11 @@ impl Wire {
         Self(self.0.try_clone().expect("duplicate a socket"))
     }
 
+    /// Gives a socket that was made narrow, to be full soon, room to be drained fast.
+    pub(crate) fn widen(&self) {
+        self.0.set_recv_buffer_size(4 << 20).expect("receive buffer");
+    }
+
     /// Writes all of `bytes`.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         (&self.0).write_all(bytes).unwrap_or_else(|error| panic!("sending {} bytes: {error}", bytes.len()));
