@@ -211,6 +211,26 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_alternative_names_that_can_t_be_read_still_rules_the_common_name_out() {
+        let mut der = made(|params| {
+            params.distinguished_name.push(DnType::CommonName, "host.example");
+            params.subject_alt_names = vec![SanType::IpAddress([192, 0, 2, 1].into())];
+        });
+        // The extension's name, the length of its value, and the sequence therein.
+        let list = [0x55, 0x1d, 0x11, 0x04, 0x08, 0x30];
+        let at = der.windows(list.len()).position(|bytes| bytes == list).expect("the list");
+        der[at + 5] = 0x31;
+        let facts = Facts::of(&der).expect("a certificate");
+        assert!(facts.has_alt_names && !facts.is_for_host("host.example"));
+    }
+
+    #[test]
+    fn a_certificate_from_before_1970_is_read() {
+        let der = made(|params| params.not_before = rcgen::date_time_ymd(1950, 1, 1));
+        assert_eq!(Facts::of(&der).expect("a certificate").not_before, -631_152_000);
+    }
+
+    #[test]
     fn old_kinds_of_text_are_read() {
         let teletex = |text: &str| DnValue::TeletexString(text.try_into().expect("ascii"));
         for (value, expected) in [
