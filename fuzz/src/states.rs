@@ -45,8 +45,9 @@ impl Input<'_> {
     /// A number that is mostly small.
     fn size(&mut self) -> usize {
         match usize::from(self.byte().unwrap_or(1)) {
-            small @ 0..=199 => small,
-            large => (large - 199) * 4093,
+            small @ 0..=239 => small,
+            // Up to two rings.
+            large => (large - 239) * 16_411,
         }
     }
 
@@ -83,6 +84,7 @@ impl World {
             served: how & 0xf0 == 0x10,
             admitted: how & 0xf0 != 0x20,
             held_bytes_max: if how & 0xf0 == 0x30 { 20_000 } else { 1 << 29 },
+            web: None,
         };
         let mut world = World {
             rig: Rig::new(&setup),
