@@ -12,10 +12,12 @@ use websockify::ws::decode::{CloseFrame, Control, Decoder, Finish, Violation};
 use websockify::ws::{CONTROL_MAX, encode, handshake};
 
 mod states;
+mod tls;
 #[path = "../../src/ws/decode/twin.rs"]
 mod twin;
 
 pub use states::states;
+pub use tls::tls;
 use twin::Yield;
 
 /// Frames decode alike whole, in pieces, and with the plain twin; nothing follows the end.

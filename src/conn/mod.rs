@@ -630,6 +630,7 @@ impl Conn {
         if let Some(target) = self.target() {
             target.retire(cx.registry, cx.rings);
         }
+        self.client.socket.take_leave(cx.rings);
         self.client.socket.retire(cx.registry, cx.rings);
         self.state = State::Gone;
     }
