@@ -5,6 +5,7 @@
 
 pub mod wire;
 
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use mio::Poll;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
 use super::end::End;
 use super::serve::Files;
@@ -21,6 +24,7 @@ use crate::id::{ConnId, Side};
 use crate::limit::Limiter;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::net::certs::Certificates;
 use crate::net::listen::Peer;
 use crate::net::pipe::Splicer;
 use crate::net::scripted::{Handle, Scripted};
@@ -46,12 +50,22 @@ pub struct Setup {
     pub held_bytes_max: usize,
     /// `--web`.
     pub web: Option<PathBuf>,
+    /// What TLS clients are served with, and what such a client knows, which this one is then.
+    pub tls: Option<(Arc<ServerConfig>, Arc<ClientConfig>)>,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
         let held_bytes_max = HELD_BYTES_MAX;
-        Setup { heartbeat: None, traffic: false, served: false, admitted: true, held_bytes_max, web: None }
+        Setup {
+            heartbeat: None,
+            traffic: false,
+            served: false,
+            admitted: true,
+            held_bytes_max,
+            web: None,
+            tls: None,
+        }
     }
 }
 
@@ -61,8 +75,12 @@ pub struct Rig {
     pub client: Handle,
     /// The far end of the target's stream.
     pub target: Handle,
-    /// Everything that the client was sent.
+    /// The client's end of its TLS session, if it has one. What it wants to write is for the test to pass on.
+    pub tls: Option<Box<ClientConnection>>,
+    /// Everything that the client was sent, opened if it was sealed.
     pub to_client: Vec<u8>,
+    /// Bytes that the client's stream has taken.
+    pub client_took: usize,
     /// Everything that the target was sent.
     pub to_target: Vec<u8>,
     poll: Poll,
@@ -107,7 +125,9 @@ impl Rig {
         Rig {
             client,
             target,
+            tls: setup.tls.as_ref().map(|(_, client)| Box::new(tls_client(client))),
             to_client: Vec::new(),
+            client_took: 0,
             to_target: Vec::new(),
             poll,
             rings,
@@ -136,7 +156,12 @@ impl Rig {
         }
         let idle = self.client.idle_calls() + self.target.idle_calls() - idle;
         assert!(idle <= IDLE_CALLS_MAX, "{idle} reads and writes of one drive moved nothing");
-        self.to_client.append(&mut self.client.take_written());
+        let mut written = self.client.take_written();
+        self.client_took += written.len();
+        match &mut self.tls {
+            None => self.to_client.append(&mut written),
+            Some(tls) => open(tls, &written, &mut self.to_client),
+        }
         self.to_target.append(&mut self.target.take_written());
         self.check();
     }
@@ -357,13 +382,31 @@ fn shared(setup: &Setup) -> Shared {
         traffic: setup.traffic,
         once: setup.served.then(|| AtomicBool::new(true)),
         limiter: Limiter::new(End::KINDS),
-        tls: None,
+        tls: setup.tls.as_ref().map(|(server, _)| Arc::new(Certificates::fixed(Arc::clone(server)))),
         tls_only: false,
         target_tls: None,
         web: setup.web.as_ref().map(|root| {
             let settings = web::Settings { root: root.clone(), ..web::Settings::default() };
             Files::new(Site::open(settings).expect("the test has made its directory"))
         }),
+    }
+}
+
+fn tls_client(config: &Arc<ClientConfig>) -> ClientConnection {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let mut client =
+        ClientConnection::new(Arc::clone(config), name).expect("the test's configuration is good");
+    client.set_buffer_limit(None);
+    client
+}
+
+/// Opens `sealed` and appends the plaintext to `plain`. What is no TLS shows in what is missing then.
+fn open(tls: &mut ClientConnection, mut sealed: &[u8], plain: &mut Vec<u8>) {
+    while !sealed.is_empty() && matches!(tls.read_tls(&mut sealed), Ok(1..)) {
+        let Ok(state) = tls.process_new_packets() else { return };
+        let start = plain.len();
+        plain.resize(start + state.plaintext_bytes_to_read(), 0);
+        tls.reader().read_exact(&mut plain[start..]).expect("so much is there");
     }
 }
 

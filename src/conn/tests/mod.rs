@@ -8,7 +8,9 @@ mod endings;
 mod handshake;
 mod serve;
 mod stalls;
+mod tls;
 
+use std::io::Write;
 use std::time::Duration;
 
 use super::rig::wire::{self, Received};
@@ -93,7 +95,23 @@ impl Session {
     }
 
     fn client_sends(&mut self, bytes: &[u8]) {
+        if let Some(tls) = &mut self.rig.tls {
+            tls.writer().write_all(bytes).expect("its buffer has no limit");
+            return self.pass_records();
+        }
         for piece in bytes.chunks(self.pace.read) {
+            self.rig.client.read_step(Step::Bytes(piece.to_vec()));
+        }
+    }
+
+    /// Passes on what the client's TLS wants to write.
+    fn pass_records(&mut self) {
+        let Some(tls) = &mut self.rig.tls else { return };
+        let mut records = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut records).expect("memory takes everything");
+        }
+        for piece in records.chunks(self.pace.read) {
             self.rig.client.read_step(Step::Bytes(piece.to_vec()));
         }
     }
@@ -136,14 +154,19 @@ impl Session {
 
     /// What a peer does that behaves.
     fn react(&mut self) {
+        self.pass_records();
         if self.farewell.is_some() && self.received().close.is_some() {
             let farewell = self.farewell.take().unwrap_or_default();
             self.client_sends(&farewell);
         }
-        let rig = &self.rig;
-        if rig.client.is_write_ended() && std::mem::take(&mut self.client_leaves) {
-            rig.client.read_step(Step::Eof);
+        if self.rig.client.is_write_ended() && std::mem::take(&mut self.client_leaves) {
+            if let Some(tls) = &mut self.rig.tls {
+                tls.send_close_notify();
+                self.pass_records();
+            }
+            self.rig.client.read_step(Step::Eof);
         }
+        let rig = &self.rig;
         if rig.target.is_write_ended() && std::mem::take(&mut self.target_leaves) {
             rig.target.read_step(Step::Eof);
         }
@@ -174,7 +197,7 @@ impl Session {
     fn progress(&self) -> impl PartialEq + use<> {
         let rig = &self.rig;
         let peers = [&rig.client, &rig.target].map(|peer| (peer.reads_left(), peer.is_refusing()));
-        (rig.to_client.len(), rig.to_target.len(), peers, rig.state(), self.farewell.is_some())
+        (rig.client_took, rig.to_target.len(), peers, rig.state(), self.farewell.is_some())
     }
 }
 

@@ -132,6 +132,17 @@ impl Certificates {
         Certificates::open_with(options, log, FRESH)
     }
 
+    /// What is the same for ever, and follows no files; for tests and benches.
+    #[doc(hidden)]
+    pub fn fixed(config: Arc<ServerConfig>) -> Certificates {
+        let (versions, log) = (Versions::From12, Arc::new(Log::in_memory(false)));
+        let options =
+            ServerOptions { pairs: Vec::new(), key_password: None, versions, suites: None, clients: None };
+        let certificates = Certificates::open_with(&options, log, Duration::MAX);
+        lock(&certificates.shared.found).config = Some(config);
+        certificates
+    }
+
     fn open_with(options: &ServerOptions, log: Arc<Log>, fresh: Duration) -> Certificates {
         let looked = Instant::now();
         let mut store = Store::new(options.clone(), log);
