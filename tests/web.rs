@@ -510,13 +510,13 @@ fn curl_resumes_revalidates_and_reuses_connections() {
         std::process::Command::new("curl").args(["-sS", "--max-time", "20"]).args(args).output()
     };
     let Ok(first) = curl(&["-D", "-", "-o", "/dev/null", &url("data")]) else {
-        eprintln!("SKIPPED: curl is not installed");
+        common::skipped("curl is not installed");
         return;
     };
     let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(first.status.success(), "{}", text_of(&first.stderr));
     let partial = site.scratch.path("partial");
-    fs::write(&partial, &common::flow::pattern(1_000_000)).expect("write");
+    fs::write(&partial, common::flow::pattern(1_000_000)).expect("write");
     let resumed = curl(&["-C", "-", "-o", &text(&partial), &url("data")]).expect("curl runs");
     assert!(resumed.status.success(), "{}", text_of(&resumed.stderr));
     assert!(same(&partial, &site.path("data")));
