@@ -74,6 +74,24 @@ impl Wire {
         bytes
     }
 
+    /// Whether bytes come next, and not the other end's end, in order or by a reset.
+    pub(crate) fn brings_something(&mut self) -> bool {
+        self.brings_something_into(&mut Vec::new())
+    }
+
+    /// The same, and the first byte of it is appended to `bytes`.
+    pub(crate) fn brings_something_into(&mut self, bytes: &mut Vec<u8>) -> bool {
+        let mut byte = [0];
+        match (&self.0).read(&mut byte) {
+            Ok(count) => {
+                bytes.extend_from_slice(&byte[..count]);
+                count > 0
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("timed out waiting for bytes"),
+            Err(_) => false,
+        }
+    }
+
     /// Everything up to the other end's orderly end.
     pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
