@@ -134,22 +134,37 @@ impl Server {
 
     /// How many connections it holds a TCP socket for, to clients and to targets, dead ones included.
     pub(crate) fn connections(&self) -> usize {
-        let listening = listening_sockets();
+        let listeners = all_listeners();
+        let is_listener = |inode: &String| listeners.iter().any(|listener| listener.inode == *inode);
+        self.sockets().iter().filter(|inode| !is_listener(inode)).count()
+    }
+
+    /// Its TCP sockets that listen, told by the kernel.
+    pub(crate) fn listeners(&self) -> Vec<Listener> {
         let own = self.sockets();
-        own.iter().filter(|&inode| !listening.iter().any(|(other, _)| other == inode)).count()
+        all_listeners().into_iter().filter(|listener| own.contains(&listener.inode)).collect()
     }
 }
 
-/// The inode and the port of every TCP socket of this machine that listens.
-pub(crate) fn listening_sockets() -> Vec<(String, u16)> {
+/// A row of the kernel's table of TCP sockets.
+pub(crate) struct Listener {
+    inode: String,
+    /// The address in the kernel's hexadecimal form: 8 digits for IPv4, 32 for IPv6.
+    pub(crate) address: String,
+    pub(crate) port: u16,
+}
+
+/// Every TCP socket of this machine that listens.
+fn all_listeners() -> Vec<Listener> {
     let tables =
         ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
     let row = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();
         let listens = *columns.get(3)? == "0A";
-        let (_, port) = columns.get(1)?.rsplit_once(':')?;
+        let (address, port) = columns.get(1)?.rsplit_once(':')?;
+        let (address, inode) = (address.to_owned(), (*columns.get(9)?).to_owned());
         let port = u16::from_str_radix(port, 16).ok()?;
-        listens.then(|| (columns.get(9).map(ToString::to_string).unwrap_or_default(), port))
+        listens.then_some(Listener { inode, address, port })
     };
     tables.iter().flat_map(|table| table.lines().filter_map(row)).collect()
 }
