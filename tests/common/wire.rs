@@ -10,6 +10,7 @@ use super::DEADLINE;
 use super::flow::pattern_at;
 
 /// A connected stream socket. Dropping it closes it in order.
+#[derive(Debug)]
 pub(crate) struct Wire(pub(crate) Socket);
 
 impl Wire {
