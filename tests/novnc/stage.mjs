@@ -4,7 +4,7 @@
 // something learns at once when a program it depends on has ended.
 
 import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -46,6 +46,12 @@ export class Stage {
         } catch {
             return "";
         }
+    }
+
+    /** The names of the logs with something in them, and what that is. */
+    logs() {
+        const names = readdirSync(this.folder).filter((name) => name.endsWith(".log"));
+        return names.map((name) => [name, this.read(name)]).filter(([, log]) => log !== "");
     }
 
     /** Starts a program. Its output goes to `NAME.log`, and its descriptor 3 to `NAME.out`. */
