@@ -1,4 +1,5 @@
 //! The tests of sessions once more, over wss: what holds for plain clients holds for those with TLS.
+#![allow(clippy::duplicate_mod, reason = "each file brings the shared helpers along")]
 
 #[path = "backpressure.rs"]
 mod backpressure;
@@ -10,3 +11,5 @@ mod frames;
 mod handshake;
 #[path = "life.rs"]
 mod life;
+#[path = "web.rs"]
+mod web;

@@ -147,6 +147,10 @@ pub(super) const TABLE: &[Row] = &[
     Row { name: "workers", short: None, kind: Integer("COUNT"),
           group: Listening, python: false, available: true,
           help: "threads among which connections are spread, 1 to 256 (default: 1)" },
+    Row { name: "memory-limit", short: None, kind: Integer("MIB"),
+          group: Listening, python: false, available: true,
+          help: "hold at most so many MiB for peers that do not take their data; beyond that the session that \
+                 has been stalled for the longest time ends (default: 512)" },
 
     Row { name: "unix-target", short: None, kind: Text("FILE"),
           group: Targets, python: true, available: true,
@@ -226,14 +230,28 @@ pub(super) const TABLE: &[Row] = &[
           help: "whom the auth plugin admits: user:password, or a list of origins or common names" },
 
     Row { name: "web", short: None, kind: Text("DIR"),
-          group: Web, python: true, available: false,
+          group: Web, python: true, available: true,
           help: "serve the files of this directory on the same port" },
     Row { name: "web-auth", short: None, kind: Flag,
           group: Web, python: true, available: false,
           help: "require the auth plugin's consent for files, too" },
     Row { name: "file-only", short: None, kind: Flag,
-          group: Web, python: true, available: false,
+          group: Web, python: true, available: true,
           help: "never list directories" },
+    Row { name: "web-header", short: None, kind: Text("HEADER"),
+          group: Web, python: false, available: true,
+          help: "send this header with every file, for instance 'Access-Control-Allow-Origin: *'; may be \
+                 repeated" },
+    Row { name: "web-cache-control", short: None, kind: Text("VALUE"),
+          group: Web, python: false, available: true,
+          help: "what browsers and proxies may keep of files, for instance 'max-age=3600' (default: \
+                 no-cache, which lets them keep files and makes them ask whether they are still good)" },
+    Row { name: "web-dot-files", short: None, kind: Flag,
+          group: Web, python: false, available: true,
+          help: "serve and list names that begin with a dot, too; without this only .well-known is served" },
+    Row { name: "web-outside-links", short: None, kind: Flag,
+          group: Web, python: false, available: true,
+          help: "follow symbolic links that lead out of the directory" },
 
     Row { name: "daemon", short: Some('D'), kind: Flag,
           group: Lifetime, python: true, available: false,

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! Sniff ─▶ Tls ─▶ Handshake ─▶ Connect ─▶ Relay ─▶ Close ─▶ Gone
-//!    └── plain ───▲   └─ refused ─▶ Reply ──────────▲
+//!    └── plain ───▲   │  ▲ └─ refused ─▶ Reply ─────▲
+//!                     ▼  └─ next                    │
+//!                     Serve ─ last ─────────────────┘
 //! ```
 //! Set-up states are consumed by value and name no other state: each returns what it found, and
 //! [`Conn::drive`] alone knows what follows what. Events, answers of helpers and deadlines only leave marks;
@@ -16,6 +18,7 @@ pub mod handshake;
 pub mod relay;
 #[doc(hidden)]
 pub mod rig;
+pub mod serve;
 pub mod sniff;
 #[cfg(test)]
 mod tests;
@@ -47,6 +50,7 @@ use crate::ring::Pool;
 use crate::sniff::Kind;
 use crate::target::Target;
 use crate::timers::Tick;
+use crate::web::{Cut, Reply};
 use crate::ws::code;
 use client::Client;
 use close::Close;
@@ -54,6 +58,7 @@ use connect::{Connect, Dialled};
 use end::{Blame, End};
 use handshake::{Accepted, Asked, Handshake};
 use relay::Relay;
+use serve::{Files, Serve, Served};
 use sniff::Sniff;
 use tls::Tls;
 
@@ -79,6 +84,8 @@ pub struct Shared {
     pub tls_only: bool,
     /// How targets are spoken to in TLS (`--ssl-target`).
     pub target_tls: Option<TargetTls>,
+    /// What plain requests get (`--web`); 405 without it.
+    pub web: Option<Files>,
 }
 
 /// TLS towards targets.
@@ -98,13 +105,24 @@ impl Shared {
     }
 
     /// Writes a line that a peer has caused without being admitted, unless there were too many of its kind.
-    fn say_limited(&self, end: &End, write: impl FnOnce(&Log)) {
+    pub fn say_limited(&self, end: &End, write: impl FnOnce(&Log)) {
         let Some(left_out) = self.limiter.admit(end.kind(), Instant::now()) else { return };
-        if left_out > 0 {
-            let kind = End::name(end.kind());
-            self.log.info(format_args!("{left_out} lines about connections of kind {kind} were left out"));
-        }
+        self.say_left_out(end.kind(), left_out);
         write(&self.log);
+    }
+
+    /// Says how many lines were left out and not yet accounted for; at the end, when no other line will.
+    pub fn say_all_left_out(&self) {
+        for (kind, left_out) in self.limiter.left_out().enumerate() {
+            self.say_left_out(kind, left_out);
+        }
+    }
+
+    fn say_left_out(&self, kind: usize, lines: u64) {
+        if lines > 0 {
+            let kind = End::name(kind);
+            self.log.info(format_args!("{lines} lines about connections of kind {kind} were left out"));
+        }
     }
 
     /// Claims the one session of `--run-once`; always true without that option.
@@ -134,6 +152,10 @@ pub enum Answer {
     Resolved(Addresses),
     /// What to serve a TLS client with; `None` without a usable certificate.
     Certificate(Option<Arc<ServerConfig>>),
+    /// The answer to a plain request.
+    File(Box<Reply>),
+    /// The next bytes of an answer, or that they can't be read.
+    Chunk(Result<Vec<u8>, Cut>),
 }
 
 /// Where helpers leave their answers: the inbox of the connection's reactor.
@@ -205,6 +227,7 @@ enum State {
     Sniff(Sniff),
     Tls(Tls),
     Handshake(Box<Handshake>),
+    Serve(Box<Serve>),
     Connect(Box<Connect>),
     Relay(Relay),
     /// An answer of HTTP is being written.
@@ -262,8 +285,10 @@ impl Conn {
         match (answer, &mut self.state) {
             (Answer::Resolved(addresses), State::Connect(connect)) => connect.answered(addresses),
             (Answer::Certificate(config), State::Tls(tls)) => tls.answered(config),
+            (Answer::File(reply), State::Serve(serve)) => serve.found(*reply),
+            (Answer::Chunk(chunk), State::Serve(serve)) => serve.read(chunk),
             // The connection has gone on without it, to its end.
-            (Answer::Resolved(_) | Answer::Certificate(_), _) => {}
+            (Answer::Resolved(_) | Answer::Certificate(_) | Answer::File(_) | Answer::Chunk(_), _) => {}
         }
     }
 
@@ -316,7 +341,13 @@ impl Conn {
             match &mut self.state {
                 State::Sniff(sniff) => (cx.now >= sniff.deadline()).then_some(End::Silent),
                 State::Tls(tls) => (cx.now >= tls.deadline()).then_some(End::SlowTls),
-                State::Handshake(state) => (cx.now >= state.deadline()).then_some(End::SlowRequest),
+                State::Handshake(state) if cx.now < state.deadline() => None,
+                State::Handshake(state) if state.is_resting() => {
+                    self.state = self.close(End::Served, cx);
+                    None
+                }
+                State::Handshake(_) => Some(End::SlowRequest),
+                State::Serve(serve) => serve.expired(&self.client, cx),
                 State::Connect(connect) => {
                     connect.expired(cx);
                     None
@@ -342,6 +373,7 @@ impl Conn {
             State::Sniff(sniff) => sniff.deadline(),
             State::Tls(tls) => tls.deadline(),
             State::Handshake(handshake) => handshake.deadline(),
+            State::Serve(serve) => serve.deadline(),
             State::Connect(connect) => connect.deadline(),
             State::Relay(relay) => relay.deadline(),
             State::Reply(deadline) => *deadline,
@@ -366,6 +398,7 @@ impl Conn {
                 self.finish(&End::Shutdown, cx);
                 self.cut(cx);
             }
+            State::Serve(serve) => serve.be_last(),
             State::Reply(_) | State::Close(_) | State::Gone => {}
         }
     }
@@ -413,8 +446,11 @@ impl Conn {
             State::Handshake(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Handshake(state)),
                 Turn::Done(Asked::Upgrade(accepted)) => Turn::Done(self.upgrade(&accepted, cx)),
+                Turn::Done(Asked::Plain(serve)) => Turn::Done(State::Serve(serve)),
                 Turn::Done(Asked::Refused(status)) => Turn::Done(self.reply(status, cx)),
+                Turn::Done(Asked::Nothing) => Turn::Done(self.close(End::Served, cx)),
             },
+            State::Serve(state) => self.serve(state, cx)?,
             State::Connect(state) => {
                 let to = Arc::clone(&state.to);
                 match state.step(client, cx)? {
@@ -428,6 +464,25 @@ impl Conn {
                 Err(broken) => return Err(End::client_lost(broken)),
             },
             state => Turn::Wait(state),
+        })
+    }
+
+    /// Answers a plain request; behind it comes another, or the end.
+    fn serve(&mut self, state: Box<Serve>, cx: &mut Cx<'_>) -> Result<Turn<State, State>, End> {
+        let shared = cx.shared;
+        let Some(files) = &shared.web else { return Err(End::Served) };
+        Ok(match state.step(&mut self.client, files, cx)? {
+            Turn::Wait(state) => Turn::Wait(State::Serve(state)),
+            Turn::Done(Served::Last) => Turn::Done(self.close(End::Served, cx)),
+            Turn::Done(Served::Next(served)) => {
+                let next = State::Handshake(Box::new(Handshake::again(&self.client, served, cx)));
+                if self.client.kept.is_empty() {
+                    return Ok(Turn::Done(next));
+                }
+                // Requests that came together are answered in turns of their own, so that others have theirs.
+                cx.again = true;
+                Turn::Wait(next)
+            }
         })
     }
 

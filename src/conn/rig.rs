@@ -6,13 +6,16 @@
 pub mod wire;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use mio::Poll;
 
 use super::end::End;
+use super::serve::Files;
 use super::{Answer, Conn, Cx, Destination, Replies, Shared, State};
 use crate::id::{ConnId, Side};
 use crate::limit::Limiter;
@@ -25,6 +28,7 @@ use crate::resolve::{Resolver, Unresolved};
 use crate::ring::{HELD_BYTES_MAX, Pool, RING_BYTES};
 use crate::target::Target;
 use crate::timers::Tick;
+use crate::web::{self, Site};
 
 /// What the connection lives under.
 #[derive(Clone, Debug)]
@@ -39,12 +43,14 @@ pub struct Setup {
     pub admitted: bool,
     /// The reactor's budget for bytes that peers refuse.
     pub held_bytes_max: usize,
+    /// `--web`.
+    pub web: Option<PathBuf>,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
         let held_bytes_max = HELD_BYTES_MAX;
-        Setup { heartbeat: None, traffic: false, served: false, admitted: true, held_bytes_max }
+        Setup { heartbeat: None, traffic: false, served: false, admitted: true, held_bytes_max, web: None }
     }
 }
 
@@ -63,6 +69,8 @@ pub struct Rig {
     metrics: Metrics,
     shared: Shared,
     replies: Replies,
+    /// What helpers have found and the connection has not been told.
+    answers: Receiver<Answer>,
     /// Dropped when it is gone, as the reactor does.
     conn: Option<Conn>,
     again: bool,
@@ -79,7 +87,8 @@ impl Rig {
         let (undialled, target) = Scripted::new([], []);
         let mut rings = Pool::new(setup.held_bytes_max);
         let (metrics, shared) = (Metrics::new(End::KINDS), shared(setup));
-        let replies = Replies::new(|_, _| {});
+        let (sender, answers) = channel();
+        let replies = Replies::new(move |_, answer| drop(sender.send(answer)));
         let cx = Cx {
             id: ID,
             now: Tick::ZERO,
@@ -102,6 +111,7 @@ impl Rig {
             metrics,
             shared,
             replies,
+            answers,
             conn: Some(conn),
             again: false,
             now: Tick::ZERO,
@@ -191,6 +201,29 @@ impl Rig {
         self.settle();
     }
 
+    /// Waits for what a helper has been asked, and tells the connection.
+    ///
+    /// # Panics
+    /// When no helper answers.
+    pub fn answer_from_helper(&mut self) {
+        let answer = self.answers.recv_timeout(HELPER_PATIENCE).expect("a helper was asked");
+        self.with(|conn, _| conn.answered(answer));
+        self.settle();
+    }
+
+    /// Whether the web server waits for a helper.
+    pub fn is_asking(&self) -> bool {
+        matches!(&self.conn, Some(Conn { state: State::Serve(serve), .. }) if serve.is_asking())
+    }
+
+    /// Bytes of an answer of the web server that wait for the client.
+    pub fn answer_bytes(&self) -> usize {
+        match &self.conn {
+            Some(Conn { state: State::Serve(serve), .. }) => serve.held_bytes(),
+            _ => 0,
+        }
+    }
+
     /// The process ends: everything is cut after `patience`.
     pub fn drain(&mut self, patience: Duration) {
         let cut_at = self.now.after(patience);
@@ -256,6 +289,7 @@ impl Rig {
             State::Sniff(_) => "sniff",
             State::Tls(_) => "tls",
             State::Handshake(_) => "handshake",
+            State::Serve(_) => "serve",
             State::Connect(_) => "connect",
             State::Relay(_) => "relay",
             State::Reply(_) => "reply",
@@ -321,6 +355,10 @@ fn shared(setup: &Setup) -> Shared {
         tls: None,
         tls_only: false,
         target_tls: None,
+        web: setup.web.as_ref().map(|root| {
+            let settings = web::Settings { root: root.clone(), ..web::Settings::default() };
+            Files::new(Site::open(settings).expect("the test has made its directory"))
+        }),
     }
 }
 
@@ -336,6 +374,9 @@ const OUT_BYTES_MAX: usize = 2048;
 /// Reads and writes of one drive that may move nothing: each stream may block, end or fail in each
 /// direction, once in the relay and once in what follows it.
 const IDLE_CALLS_MAX: usize = 8;
+
+/// Far more than a helper needs to read a small file on a busy machine.
+const HELPER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// More turns than any test has work for.
 const DRIVES_MAX: usize = 10_000;

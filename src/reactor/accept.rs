@@ -120,9 +120,8 @@ impl Acceptor {
 
     /// Out of descriptors, most likely. What is waiting stays in the backlog for a while.
     fn pause(&mut self, error: &io::Error, poll: BorrowedFd<'_>, now: Instant, shared: &Shared) {
-        if shared.limiter.admit(End::System(error.kind()).kind(), now).is_some() {
-            shared.log.info(format_args!("accepting failed: {error}"));
-        }
+        let line = format_args!("accepting failed: {error}");
+        shared.say_limited(&End::System(error.kind()), |log| log.info(line));
         // Told the level, the poll would report the same listener again and again.
         let _ = self.listener.watch(poll, LISTENER.0, false);
         self.retry_at = Some(now + ACCEPT_RETRY);

@@ -67,6 +67,7 @@ enum Stopping {
 
 struct Server {
     log: Arc<Log>,
+    shared: Arc<Shared>,
     notices: Receiver<Notice>,
     reactors: Vec<Handle>,
     running: usize,
@@ -102,6 +103,7 @@ impl Server {
         let destination = settings::destination(config).map_err(late)?;
         let certificates = tls::certificates(config, &log);
         let target_tls = tls::target(config).map_err(late)?;
+        let web = settings::files(config).map_err(late)?;
         let (sender, notices) = channel();
         let to_main = sender.clone();
         signal::forward(signals, move |number| drop(to_main.send(Notice::Signal(number))))
@@ -120,6 +122,7 @@ impl Server {
             tls: Some(certificates),
             tls_only: config.tls.only,
             target_tls,
+            web,
         });
         let reactors = start_reactors(config, limits, listener, &shared, &sender)
             .map_err(|error| late(format!("starting a reactor failed: {error}")))?;
@@ -136,6 +139,7 @@ impl Server {
             seen: 0,
             listening: settings::source(config, port),
             log,
+            shared,
         })
     }
 
@@ -168,6 +172,7 @@ impl Server {
                 None => self.check_clock(),
             }
         }
+        self.shared.say_all_left_out();
         self.say_endings();
         code
     }
@@ -264,7 +269,7 @@ fn start_reactors(
     shared: &Arc<Shared>,
     notices: &Sender<Notice>,
 ) -> io::Result<Vec<Handle>> {
-    let held_bytes_max = HELD_BYTES_MAX / config.workers;
+    let held_bytes_max = config.memory_limit_bytes.unwrap_or(HELD_BYTES_MAX) / config.workers;
     let mut reactors = (0..config.workers)
         .map(|index| Reactor::new(index, held_bytes_max, Arc::clone(shared), notices.clone()))
         .collect::<io::Result<Vec<Reactor>>>()?;

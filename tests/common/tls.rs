@@ -36,9 +36,9 @@ pub(crate) fn identity() -> &'static Identity {
         let cert = params.self_signed(&key).expect("a certificate");
         // Each copy of this module has its own.
         let stem = module_path!().replace("::", "-");
-        let path = |name: &str| std::env::temp_dir().join(format!("wsk-{}-{stem}-{name}", std::process::id()));
-        let identity =
-            Identity { cert: path("cert.pem"), key: path("key.pem"), der: cert.der().clone() };
+        let path =
+            |name: &str| std::env::temp_dir().join(format!("wsk-{}-{stem}-{name}", std::process::id()));
+        let identity = Identity { cert: path("cert.pem"), key: path("key.pem"), der: cert.der().clone() };
         std::fs::write(&identity.cert, cert.pem()).expect("write a certificate");
         std::fs::write(&identity.key, key.serialize_pem()).expect("write a key");
         identity
@@ -145,10 +145,10 @@ impl Bridge {
         if self.reads_raw() {
             self.read_raw()?;
         }
-        if !self.pending.is_empty() {
-            if let Some(count) = ready((&self.plain).write(&self.pending))? {
-                self.pending.drain(..count);
-            }
+        if !self.pending.is_empty()
+            && let Some(count) = ready((&self.plain).write(&self.pending))?
+        {
+            self.pending.drain(..count);
         }
         if self.raw_ended && self.pending.is_empty() && !self.told_plain {
             self.told_plain = true;

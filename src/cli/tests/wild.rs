@@ -18,6 +18,10 @@ fn proxy(host: &str, port: u16, destination: Destination) -> Config {
         web: None,
         file_only: false,
         web_auth: false,
+        web_outside_links: false,
+        web_dot_files: false,
+        web_cache_control: "no-cache".into(),
+        web_headers: Vec::new(),
         daemon: false,
         run_once: false,
         timeout: None,
@@ -32,6 +36,7 @@ fn proxy(host: &str, port: u16, destination: Destination) -> Config {
         target_config: false,
         workers: 1,
         max_connections: None,
+        memory_limit_bytes: None,
     }
 }
 

@@ -224,18 +224,18 @@ impl Relay {
 
     /// Pings the client when it is time, and notices when it has not answered for too long.
     fn beat(&mut self, client: &mut Client, cx: &Cx<'_>) -> Result<(), End> {
-        if self.heartbeat_at == Tick::NEVER {
+        let silent = cx.now >= self.heard_at.plus(self.silence_ticks);
+        if self.heartbeat_at == Tick::NEVER || (cx.now < self.heartbeat_at && !silent) {
             return Ok(());
         }
-        if cx.now >= self.heard_at.plus(self.silence_ticks) {
-            // While the target takes nothing the client is not read, and its answers can't be seen. And a
-            // client that does not read can't see our pings, but its system answers ours.
-            let unseen = self.up_waits();
-            let full = self.down.stalled_at != Tick::NEVER && client.socket.unanswered() <= UNANSWERED_MAX;
-            if !unseen && !full {
-                return Err(self.end_or(End::ClientSilent));
-            }
+        // While the target takes nothing the client is not read, and its answers can't be seen. And a client
+        // that does not read can't see our pings. But the system at its end answers ours: until it does not,
+        // the silence is not the client's.
+        let excused = self.up_waits() || self.down.stalled_at != Tick::NEVER;
+        if excused && client.socket.unanswered() <= UNANSWERED_MAX {
             self.heard_at = cx.now;
+        } else if silent {
+            return Err(self.end_or(End::ClientSilent));
         }
         if cx.now >= self.heartbeat_at {
             client.out.ping(b"");

@@ -1,6 +1,5 @@
 //! Who is believed: certificate authorities, from a file or from the system.
 
-use std::env;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -20,7 +19,7 @@ pub(super) struct Trust {
     roots: Arc<RootCertStore>,
     /// The same as they were given.
     certs: Arc<[CertificateDer<'static>]>,
-    /// Whether the operator has named their files, and does not just take what the system has.
+    /// Whether the operator has named their file, and does not just take what the system has.
     are_named: bool,
 }
 
@@ -38,8 +37,7 @@ impl Trust {
                 let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
                 return Err(format!("no certificate authorities found on this system{why}"));
             }
-            let are_named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| env::var_os(name).is_some());
-            return Ok(Trust { roots: Arc::new(roots), certs: found.certs.into(), are_named });
+            return Ok(Trust { roots: Arc::new(roots), certs: found.certs.into(), are_named: false });
         };
         let of_file = |text: String| format!("{}: {text}", path.display());
         let text = file::read(path).map_err(of_file)?;

@@ -2,7 +2,7 @@
 //!
 //! The library's verifiers do the work. They don't accept some things that people have and OpenSSL accepts, so
 //! those are added here: a self-signed certificate that is itself in the list of authorities (`openssl req
-//! -x509` makes such); the host's name in the common name alone, but only when the operator has named the
+//! -x509` makes such); the host's name in the common name alone, but only when the operator has named a file of
 //! authorities, since public ones don't issue that any more; and signatures by the key of a certificate of
 //! version 1, once it is believed for another reason.
 
