@@ -22,7 +22,7 @@ export const GATEWAY = process.env.WEBSOCKIFY_BIN;
 export const STEP_MS = 20_000;
 
 /** Milliseconds that a program has for its end before it is killed, when a case is over. */
-const END_MS = 5_000;
+export const END_MS = 5_000;
 
 export class Stage {
     #programs = [];
