@@ -88,7 +88,8 @@ const CASES = [
 async function run(row, stage, opened) {
     const desktop = await Desktop.start(stage);
     const port = await freePort();
-    const program = stage.start("gateway", row.command(`127.0.0.1:${port}`, `127.0.0.1:${desktop.port}`), row.env);
+    const command = row.command(`127.0.0.1:${port}`, `127.0.0.1:${desktop.port}`);
+    const program = stage.start("gateway", command, row.env);
     await stage.until("gateway", () => listens(port));
     const pages = row.pages && (await freePort());
     if (row.pages) {
@@ -161,22 +162,24 @@ async function attempt(row) {
     } catch (error) {
         console.log(`FAILED ${row.name}: ${error.message}`);
         for (const [name, log] of stage.logs()) {
-            console.log(`--- ${stage.file(name)} ends with\n${log.trimEnd().split("\n").slice(-12).join("\n")}`);
+            const end = log.trimEnd().split("\n").slice(-12).join("\n");
+            console.log(`--- ${stage.file(name)} ends with\n${end}`);
         }
         return false;
     } finally {
         stop.abort();
         late.catch(() => {});
-        await Promise.race([Promise.allSettled(opened.map((browser) => browser.close())), sleep(END_MS, null, { ref: false })]);
+        const closed = Promise.allSettled(opened.map((browser) => browser.close()));
+        await Promise.race([closed, sleep(END_MS, null, { ref: false })]);
         await stage.clear();
     }
 }
 
-/** What several cases use: a certificate made for this run, our program under its name, the newest core. */
+/** What several cases use: a certificate made now, our program under its name, a page for the newest core. */
 function prepare() {
-    const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+    const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
-    const files = ["-keyout", key, "-out", certificate];
+    const files = ["-days", "2", "-keyout", key, "-out", certificate];
     execFileSync("openssl", ["req", ...kind, ...names, ...files], { stdio: "pipe" });
     execFileSync("sh", ["-c", `cat "$1" "$2" >"$3"`, "sh", certificate, key, pem]);
     rmSync(`${WORK}/bin`, { recursive: true, force: true });

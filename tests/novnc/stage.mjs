@@ -92,7 +92,8 @@ export class Stage {
         this.#programs.splice(this.#programs.indexOf(program), 1);
         program.child.kill("SIGTERM");
         try {
-            return await this.until(`end of ${program.name}`, () => program.ended !== null && done() && program.ended);
+            const over = () => program.ended !== null && done() && program.ended;
+            return await this.until(`end of ${program.name}`, over);
         } finally {
             // What it has left in its group goes, too.
             killGroup(program);
