@@ -2,6 +2,7 @@
 //! in a word.
 
 use crate::e2e::peers::{Peer, Program};
+use rustix::process::geteuid;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,13 +52,15 @@ impl Found {
         command
     }
 
-    /// Fills in what depends on places: `{prefix}` (above the program's directory), and the Node peer's
-    /// `{node_js}` and `{node_module}`.
+    /// Fills in what depends on places: `{prefix}` (above the program's directory), the Node peer's
+    /// `{node_js}` and `{node_module}`; and for hitch, which does not work as root, `{unprivileged}`.
     pub(crate) fn fill(&self, text: &str) -> String {
         let prefix = self.program.parent().and_then(Path::parent).unwrap_or(Path::new("/usr"));
         let node_js = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/node.js");
         let node_module = peers_dir().join("node/node_modules/@maximegris/node-websockify");
-        text.replace("{prefix}", &prefix.to_string_lossy())
+        let unprivileged = if geteuid().is_root() { "--user=nobody" } else { "" };
+        text.replace("{unprivileged}", unprivileged)
+            .replace("{prefix}", &prefix.to_string_lossy())
             .replace("{node_js}", &node_js.to_string_lossy())
             .replace("{node_module}", &node_module.to_string_lossy())
     }

@@ -29,7 +29,7 @@ struct Tls {
     /// Read from the socket, and how much of it the session has taken.
     sealed: Vec<u8>,
     taken: usize,
-    /// The session may hold plaintext that nobody has read.
+    /// The session may hold plaintext, or the end of it, that nobody has read.
     has_more: bool,
 }
 
@@ -121,7 +121,8 @@ impl Tls {
         loop {
             match self.session.reader().read(buffer) {
                 Ok(count) => {
-                    self.has_more = count == buffer.len();
+                    // Perhaps only the end, which is no event of the socket any more.
+                    self.has_more = true;
                     return Ok(Some(count));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.has_more = false,

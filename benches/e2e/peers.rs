@@ -29,7 +29,8 @@ pub(crate) enum Role {
 
 /// How a proxy is started. Filled in are `{listen}` and `{target}` (addresses with their ports, which are
 /// `{listen_port}` and `{target_port}`), `{config}` (a file with the configuration), the files of the
-/// certificate (see `kit`), and what `found` knows about the program's place.
+/// certificate (see `kit`), and what `found` knows about the program's place. An argument that comes out empty
+/// is left out.
 pub(crate) struct Start {
     pub(crate) args: &'static [&'static str],
     pub(crate) config: &'static str,
@@ -239,7 +240,7 @@ pub(crate) const PEERS: &[Peer] = &[
                 "--frontend=[127.0.0.1]:{listen_port}",
                 "--backend=[127.0.0.1]:{target_port}",
                 "--workers=1",
-                "--ocsp-dir=",
+                "{unprivileged}",
                 "--quiet",
                 "{pem}",
             ]),

@@ -68,7 +68,8 @@ impl<'f> Proxy<'f> {
                 .replace("{config}", &config.to_string_lossy())
         };
         fs::write(&config, fill(start.config))?;
-        let args: Vec<String> = start.args.iter().map(|arg| fill(arg)).collect();
+        let args: Vec<String> =
+            start.args.iter().map(|arg| fill(arg)).filter(|arg| !arg.is_empty()).collect();
         let mut command = found.command(wrapper);
         let mut child =
             command.args(&args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
