@@ -6,13 +6,15 @@
 //! read into: its bytes lie in one piece and never wrap, so frames are decoded and written in place.
 
 /// Capacity of a lent ring in bytes. ARCHITECTURE.md has the figures that chose it. Two directions of a
-/// session can hold one each, which makes 256 KiB the bound of a session.
-pub const RING_BYTES: usize = 128 * 1024;
+/// session can hold one each, which makes 256 KiB the bound of a session; it is a little less than half of
+/// that, because the allocator's header would add a whole page to a mapping of whole pages.
+pub const RING_BYTES: usize = 128 * 1024 - 64;
 
 /// A leftover of at most this many bytes moves to a buffer of its own size, and its ring goes back.
 pub const LEFTOVER_BYTES: usize = 16 * 1024;
 
-/// What the process may hold of bytes that peers refused; its reactors share it equally.
+/// What the process may hold of bytes that peers refused, unless `--memory-limit` says otherwise; its
+/// reactors share it equally.
 pub const HELD_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// A buffer whose data lies in one piece: free room, data, free room.
@@ -44,6 +46,11 @@ impl Ring {
     /// The bytes that are filled and not consumed.
     pub fn data(&self) -> &[u8] {
         &self.bytes[self.head as usize..self.tail as usize]
+    }
+
+    /// The same, for changing it in place.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.head as usize..self.tail as usize]
     }
 
     /// Number of bytes in [`Ring::data`].

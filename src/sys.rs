@@ -81,6 +81,31 @@ pub fn unanswered(socket: BorrowedFd<'_>) -> io::Result<u8> {
     Ok(info.tcpi_retransmits.max(info.tcpi_probes))
 }
 
+/// The descriptor of a poll, for [`watch_level`].
+pub fn descriptor(poll: &mio::Poll) -> BorrowedFd<'_> {
+    // SAFETY: mio gives the descriptor as a number only. The poll owns it and is borrowed for as long.
+    unsafe { BorrowedFd::borrow_raw(poll.as_raw_fd()) }
+}
+
+/// Has an epoll instance report `socket` under `token` for as long as it is readable, not only when it becomes
+/// so (level-triggered, epoll(7)); with `on` false it reports nothing until this is called again.
+pub fn watch_level(epoll: BorrowedFd<'_>, socket: BorrowedFd<'_>, token: usize, on: bool) -> io::Result<()> {
+    let mut event =
+        libc::epoll_event { events: if on { libc::EPOLLIN as u32 } else { 0 }, u64: token as u64 };
+    let mut control = |operation| {
+        // SAFETY: mio offers edges only. Both descriptors are borrowed, so they are open; the kernel reads
+        // one event behind a pointer to a live one. mio takes the token of an event from the same field.
+        unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, socket.as_raw_fd(), &mut event) }
+    };
+    if control(libc::EPOLL_CTL_MOD) == 0 {
+        return Ok(());
+    }
+    if io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT) && control(libc::EPOLL_CTL_ADD) == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
+}
+
 /// Raises the soft limit of open files to the hard one, and returns the limit now in force.
 pub fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -183,6 +208,26 @@ mod tests {
         near.write_all(&[7; 1000]).expect("room");
         assert!(unacknowledged(near.as_fd()).expect("full") >= 1000);
         drop(far);
+    }
+
+    #[test]
+    fn a_level_is_reported_until_it_is_taken_or_switched_off() {
+        let mut poll = mio::Poll::new().expect("a poll");
+        let mut events = mio::Events::with_capacity(4);
+        let (mut near, far) = UnixStream::pair().expect("a pair");
+        let mut reported = |poll: &mut mio::Poll| {
+            poll.poll(&mut events, Some(std::time::Duration::ZERO)).expect("polled");
+            events.iter().map(|event| event.token().0).collect::<Vec<_>>()
+        };
+        watch_level(descriptor(&poll), far.as_fd(), 77, true).expect("added");
+        assert_eq!(reported(&mut poll), []);
+        near.write_all(b"x").expect("room");
+        assert_eq!(reported(&mut poll), [77]);
+        assert_eq!(reported(&mut poll), [77]);
+        watch_level(descriptor(&poll), far.as_fd(), 77, false).expect("changed");
+        assert_eq!(reported(&mut poll), []);
+        watch_level(descriptor(&poll), far.as_fd(), 78, true).expect("changed");
+        assert_eq!(reported(&mut poll), [78]);
     }
 
     #[test]

@@ -23,6 +23,11 @@ fn every_seed_of_the_first_byte_holds() {
     replay("sniff", properties::sniff);
 }
 
+#[test]
+fn every_seed_of_the_states_holds() {
+    replay("states", properties::states);
+}
+
 fn replay(target: &str, property: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut seeds = 0;

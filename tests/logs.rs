@@ -306,9 +306,7 @@ fn port_in_file(scratch: &Scratch) -> u16 {
 fn port_in_sockets(server: &Server) -> u16 {
     let mut port = None;
     eventually("the program to listen", || {
-        let own = server.sockets();
-        let listening = common::server::listening_sockets();
-        port = listening.iter().find(|(inode, _)| own.contains(inode)).map(|&(_, port)| port);
+        port = server.listeners().first().map(|listener| listener.port);
         port.is_some()
     });
     port.unwrap_or_default()

@@ -11,9 +11,11 @@ use websockify::sniff::{Kind, classify};
 use websockify::ws::decode::{CloseFrame, Control, Decoder, Finish, Violation};
 use websockify::ws::{CONTROL_MAX, encode, handshake};
 
+mod states;
 #[path = "../../src/ws/decode/twin.rs"]
 mod twin;
 
+pub use states::states;
 use twin::Yield;
 
 /// Frames decode alike whole, in pieces, and with the plain twin; nothing follows the end.

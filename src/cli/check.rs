@@ -9,6 +9,7 @@ use super::config::{Config, Destination, Listen, Syslog, TlsOptions, TlsVersion,
 use super::parse::Given;
 use super::plugins::{AuthClass, AuthPlugin, TokenClass, TokenPlugin};
 use super::{Environment, python};
+use crate::net::certs::{self, Authorities, Pair, TargetOptions};
 use crate::target::Target;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
@@ -51,6 +52,7 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
         heartbeat: seconds(given.integer("heartbeat")),
         workers: count(given, "workers", 256)?.unwrap_or(1),
         max_connections: count(given, "max-connections", 1 << 30)?,
+        memory_limit_bytes: count(given, "memory-limit", 1 << 20)?.map(|mib| mib.saturating_mul(1 << 20)),
         verbose: given.flag("verbose"),
         traffic: given.flag("traffic"),
         log_tokens: given.flag("log-tokens"),
@@ -80,8 +82,11 @@ fn dependencies(given: &Given) -> Result<(), String> {
         (given.flag("web-auth"), "web-auth", "auth-plugin"),
         (given.flag("web-auth"), "web-auth", "web"),
         (given.flag("legacy-syslog"), "legacy-syslog", "syslog"),
+        (has("ssl-target-ca"), "ssl-target-ca", "ssl-target"),
+        (has("ssl-target-name"), "ssl-target-name", "ssl-target"),
+        (given.flag("ssl-target-insecure"), "ssl-target-insecure", "ssl-target"),
     ] {
-        if used && !has(needed) {
+        if used && !has(needed) && !given.flag(needed) {
             return Err(format!("You must use --{needed} to use --{name}"));
         }
     }
@@ -90,13 +95,12 @@ fn dependencies(given: &Given) -> Result<(), String> {
 
 fn tls(given: &Given, env: &Environment) -> Result<TlsOptions, String> {
     let path = |name| given.text(name).map(|text| absolute(&env.directory, Path::new(text)));
-    let cert = given.text("cert").unwrap_or(OsStr::new(DEFAULT_CERT));
+    let ciphers = given.text("ssl-ciphers").map(|text| certs::parse_suites(&text.to_string_lossy()));
     let options = TlsOptions {
-        cert: absolute(&env.directory, Path::new(cert)),
-        key: path("key"),
+        pairs: pairs(given, env),
         key_password: given.text("key-password").map(OsStr::to_owned),
         only: given.flag("ssl-only"),
-        target: given.flag("ssl-target"),
+        target: tls_target(given, env)?,
         verify_client: given.flag("verify-client"),
         cafile: path("cafile"),
         version: match given.text("ssl-version").and_then(OsStr::to_str) {
@@ -105,12 +109,58 @@ fn tls(given: &Given, env: &Environment) -> Result<TlsOptions, String> {
             Some("tlsv1_3") => TlsVersion::V1_3,
             _ => TlsVersion::Default,
         },
-        ciphers: given.text("ssl-ciphers").map(|text| text.to_string_lossy().into_owned()),
+        ciphers: ciphers.transpose().map_err(|text| format!("option --ssl-ciphers: {text}"))?,
     };
-    if options.only && !(env.exists)(&options.cert) {
+    if options.only && !options.pairs.iter().any(|pair| (env.exists)(&pair.cert)) {
+        let cert = given.texts(&["cert"]).next().map_or(OsStr::new(DEFAULT_CERT), |(_, text)| text);
         return Err(format!("SSL only and {} not found", cert.display()));
     }
     Ok(options)
+}
+
+/// Certificates and their keys. With as many keys as certificates, the nth key is for the nth certificate, in
+/// whatever order they were given. Else some certificate has its key in its own file, so that only the place of
+/// a key tells whose it is: it belongs to the certificate before it.
+fn pairs(given: &Given, env: &Environment) -> Vec<Pair> {
+    let path = |text: &OsStr| absolute(&env.directory, Path::new(text));
+    let certs = || given.texts(&["cert"]).map(|(_, text)| path(text));
+    let keys = || given.texts(&["key"]).map(|(_, text)| path(text));
+    if certs().count() == keys().count() && certs().next().is_some() {
+        return certs().zip(keys()).map(|(cert, key)| Pair { cert, key: Some(key) }).collect();
+    }
+    let mut pairs: Vec<Pair> = certs().map(|cert| Pair { cert, key: None }).collect();
+    if pairs.is_empty() {
+        pairs.push(Pair { cert: path(OsStr::new(DEFAULT_CERT)), key: None });
+    }
+    let mut seen: usize = 0;
+    for (name, text) in given.texts(&["cert", "key"]) {
+        match name {
+            "cert" => seen += 1,
+            // Of two keys for one certificate the last counts.
+            _ => pairs[seen.saturating_sub(1)].key = Some(path(text)),
+        }
+    }
+    pairs
+}
+
+/// TLS towards the target, if it is wanted.
+fn tls_target(given: &Given, env: &Environment) -> Result<Option<TargetOptions>, String> {
+    if !given.flag("ssl-target") {
+        return Ok(None);
+    }
+    let ca = given.text("ssl-target-ca");
+    let authorities = match (given.flag("ssl-target-insecure"), ca) {
+        (true, Some(_)) => {
+            return Err("You can't use --ssl-target-insecure with --ssl-target-ca".to_owned());
+        }
+        (true, None) => None,
+        (false, Some(file)) => Some(Authorities::File(absolute(&env.directory, Path::new(file)))),
+        (false, None) => Some(Authorities::System),
+    };
+    let name = given.text("ssl-target-name").map(|name| name.to_string_lossy().into_owned());
+    let options = TargetOptions { authorities, name };
+    certs::target_name(&options, None).map_err(|text| format!("option --ssl-target-name: {text}"))?;
+    Ok(Some(options))
 }
 
 /// Where to listen and where to connect, which share the positionals.

@@ -4,7 +4,9 @@
 //! the start. Times of zero or less mean "never" on the command line and are `None` here.
 
 use super::plugins::{AuthPlugin, TokenPlugin};
+use crate::net::certs::{Pair, TargetOptions};
 use crate::target::Target;
+use rustls::CipherSuite;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +52,8 @@ pub struct Config {
     /// `--max-connections`: connections served at a time, at least 1; `None` follows from the limit of open
     /// files.
     pub max_connections: Option<usize>,
+    /// `--memory-limit`: what may be held for peers that do not read, in bytes; at least 1 MiB.
+    pub memory_limit_bytes: Option<usize>,
 
     /// `--verbose`.
     pub verbose: bool,
@@ -127,24 +131,24 @@ pub enum WrapMode {
 /// The options of TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// `--cert`: certificate chain, and perhaps the key; absolute. It need not exist.
-    pub cert: PathBuf,
-    /// `--key`: the key, if it is elsewhere; absolute.
-    pub key: Option<PathBuf>,
+    /// `--cert` and `--key`: certificate chains and their keys; absolute, and never empty. They need not
+    /// exist.
+    pub pairs: Vec<Pair>,
     /// `--key-password`.
     pub key_password: Option<OsString>,
     /// `--ssl-only`: refuse plain clients.
     pub only: bool,
-    /// `--ssl-target`: TLS towards the target.
-    pub target: bool,
+    /// `--ssl-target`, `--ssl-target-ca`, `--ssl-target-name`, `--ssl-target-insecure`: TLS towards the
+    /// target. Paths are absolute, and the name can be a server's.
+    pub target: Option<TargetOptions>,
     /// `--verify-client`: require a client certificate.
     pub verify_client: bool,
     /// `--cafile`: whose client certificates count, absolute; without it the system's authorities.
     pub cafile: Option<PathBuf>,
     /// `--ssl-version`: the lowest version.
     pub version: TlsVersion,
-    /// `--ssl-ciphers`: as it was given.
-    pub ciphers: Option<String>,
+    /// `--ssl-ciphers`: the cipher suites to accept.
+    pub ciphers: Option<Vec<CipherSuite>>,
 }
 
 /// `--ssl-version`: the lowest version of TLS to accept.
@@ -188,6 +192,7 @@ impl Config {
     /// effect, or mean something else than they say.
     pub fn notices(&self) -> Vec<&'static str> {
         let tls_1_1 = self.tls.version == TlsVersion::V1_1;
+        let unverified = self.tls.target.as_ref().is_some_and(|target| target.authorities.is_none());
         [
             (self.libserver, "--libserver has no effect"),
             (
@@ -195,6 +200,15 @@ impl Config {
                 "--target-config is deprecated: use --token-plugin TokenFile --token-source FILE",
             ),
             (tls_1_1, "--ssl-version tlsv1_1 is taken as tlsv1_2: TLS 1.1 is not supported"),
+            (
+                self.tls.verify_client && !self.tls.only,
+                "--verify-client does not keep out clients without TLS: --ssl-only does",
+            ),
+            (
+                unverified,
+                "warning: with --ssl-target-insecure nobody checks who the target is; whoever is in between \
+                 can read and change everything",
+            ),
         ]
         .into_iter()
         .filter_map(|(wanted, notice)| wanted.then_some(notice))

@@ -147,45 +147,67 @@ pub(super) const TABLE: &[Row] = &[
     Row { name: "workers", short: None, kind: Integer("COUNT"),
           group: Listening, python: false, available: true,
           help: "threads among which connections are spread, 1 to 256 (default: 1)" },
+    Row { name: "memory-limit", short: None, kind: Integer("MIB"),
+          group: Listening, python: false, available: true,
+          help: "hold at most so many MiB for peers that do not take their data; beyond that the session that \
+                 has been stalled for the longest time ends (default: 512)" },
 
     Row { name: "unix-target", short: None, kind: Text("FILE"),
           group: Targets, python: true, available: true,
           help: "connect every client to this Unix socket" },
     Row { name: "ssl-target", short: None, kind: Flag,
-          group: Targets, python: true, available: false,
-          help: "speak TLS to the target, whose certificate must be valid" },
+          group: Targets, python: true, available: true,
+          help: "speak TLS to the target, whose certificate must be valid by the system's authorities (or \
+                 those that SSL_CERT_FILE and SSL_CERT_DIR name)" },
+    Row { name: "ssl-target-ca", short: None, kind: Text("FILE"),
+          group: Targets, python: false, available: true,
+          help: "trust these certificate authorities for --ssl-target, in PEM form, instead of the system's; \
+                 may be the target's own self-signed certificate" },
+    Row { name: "ssl-target-name", short: None, kind: Text("NAME"),
+          group: Targets, python: false, available: true,
+          help: "the name or address that the target's certificate must be for, instead of the one that is \
+                 connected to (a Unix socket: localhost)" },
+    Row { name: "ssl-target-insecure", short: None, kind: Flag,
+          group: Targets, python: false, available: true,
+          help: "accept any certificate from the target: whoever is in between can read and change \
+                 everything" },
     Row { name: "wrap-mode", short: None, kind: Choice("MODE", &["exit", "ignore", "respawn"]),
           group: Targets, python: true, available: true,
           help: "what to do when the wrapped program exits or puts itself into the background: exit \
                  (default), ignore or respawn; no effect without a wrapped program" },
 
     Row { name: "cert", short: None, kind: Text("FILE"),
-          group: Tls, python: true, available: false,
+          group: Tls, python: true, available: true,
           help: "certificate chain for TLS clients, in PEM form; may hold the key, too (default: \
-                 self.pem). TLS is on while this file exists" },
+                 self.pem). TLS is on once this file exists, and a new one is served from the next second on. \
+                 Given again, it adds a certificate for clients that ask for another name; the first is for \
+                 all others" },
     Row { name: "key", short: None, kind: Text("FILE"),
-          group: Tls, python: true, available: false,
-          help: "the certificate's private key, if it is not in the certificate's file" },
+          group: Tls, python: true, available: true,
+          help: "the certificate's private key, if it is not in the certificate's file. With as many --key as \
+                 --cert, the nth key is for the nth certificate; else a key is for the --cert before it" },
     Row { name: "key-password", short: None, kind: Text("PASSWORD"),
-          group: Tls, python: true, available: false,
-          help: "password of an encrypted private key" },
+          group: Tls, python: true, available: true,
+          help: "password of encrypted private keys (other users see it in the list of processes)" },
     Row { name: "ssl-only", short: None, kind: Flag,
-          group: Tls, python: true, available: false,
+          group: Tls, python: true, available: true,
           help: "refuse clients that do not use TLS" },
     Row { name: "verify-client", short: None, kind: Flag,
-          group: Tls, python: true, available: false,
-          help: "require a valid certificate from TLS clients" },
+          group: Tls, python: true, available: true,
+          help: "require a valid certificate from TLS clients; those that don't use TLS are not asked" },
     Row { name: "cafile", short: None, kind: Text("FILE"),
-          group: Tls, python: true, available: false,
+          group: Tls, python: true, available: true,
           help: "certificate authorities that --verify-client trusts, in PEM form (default: the system's)" },
     Row { name: "ssl-version", short: None,
           kind: Choice("VERSION", &["default", "tlsv1_1", "tlsv1_2", "tlsv1_3"]),
-          group: Tls, python: true, available: false,
+          group: Tls, python: true, available: true,
           help: "lowest TLS version to accept: default, tlsv1_1, tlsv1_2 or tlsv1_3; tlsv1_1 is taken as \
                  tlsv1_2" },
     Row { name: "ssl-ciphers", short: None, kind: Text("LIST"),
-          group: Tls, python: true, available: false,
-          help: "cipher suites to allow, separated by colons" },
+          group: Tls, python: true, available: true,
+          help: "cipher suites to allow, separated by colons, by the names of OpenSSL or IANA. Words for groups \
+                 of suites, such as HIGH, are not understood: an unknown name gives a list of all. Suites of \
+                 TLS 1.3 stay allowed unless one of them is named" },
 
     Row { name: "token-plugin", short: None, kind: Text("CLASS"),
           group: Tokens, python: true, available: false,

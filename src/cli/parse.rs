@@ -21,7 +21,7 @@ pub(super) enum Parsed {
 /// The options and positionals of a command line.
 #[derive(Default)]
 pub(super) struct Given {
-    /// In the order given; of two for one option the last counts.
+    /// In the order given; of two for one option the last counts, but for those of [`Given::texts`].
     options: Vec<(&'static Row, Value)>,
     /// The words that belong to no option, up to `--`.
     pub(super) positionals: Vec<OsString>,
@@ -48,6 +48,16 @@ impl Given {
             Value::Text(text) if !text.is_empty() => Some(text),
             _ => None,
         }
+    }
+
+    /// All texts given for the options `names`, in order. Empty text is no text here, too.
+    pub(super) fn texts(&self, names: &[&'static str]) -> impl Iterator<Item = (&'static str, &OsStr)> {
+        self.options.iter().filter_map(move |(row, value)| match value {
+            Value::Text(text) if names.contains(&row.name) && !text.is_empty() => {
+                Some((row.name, text.as_os_str()))
+            }
+            _ => None,
+        })
     }
 
     /// The number given for the option `name`.

@@ -1,17 +1,17 @@
 //! The client's side of a connection: its socket, what it sent too early, and what is committed to be sent
 //! to it before anything else.
 
-use std::io;
-
 use crate::net::listen::Peer;
 use crate::net::socket::{ReadEnd, Socket};
+use crate::net::transport::{Broken, Transport};
+use crate::ring::Pool;
 use crate::ws::encode;
 
 /// The client of a connection, in every state.
 #[derive(Debug)]
 pub struct Client {
-    /// Its socket.
-    pub socket: Socket,
+    /// Its socket, with TLS on it or without.
+    pub socket: Transport,
     /// Who it is, for the log.
     pub peer: Peer,
     /// Bytes that were received and not yet used: a part of a request head, frames that came with it. In a
@@ -24,23 +24,23 @@ pub struct Client {
 impl Client {
     /// A client that has just been accepted.
     pub fn new(socket: Socket, peer: Peer) -> Client {
-        Client { socket, peer, kept: Vec::new(), out: Out::default() }
+        Client { socket: socket.into(), peer, kept: Vec::new(), out: Out::default() }
     }
 
     /// Writes out what is committed; true when nothing is left.
     ///
     /// # Errors
     /// The client's connection is broken.
-    pub fn flush_out(&mut self) -> io::Result<bool> {
-        self.out.flush(&mut self.socket)
+    pub fn flush_out(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
+        Ok(self.out.flush(&mut self.socket, rings)? && self.socket.flush(rings)?)
     }
 
     /// Reads what the client sends and drops it, up to `space` bytes at a time and `budget` bytes in all.
     ///
     /// # Errors
     /// The client's connection is broken.
-    pub fn discard(&mut self, space: &mut [u8], budget: usize) -> io::Result<ReadEnd> {
-        discard(&mut self.socket, space, budget)
+    pub fn discard(&mut self, space: &mut [u8], budget: usize, rings: &mut Pool) -> Result<ReadEnd, Broken> {
+        discard(&mut self.socket, space, budget, rings)
     }
 }
 
@@ -48,10 +48,15 @@ impl Client {
 ///
 /// # Errors
 /// The connection is broken.
-pub fn discard(socket: &mut Socket, space: &mut [u8], budget: usize) -> io::Result<ReadEnd> {
+pub fn discard(
+    socket: &mut Transport,
+    space: &mut [u8],
+    budget: usize,
+    rings: &mut Pool,
+) -> Result<ReadEnd, Broken> {
     let mut dropped = 0;
     while socket.is_readable() {
-        match socket.read(space)? {
+        match socket.read(space, rings)? {
             ReadEnd::Data(count) => dropped += count,
             end => return Ok(end),
         }
@@ -125,11 +130,11 @@ impl Out {
         *self = Out { closed: true, ..Out::default() };
     }
 
-    fn flush(&mut self, socket: &mut Socket) -> io::Result<bool> {
+    fn flush(&mut self, socket: &mut Transport, rings: &mut Pool) -> Result<bool, Broken> {
         if self.bytes.is_empty() {
             return Ok(true);
         }
-        let sent = socket.write(&self.bytes)?;
+        let sent = socket.write(&self.bytes, rings)?;
         if sent < self.bytes.len() {
             self.firm = self.boundary(sent) - sent;
             self.bytes.drain(..sent);
@@ -159,10 +164,11 @@ mod tests {
     use super::*;
     use crate::net::scripted::{Scripted, Step};
     use crate::net::socket::Io;
+    use crate::ring::HELD_BYTES_MAX;
 
-    fn socket(room: usize) -> (Socket, crate::net::scripted::Handle) {
+    fn socket(room: usize) -> (Transport, crate::net::scripted::Handle) {
         let (stream, handle) = Scripted::new([], [Step::Room(room)]);
-        (Socket::new(Io::Other(Box::new(stream))), handle)
+        (Socket::new(Io::Other(Box::new(stream))).into(), handle)
     }
 
     #[test]
@@ -179,14 +185,15 @@ mod tests {
     fn a_pong_that_is_half_sent_is_completed() {
         let mut out = Out::default();
         out.push(b"HTTP/1.1 101");
+        let mut rings = Pool::new(HELD_BYTES_MAX);
         let (mut client, handle) = socket(12 + 3);
         for number in 0..1000_u32 {
             out.pong(&number.to_be_bytes());
-            out.flush(&mut client).expect("not broken");
+            out.flush(&mut client, &mut rings).expect("not broken");
         }
         handle.write_step(Step::Room(10_000));
         client.note_ready(false, true, false);
-        assert!(out.flush(&mut client).expect("not broken"));
+        assert!(out.flush(&mut client, &mut rings).expect("not broken"));
         let written = handle.take_written();
         let frames = written.strip_prefix(b"HTTP/1.1 101").expect("the head is whole");
         let mut numbers = Vec::new();

@@ -9,23 +9,24 @@ use std::time::Duration;
 
 use super::client::{Client, discard};
 use super::{Cx, Turn};
-use crate::net::socket::{ReadEnd, Socket};
+use crate::net::socket::ReadEnd;
+use crate::net::transport::Transport;
 use crate::timers::Tick;
 
 /// Both ends on their way out.
 #[derive(Debug)]
 pub struct Close {
     client: Linger,
-    target: Option<(Socket, Linger)>,
+    target: Option<(Transport, Linger)>,
 }
 
 impl Close {
     /// Ends the writing side of both ends.
-    pub fn begin(client: &mut Client, target: Option<Socket>, cx: &Cx<'_>) -> Close {
+    pub fn begin(client: &mut Client, target: Option<Transport>, cx: &mut Cx<'_>) -> Close {
         client.kept = Vec::new();
-        client.socket.shutdown_write();
+        client.socket.shutdown_write(cx.rings);
         let target = target.map(|mut target| {
-            target.shutdown_write();
+            target.shutdown_write(cx.rings);
             (target, Linger::new(cx.now))
         });
         Close { client: Linger::new(cx.now), target }
@@ -34,9 +35,9 @@ impl Close {
     /// Drops what comes; done when both ends have nothing more to say.
     pub fn step(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Turn<(), ()> {
         let mut ring = cx.rings.take();
-        self.client.step(&mut client.socket, ring.space(), &mut cx.again);
+        self.client.step(&mut client.socket, ring.space(), cx);
         if let Some((socket, linger)) = &mut self.target {
-            linger.step(socket, ring.space(), &mut cx.again);
+            linger.step(socket, ring.space(), cx);
         }
         cx.rings.give(ring);
         self.drop_finished_target(cx);
@@ -58,15 +59,15 @@ impl Close {
     }
 
     /// The target's socket, for events, and for deregistering when the connection is cut.
-    pub fn target(&mut self) -> Option<&mut Socket> {
+    pub fn target(&mut self) -> Option<&mut Transport> {
         self.target.as_mut().map(|(socket, _)| socket)
     }
 
-    fn drop_finished_target(&mut self, cx: &Cx<'_>) {
+    fn drop_finished_target(&mut self, cx: &mut Cx<'_>) {
         if let Some((socket, linger)) = &mut self.target
             && linger.done
         {
-            socket.deregister(cx.registry);
+            socket.retire(cx.registry, cx.rings);
             self.target = None;
         }
     }
@@ -85,18 +86,22 @@ impl Linger {
         Linger { done: false, look_at: now.after(LINGER / 2), delivery: Delivery::new(now) }
     }
 
-    fn step(&mut self, socket: &mut Socket, space: &mut [u8], again: &mut bool) {
+    fn step(&mut self, socket: &mut Transport, space: &mut [u8], cx: &mut Cx<'_>) {
         if self.done {
             return;
         }
-        match discard(socket, space, DISCARD_BYTES) {
-            Ok(ReadEnd::Blocked) => {}
-            Ok(ReadEnd::Data(_)) => *again = true,
+        if socket.flush(cx.rings).is_err() {
+            self.done = true;
+            return;
+        }
+        match discard(socket, space, DISCARD_BYTES, cx.rings) {
+            Ok(ReadEnd::Blocked) => cx.again |= socket.is_readable(),
+            Ok(ReadEnd::Data(_)) => cx.again = true,
             Ok(ReadEnd::Eof) | Err(_) => self.done = true,
         }
     }
 
-    fn expired(&mut self, socket: &Socket, now: Tick) {
+    fn expired(&mut self, socket: &Transport, now: Tick) {
         if self.done || now < self.look_at {
             return;
         }

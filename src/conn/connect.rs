@@ -16,7 +16,9 @@ use super::client::Client;
 use super::end::End;
 use super::{Answer, Cx, Destination, Turn};
 use crate::id::Side;
+use crate::net::certs;
 use crate::net::socket::{Io, Socket, tune_tcp};
+use crate::net::transport::{Broken, Transport};
 use crate::resolve::{self, Addresses, Unresolved};
 use crate::target::Target;
 use crate::timers::Tick;
@@ -42,13 +44,15 @@ enum Stage {
     /// A helper looks the name up.
     Resolving,
     /// A socket is connecting; it gets until then.
-    Dialling(Socket, Tick),
+    Dialling(Transport, Tick),
+    /// A connected target's TLS handshake; it gets until then, too.
+    Securing(Transport, Tick),
     /// A Unix socket's backlog or the lane of the helpers is full; it is tried again then.
     Waiting(Tick),
 }
 
 /// How a dial ended: a connected socket, or what to tell the operator.
-pub type Dialled = Result<Socket, String>;
+pub type Dialled = Result<Transport, String>;
 
 impl Connect {
     /// Looks the target up if it has a name, else makes its address ready for dialling.
@@ -106,10 +110,9 @@ impl Connect {
     /// # Errors
     /// The client's connection broke.
     pub fn step(mut self: Box<Self>, client: &mut Client, cx: &mut Cx<'_>) -> Result<Step, End> {
-        let flushed = client.flush_out();
-        if let Err(error) = flushed {
+        if let Err(broken) = client.flush_out(cx.rings) {
             self.abandon(cx);
-            return Err(End::ClientReset(error.kind()));
+            return Err(End::client_lost(broken));
         }
         if client.socket.is_hung_up() {
             self.abandon(cx);
@@ -125,7 +128,10 @@ impl Connect {
                     }
                 },
                 Stage::Dialling(socket, until) if socket.is_writable() => match socket.connected() {
-                    Ok(true) => return Ok(Turn::Done(Ok(ready(socket)))),
+                    Ok(true) => match self.secure(ready(socket), until, cx) {
+                        Ok(stage) => stage,
+                        Err(socket) => return Ok(Turn::Done(Ok(socket))),
+                    },
                     Ok(false) => {
                         // An event for the dial's start; the next one decides.
                         self.stage = Stage::Dialling(socket, until);
@@ -133,6 +139,18 @@ impl Connect {
                     }
                     Err(error) => {
                         self.give_up(socket, &error, cx);
+                        Stage::Next
+                    }
+                },
+                Stage::Securing(mut socket, until) => match socket.handshake(cx.rings) {
+                    Ok(true) => return Ok(Turn::Done(Ok(socket))),
+                    Ok(false) => {
+                        self.stage = Stage::Securing(socket, until);
+                        return Ok(Turn::Wait(self));
+                    }
+                    Err(broken) => {
+                        socket.retire(cx.registry, cx.rings);
+                        self.failure = Some(unsecured(&broken));
                         Stage::Next
                     }
                 },
@@ -145,12 +163,14 @@ impl Connect {
     }
 
     /// Lets go of an address that took too long, or of the whole dial; what is left is tried by the next step.
-    pub fn expired(&mut self, cx: &Cx<'_>) {
+    pub fn expired(&mut self, cx: &mut Cx<'_>) {
         if cx.now >= self.deadline {
             self.rest.clear();
         }
         match std::mem::replace(&mut self.stage, Stage::Next) {
-            Stage::Dialling(socket, until) if cx.now >= until => self.give_up(socket, &timed_out(), cx),
+            Stage::Dialling(socket, until) | Stage::Securing(socket, until) if cx.now >= until => {
+                self.give_up(socket, &timed_out(), cx);
+            }
             Stage::Waiting(until) if cx.now >= until => {}
             Stage::Resolving if cx.now >= self.deadline => {
                 self.resolved = true;
@@ -163,33 +183,56 @@ impl Connect {
     /// When to call [`Connect::expired`].
     pub fn deadline(&self) -> Tick {
         match &self.stage {
-            Stage::Dialling(_, until) | Stage::Waiting(until) => (*until).min(self.deadline),
+            Stage::Dialling(_, until) | Stage::Securing(_, until) | Stage::Waiting(until) => {
+                (*until).min(self.deadline)
+            }
             _ => self.deadline,
         }
     }
 
     /// The socket that is connecting, for events.
-    pub fn target(&mut self) -> Option<&mut Socket> {
+    pub fn target(&mut self) -> Option<&mut Transport> {
         match &mut self.stage {
-            Stage::Dialling(socket, _) => Some(socket),
+            Stage::Dialling(socket, _) | Stage::Securing(socket, _) => Some(socket),
             _ => None,
         }
     }
 
     /// Closes the socket that is connecting, if there is one.
-    pub fn abandon(&mut self, cx: &Cx<'_>) {
+    pub fn abandon(&mut self, cx: &mut Cx<'_>) {
         if let Some(socket) = self.target() {
-            socket.deregister(cx.registry);
+            socket.retire(cx.registry, cx.rings);
         }
         self.stage = Stage::Next;
         self.rest.clear();
+    }
+
+    /// Begins the target's TLS handshake, if there is to be one; gives the socket back if not.
+    fn secure(&mut self, mut socket: Transport, until: Tick, cx: &mut Cx<'_>) -> Result<Stage, Transport> {
+        let Some(tls) = &cx.shared.target_tls else { return Err(socket) };
+        let host = match &self.to.target {
+            Target::Tcp { host, .. } => Some(host.as_str()),
+            Target::Unix(_) => None,
+        };
+        let begun = certs::target_name(&tls.options, host).and_then(|name| {
+            let config = Arc::clone(&tls.config);
+            socket.speak_tls(config, name).map_err(|fault| fault.to_string())
+        });
+        match begun {
+            Ok(()) => Ok(Stage::Securing(socket, until)),
+            Err(failure) => {
+                socket.retire(cx.registry, cx.rings);
+                self.failure = Some(failure);
+                Ok(Stage::Next)
+            }
+        }
     }
 
     /// Goes on with `socket` as the one that is connecting; a scripted one is connected once it is writable.
     #[doc(hidden)]
     pub fn dial_instead(&mut self, socket: Socket) {
         self.resolved = true;
-        self.stage = Stage::Dialling(socket, self.deadline);
+        self.stage = Stage::Dialling(socket.into(), self.deadline);
     }
 
     /// Starts on the next address; `None` when there is none.
@@ -205,7 +248,7 @@ impl Connect {
                 Ok(socket) => {
                     // Each address gets an equal share of the time that is left.
                     let share = self.deadline.since(cx.now) / (self.rest.len() as u32 + 1);
-                    return Some(Stage::Dialling(socket, cx.now.after(share).min(self.deadline)));
+                    return Some(Stage::Dialling(socket.into(), cx.now.after(share).min(self.deadline)));
                 }
                 Err(error) => self.failure = Some(describe(&error)),
             }
@@ -221,7 +264,7 @@ impl Connect {
             Ok(stream) => {
                 let mut socket = Socket::connecting(Io::Unix(stream));
                 match socket.register(cx.registry, cx.id.token(Side::Target)) {
-                    Ok(()) => Some(Stage::Dialling(socket, self.deadline)),
+                    Ok(()) => Some(Stage::Dialling(socket.into(), self.deadline)),
                     Err(error) => {
                         self.failure = Some(describe(&error));
                         None
@@ -238,8 +281,8 @@ impl Connect {
         }
     }
 
-    fn give_up(&mut self, mut socket: Socket, error: &io::Error, cx: &Cx<'_>) {
-        socket.deregister(cx.registry);
+    fn give_up(&mut self, mut socket: Transport, error: &io::Error, cx: &mut Cx<'_>) {
+        socket.retire(cx.registry, cx.rings);
         self.failure = Some(describe(error));
     }
 }
@@ -258,9 +301,21 @@ fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
 }
 
 /// A connected socket may have been readable before; it is tried once.
-fn ready(mut socket: Socket) -> Socket {
+fn ready(mut socket: Transport) -> Transport {
     socket.note_ready(true, true, false);
     socket
+}
+
+/// Why a target that was reached is not spoken to.
+fn unsecured(broken: &Broken) -> String {
+    match broken {
+        Broken::Tls(fault) if fault.is_verification() => format!(
+            "certificate verification failed: {fault}; \
+             use --ssl-target-ca FILE, --ssl-target-name NAME or --ssl-target-insecure"
+        ),
+        Broken::Tls(_) => format!("TLS handshake failed: {broken}"),
+        Broken::Cut | Broken::System(_) => format!("TLS handshake failed: target left ({broken})"),
+    }
 }
 
 fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {

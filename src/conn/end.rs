@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::net::tls::Fault;
+use crate::net::transport::Broken;
 use crate::ws::decode::Violation;
 
 /// Why a connection ended, in the order of its life.
@@ -16,6 +18,12 @@ pub enum End {
     Full,
     /// The client speaks TLS, and there is no certificate to answer it with.
     NoCertificate,
+    /// The TLS handshake did not come to its end in time.
+    SlowTls,
+    /// The TLS handshake failed.
+    TlsFailed(Fault),
+    /// The client left during the TLS handshake.
+    HalfTls,
     /// The request head did not come in time.
     SlowRequest,
     /// The client left in the middle of its request.
@@ -28,6 +36,10 @@ pub enum End {
     ClientClosed,
     /// The client's connection broke.
     ClientReset(io::ErrorKind),
+    /// The client's connection ended without the end of its TLS session: something may be missing.
+    ClientCut,
+    /// The client broke TLS after the handshake.
+    ClientTls(Fault),
     /// The client broke the protocol.
     ClientViolated(Violation),
     /// The client answered no ping for too long.
@@ -70,22 +82,41 @@ impl End {
             End::Silent => 1,
             End::Full => 2,
             End::NoCertificate => 3,
-            End::SlowRequest => 4,
-            End::HalfRequest => 5,
-            End::Refused(_) => 6,
-            End::Unreachable => 7,
-            End::ClientClosed => 8,
-            End::ClientReset(_) => 9,
-            End::ClientViolated(_) => 10,
-            End::ClientSilent => 11,
-            End::ClientStalled => 12,
-            End::TargetClosed => 13,
-            End::TargetReset => 14,
-            End::TargetStalled => 15,
-            End::Overcommitted => 16,
-            End::Shutdown => 17,
-            End::System(_) => 18,
+            End::SlowTls => 4,
+            End::TlsFailed(_) => 5,
+            End::HalfTls => 6,
+            End::SlowRequest => 7,
+            End::HalfRequest => 8,
+            End::Refused(_) => 9,
+            End::Unreachable => 10,
+            End::ClientClosed => 11,
+            End::ClientReset(_) => 12,
+            End::ClientCut => 13,
+            End::ClientTls(_) => 14,
+            End::ClientViolated(_) => 15,
+            End::ClientSilent => 16,
+            End::ClientStalled => 17,
+            End::TargetClosed => 18,
+            End::TargetReset => 19,
+            End::TargetStalled => 20,
+            End::Overcommitted => 21,
+            End::Shutdown => 22,
+            End::System(_) => 23,
         }
+    }
+
+    /// Why a session ends whose client can't be read or written any more.
+    pub fn client_lost(broken: Broken) -> End {
+        match broken {
+            Broken::System(kind) => End::ClientReset(kind),
+            Broken::Cut => End::ClientCut,
+            Broken::Tls(fault) => End::ClientTls(fault),
+        }
+    }
+
+    /// Whether an alert of TLS is on its way that tells the client why: it has to be delivered.
+    pub fn owes_alert(&self) -> bool {
+        matches!(self, End::TlsFailed(_) | End::ClientTls(_))
     }
 
     /// The name of the kind with this index.
@@ -113,12 +144,17 @@ impl fmt::Display for End {
             End::Silent => f.write_str("ignoring socket not ready"),
             End::Full => f.write_str("refused, because --max-connections are there"),
             End::NoCertificate => f.write_str("SSL connection but no certificate found"),
+            End::SlowTls => f.write_str("TLS handshake did not come to its end in time"),
+            End::TlsFailed(fault) => write!(f, "TLS handshake failed: {fault}"),
+            End::HalfTls => f.write_str("client left during the TLS handshake"),
             End::SlowRequest => f.write_str("request did not come in time"),
             End::HalfRequest => f.write_str("client left in the middle of its request"),
             End::Refused(status) => write!(f, "refused with status {status}"),
             End::Unreachable => f.write_str("Failed to connect"),
             End::ClientClosed => f.write_str("Client closed connection"),
             End::ClientReset(kind) => write!(f, "Client closed connection ({kind})"),
+            End::ClientCut => f.write_str("Client closed connection (without ending TLS)"),
+            End::ClientTls(fault) => write!(f, "Client broke TLS: {fault}"),
             End::ClientViolated(violation) => write!(f, "Client broke the protocol: {violation}"),
             End::ClientSilent => f.write_str("Client answered no ping for too long"),
             End::ClientStalled => f.write_str("Client took no data for too long"),
@@ -132,17 +168,22 @@ impl fmt::Display for End {
     }
 }
 
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 24] = [
     "probe",
     "silent",
     "full",
     "no-certificate",
+    "slow-tls",
+    "tls-failed",
+    "half-tls",
     "slow-request",
     "half-request",
     "refused",
     "unreachable",
     "client-closed",
     "client-reset",
+    "client-cut",
+    "client-tls",
     "client-violated",
     "client-silent",
     "client-stalled",
@@ -157,6 +198,7 @@ const NAMES: [&str; 19] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::tls::Peer;
 
     #[test]
     fn every_kind_has_an_index_and_a_name_of_its_own() {
@@ -166,12 +208,17 @@ mod tests {
             End::Silent,
             End::Full,
             End::NoCertificate,
+            End::SlowTls,
+            End::TlsFailed(Fault::new(Peer::Client, rustls::Error::DecryptError)),
+            End::HalfTls,
             End::SlowRequest,
             End::HalfRequest,
             End::Refused(400),
             End::Unreachable,
             End::ClientClosed,
             End::ClientReset(kind),
+            End::ClientCut,
+            End::ClientTls(Fault::new(Peer::Client, rustls::Error::DecryptError)),
             End::ClientViolated(Violation::Text),
             End::ClientSilent,
             End::ClientStalled,

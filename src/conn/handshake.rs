@@ -87,7 +87,7 @@ fn read_more(client: &mut Client, cx: &mut Cx<'_>) -> Result<bool, End> {
     // The reader refuses a head longer than HEAD_MAX, so there is always room for at least one byte.
     let room = (HEAD_MAX + 1).saturating_sub(client.kept.len()).max(1);
     let mut ring = cx.rings.take();
-    let result = client.socket.read(&mut ring.space()[..room]);
+    let result = client.socket.read(&mut ring.space()[..room], cx.rings);
     let more = match result {
         Ok(ReadEnd::Data(count)) => {
             client.kept.reserve_exact(count);
@@ -96,7 +96,7 @@ fn read_more(client: &mut Client, cx: &mut Cx<'_>) -> Result<bool, End> {
         }
         Ok(ReadEnd::Blocked) => Ok(false),
         Ok(ReadEnd::Eof) => Err(End::HalfRequest),
-        Err(error) => Err(End::ClientReset(error.kind())),
+        Err(broken) => Err(End::client_lost(broken)),
     };
     cx.rings.give(ring);
     more

@@ -1,8 +1,8 @@
 //! A connection: a client, perhaps a target, and one state after the other.
 //!
 //! ```text
-//! Sniff ─▶ Handshake ─▶ Connect ─▶ Relay ─▶ Close ─▶ Gone
-//!              └─ refused ─▶ Reply ──────────▲
+//! Sniff ─▶ Tls ─▶ Handshake ─▶ Connect ─▶ Relay ─▶ Close ─▶ Gone
+//!    └── plain ───▲   └─ refused ─▶ Reply ──────────▲
 //! ```
 //! Set-up states are consumed by value and name no other state: each returns what it found, and
 //! [`Conn::drive`] alone knows what follows what. Events, answers of helpers and deadlines only leave marks;
@@ -19,16 +19,17 @@ pub mod rig;
 pub mod sniff;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod traffic;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::Registry;
 use mio::event::Event;
+use rustls::{ClientConfig, ServerConfig};
 
 use crate::http::path;
 use crate::http::request::Request;
@@ -37,8 +38,10 @@ use crate::id::{ConnId, Side};
 use crate::limit::Limiter;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::net::certs::{Certificates, TargetOptions};
 use crate::net::listen::Peer;
 use crate::net::socket::Socket;
+use crate::net::transport::Transport;
 use crate::resolve::{Addresses, Resolver};
 use crate::ring::Pool;
 use crate::sniff::Kind;
@@ -52,6 +55,7 @@ use end::{Blame, End};
 use handshake::{Accepted, Asked, Handshake};
 use relay::Relay;
 use sniff::Sniff;
+use tls::Tls;
 
 /// What all connections of the process share. Replaced as a whole, never changed.
 pub struct Shared {
@@ -69,8 +73,20 @@ pub struct Shared {
     pub once: Option<AtomicBool>,
     /// Keeps lines that peers cause from flooding the log; its kinds are those of [`End`].
     pub limiter: Limiter,
-    /// The certificate that a TLS client is told to be missing.
-    pub certificate: PathBuf,
+    /// What TLS clients are served with.
+    pub tls: Option<Arc<Certificates>>,
+    /// Whether clients without TLS are refused (`--ssl-only`).
+    pub tls_only: bool,
+    /// How targets are spoken to in TLS (`--ssl-target`).
+    pub target_tls: Option<TargetTls>,
+}
+
+/// TLS towards targets.
+pub struct TargetTls {
+    /// What rustls has to know.
+    pub config: Arc<ClientConfig>,
+    /// What the operator wants.
+    pub options: TargetOptions,
 }
 
 impl Shared {
@@ -82,13 +98,24 @@ impl Shared {
     }
 
     /// Writes a line that a peer has caused without being admitted, unless there were too many of its kind.
-    fn say_limited(&self, end: &End, write: impl FnOnce(&Log)) {
+    pub fn say_limited(&self, end: &End, write: impl FnOnce(&Log)) {
         let Some(left_out) = self.limiter.admit(end.kind(), Instant::now()) else { return };
-        if left_out > 0 {
-            let kind = End::name(end.kind());
-            self.log.info(format_args!("{left_out} lines about connections of kind {kind} were left out"));
-        }
+        self.say_left_out(end.kind(), left_out);
         write(&self.log);
+    }
+
+    /// Says how many lines were left out and not yet accounted for; at the end, when no other line will.
+    pub fn say_all_left_out(&self) {
+        for (kind, left_out) in self.limiter.left_out().enumerate() {
+            self.say_left_out(kind, left_out);
+        }
+    }
+
+    fn say_left_out(&self, kind: usize, lines: u64) {
+        if lines > 0 {
+            let kind = End::name(kind);
+            self.log.info(format_args!("{lines} lines about connections of kind {kind} were left out"));
+        }
     }
 
     /// Claims the one session of `--run-once`; always true without that option.
@@ -116,6 +143,8 @@ impl fmt::Display for Destination {
 pub enum Answer {
     /// Addresses of the target's name.
     Resolved(Addresses),
+    /// What to serve a TLS client with; `None` without a usable certificate.
+    Certificate(Option<Arc<ServerConfig>>),
 }
 
 /// Where helpers leave their answers: the inbox of the connection's reactor.
@@ -185,6 +214,7 @@ pub struct Conn {
 #[derive(Debug)]
 enum State {
     Sniff(Sniff),
+    Tls(Tls),
     Handshake(Box<Handshake>),
     Connect(Box<Connect>),
     Relay(Relay),
@@ -224,12 +254,12 @@ impl Conn {
     }
 
     /// The client's socket, for readiness that does not come from mio.
-    pub fn client(&mut self) -> &mut Socket {
+    pub fn client(&mut self) -> &mut Transport {
         &mut self.client.socket
     }
 
     /// The target's socket, if there is one now.
-    pub fn target(&mut self) -> Option<&mut Socket> {
+    pub fn target(&mut self) -> Option<&mut Transport> {
         match &mut self.state {
             State::Connect(connect) => connect.target(),
             State::Relay(relay) => relay.target(),
@@ -242,8 +272,9 @@ impl Conn {
     pub fn answered(&mut self, answer: Answer) {
         match (answer, &mut self.state) {
             (Answer::Resolved(addresses), State::Connect(connect)) => connect.answered(addresses),
+            (Answer::Certificate(config), State::Tls(tls)) => tls.answered(config),
             // The connection has gone on without it, to its end.
-            (Answer::Resolved(_), _) => {}
+            (Answer::Resolved(_) | Answer::Certificate(_), _) => {}
         }
     }
 
@@ -277,6 +308,10 @@ impl Conn {
                 Ok(state) => self.state = state,
                 Err(end) => {
                     self.finish(&end, cx);
+                    if end.owes_alert() {
+                        self.state = self.close_both(cx);
+                        continue;
+                    }
                     self.cut(cx);
                     return false;
                 }
@@ -291,6 +326,7 @@ impl Conn {
         } else {
             match &mut self.state {
                 State::Sniff(sniff) => (cx.now >= sniff.deadline()).then_some(End::Silent),
+                State::Tls(tls) => (cx.now >= tls.deadline()).then_some(End::SlowTls),
                 State::Handshake(state) => (cx.now >= state.deadline()).then_some(End::SlowRequest),
                 State::Connect(connect) => {
                     connect.expired(cx);
@@ -315,6 +351,7 @@ impl Conn {
     pub fn deadline(&self) -> Tick {
         let deadline = match &self.state {
             State::Sniff(sniff) => sniff.deadline(),
+            State::Tls(tls) => tls.deadline(),
             State::Handshake(handshake) => handshake.deadline(),
             State::Connect(connect) => connect.deadline(),
             State::Relay(relay) => relay.deadline(),
@@ -336,7 +373,7 @@ impl Conn {
                 let relay = Relay::without_target(to, &mut self.client, End::Shutdown, close, cx);
                 self.state = State::Relay(relay);
             }
-            State::Sniff(_) | State::Handshake(_) => {
+            State::Sniff(_) | State::Tls(_) | State::Handshake(_) => {
                 self.finish(&End::Shutdown, cx);
                 self.cut(cx);
             }
@@ -376,8 +413,13 @@ impl Conn {
                 Turn::Wait(state) => Turn::Wait(State::Sniff(state)),
                 Turn::Done(Kind::Plain) if !self.admitted => Turn::Done(self.turn_away(cx)),
                 Turn::Done(Kind::Tls) if !self.admitted => return Err(End::Full),
+                Turn::Done(Kind::Plain) if cx.shared.tls_only => Turn::Done(self.refuse_plain(cx)),
                 Turn::Done(Kind::Plain) => Turn::Done(State::Handshake(Box::new(Handshake::begin(cx)))),
-                Turn::Done(Kind::Tls) => return Err(End::NoCertificate),
+                Turn::Done(Kind::Tls) => Turn::Done(State::Tls(Tls::begin(cx))),
+            },
+            State::Tls(state) => match state.step(client, cx)? {
+                Turn::Wait(state) => Turn::Wait(State::Tls(state)),
+                Turn::Done(()) => Turn::Done(State::Handshake(Box::new(Handshake::begin(cx)))),
             },
             State::Handshake(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Handshake(state)),
@@ -391,10 +433,10 @@ impl Conn {
                     Turn::Done(dialled) => Turn::Done(self.relay(to, dialled, cx)),
                 }
             }
-            State::Reply(deadline) => match client.flush_out() {
+            State::Reply(deadline) => match client.flush_out(cx.rings) {
                 Ok(true) => Turn::Done(State::Close(Box::new(Close::begin(client, None, cx)))),
                 Ok(false) => Turn::Wait(State::Reply(deadline)),
-                Err(error) => return Err(End::ClientReset(error.kind())),
+                Err(broken) => return Err(End::client_lost(broken)),
             },
             state => Turn::Wait(state),
         })
@@ -411,7 +453,11 @@ impl Conn {
         self.upgraded = true;
         cx.metrics.upgraded.add(1);
         log.peer_debug(peer, format_args!("\"{}\" 101 -", accepted.line));
-        log.peer(peer, format_args!("{peer}: Plain non-SSL (ws://) WebSocket connection"));
+        let kind = match self.client.socket.tls() {
+            Some(_) => "SSL/TLS (wss://)",
+            None => "Plain non-SSL (ws://)",
+        };
+        log.peer(peer, format_args!("{peer}: {kind} WebSocket connection"));
         if accepted.path != "/" {
             log.peer(peer, format_args!("{peer}: Path: '{}'", accepted.path));
         }
@@ -430,6 +476,16 @@ impl Conn {
         self.client.out.push(&answer);
         self.finish(&End::Full, cx);
         State::Reply(cx.now.after(close::LINGER))
+    }
+
+    /// Only TLS is served, and this client does not speak it.
+    fn refuse_plain(&mut self, cx: &Cx<'_>) -> State {
+        let reason = "TLS is required here: use https:// or wss://";
+        self.client.out.push(&response::refusal(Status(400), reason, &[], false));
+        let (end, peer) = (End::Refused(400), &self.client.peer);
+        let line = format_args!("{peer}: non-SSL connection received but disallowed");
+        cx.shared.say_limited(&end, |log| log.info(line));
+        self.reply(400, cx)
     }
 
     /// An answer is queued: write it, then close.
@@ -459,8 +515,18 @@ impl Conn {
     /// The session is over in order: nothing is owed, both sockets are closed with care.
     fn close(&mut self, end: End, cx: &mut Cx<'_>) -> State {
         self.finish(&end, cx);
-        let State::Relay(relay) = &mut self.state else { return State::Gone };
-        let target = relay.take_target();
+        self.close_both(cx)
+    }
+
+    /// Ends the writing side of whatever is open.
+    fn close_both(&mut self, cx: &mut Cx<'_>) -> State {
+        let target = match &mut self.state {
+            State::Relay(relay) => {
+                relay.release(cx.rings);
+                relay.take_target()
+            }
+            _ => None,
+        };
         State::Close(Box::new(Close::begin(&mut self.client, target, cx)))
     }
 
@@ -479,7 +545,7 @@ impl Conn {
                 let to = &relay.to;
                 match (end, end.blame()) {
                     (End::Unreachable, _) => {}
-                    (End::ClientReset(_) | End::TargetReset, _) | (_, Blame::Nobody) => {
+                    (End::ClientReset(_) | End::ClientCut | End::TargetReset, _) | (_, Blame::Nobody) => {
                         log.peer_debug(peer, format_args!("{to}: {end}"));
                     }
                     _ => log.peer(peer, format_args!("{to}: {end}")),
@@ -489,14 +555,16 @@ impl Conn {
                 }
             }
             (_, End::NoCertificate) => {
-                let file = cx.shared.certificate.display();
-                let line = |log: &Log| {
-                    log.info(format_args!("{peer}: SSL connection but '{file}' not found"));
-                };
-                cx.shared.say_limited(end, line);
+                let refusal = cx.shared.tls.as_ref().map(|certificates| certificates.refusal());
+                let reason = refusal.unwrap_or_else(|| end.to_string());
+                cx.shared.say_limited(end, |log| log.info(format_args!("{peer}: {reason}")));
             }
             (_, end) => match end.blame() {
-                _ if matches!(end, End::ClientReset(_) | End::HalfRequest) => {
+                _ if matches!(
+                    end,
+                    End::ClientReset(_) | End::ClientCut | End::HalfTls | End::HalfRequest
+                ) =>
+                {
                     log.debug(format_args!("{peer}: {end}"));
                 }
                 Blame::Nobody => log.debug(format_args!("{peer}: {end}")),
@@ -513,9 +581,9 @@ impl Conn {
             _ => {}
         }
         if let Some(target) = self.target() {
-            target.deregister(cx.registry);
+            target.retire(cx.registry, cx.rings);
         }
-        self.client.socket.deregister(cx.registry);
+        self.client.socket.retire(cx.registry, cx.rings);
         self.state = State::Gone;
     }
 }

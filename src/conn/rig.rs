@@ -6,7 +6,6 @@
 pub mod wire;
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -255,6 +254,7 @@ impl Rig {
     pub fn state(&self) -> &'static str {
         match self.conn.as_ref().map_or(&State::Gone, |conn| &conn.state) {
             State::Sniff(_) => "sniff",
+            State::Tls(_) => "tls",
             State::Handshake(_) => "handshake",
             State::Connect(_) => "connect",
             State::Relay(_) => "relay",
@@ -318,7 +318,9 @@ fn shared(setup: &Setup) -> Shared {
         traffic: setup.traffic,
         once: setup.served.then(|| AtomicBool::new(true)),
         limiter: Limiter::new(End::KINDS),
-        certificate: PathBuf::from("self.pem"),
+        tls: None,
+        tls_only: false,
+        target_tls: None,
     }
 }
 

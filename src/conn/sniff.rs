@@ -30,7 +30,7 @@ impl Sniff {
             return Ok(Turn::Wait(self));
         }
         let mut ring = cx.rings.take();
-        let result = client.socket.read(&mut ring.space()[..FIRST_READ_BYTES]);
+        let result = client.socket.read(&mut ring.space()[..FIRST_READ_BYTES], cx.rings);
         let turn = match result {
             Ok(ReadEnd::Data(count)) => {
                 client.kept = ring.space()[..count].to_vec();

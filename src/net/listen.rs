@@ -5,17 +5,18 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, Type};
 
 use super::socket::{Io, tune_tcp};
 use crate::resolve;
+use crate::sys;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,12 +102,18 @@ impl Listener {
         }
     }
 
-    /// What mio registers.
-    pub fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Listener::Tcp(listener) => listener,
-            Listener::Unix(listener, _) => listener,
-        }
+    /// Has `poll` report this listener under `token` for as long as somebody is waiting; with `on` false not
+    /// at all. Told the level and not the edge, nobody has to ask whether one more is there, which costs as
+    /// much as accepting one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn watch(&self, poll: BorrowedFd<'_>, token: usize, on: bool) -> io::Result<()> {
+        let socket = match self {
+            Listener::Tcp(listener) => listener.as_fd(),
+            Listener::Unix(listener, _) => listener.as_fd(),
+        };
+        sys::watch_level(poll, socket, token, on)
     }
 }
 

@@ -1,5 +1,8 @@
 //! Sockets: reading and writing without ever blocking, listening, and what lies between bytes and a peer.
 
+pub mod certs;
 pub mod listen;
 pub mod scripted;
 pub mod socket;
+pub mod tls;
+pub mod transport;

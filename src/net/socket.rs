@@ -71,6 +71,11 @@ impl Socket {
         socket
     }
 
+    /// A place for a socket: it is never ready.
+    pub fn none() -> Socket {
+        Socket { io: Io::Other(Box::new(Nothing)), bits: 0 }
+    }
+
     /// Registers the socket under `token`, once for its life.
     ///
     /// # Errors
@@ -258,6 +263,36 @@ impl Socket {
             Io::Unix(unix) => Some(unix.as_fd()),
             Io::Other(_) => None,
         }
+    }
+}
+
+/// The stream of [`Socket::none`].
+#[derive(Debug)]
+struct Nothing;
+
+impl Read for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Write for Nothing {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for Nothing {
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn unacknowledged(&self) -> usize {
+        0
     }
 }
 

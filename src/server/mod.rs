@@ -4,6 +4,7 @@
 //! and tells the reactors what follows.
 
 mod settings;
+mod tls;
 
 use std::io;
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ enum Stopping {
 
 struct Server {
     log: Arc<Log>,
+    shared: Arc<Shared>,
     notices: Receiver<Notice>,
     reactors: Vec<Handle>,
     running: usize,
@@ -99,11 +101,14 @@ impl Server {
         settings::say(&log, config, port);
         let listener = bound.map_err(|error| late(format!("Opening socket failed: {}", describe(&error))))?;
         let destination = settings::destination(config).map_err(late)?;
+        let certificates = tls::certificates(config, &log);
+        let target_tls = tls::target(config).map_err(late)?;
         let (sender, notices) = channel();
         let to_main = sender.clone();
         signal::forward(signals, move |number| drop(to_main.send(Notice::Signal(number))))
             .map_err(|error| late(format!("signals: {error}")))?;
-        log.info(format_args!("  - proxying from {} to {destination}", settings::source(config, port)));
+        let (source, suffix) = (settings::source(config, port), settings::using_tls(config));
+        log.info(format_args!("  - proxying from {source} to {destination}{suffix}"));
         config.notices().iter().for_each(|notice| log.info(format_args!("{notice}")));
         let shared = Arc::new(Shared {
             log: Arc::clone(&log),
@@ -113,7 +118,9 @@ impl Server {
             traffic: config.traffic,
             once: config.run_once.then(AtomicBool::default),
             limiter: Limiter::new(End::KINDS),
-            certificate: config.tls.cert.clone(),
+            tls: Some(certificates),
+            tls_only: config.tls.only,
+            target_tls,
         });
         let reactors = start_reactors(config, limits, listener, &shared, &sender)
             .map_err(|error| late(format!("starting a reactor failed: {error}")))?;
@@ -130,6 +137,7 @@ impl Server {
             seen: 0,
             listening: settings::source(config, port),
             log,
+            shared,
         })
     }
 
@@ -162,6 +170,7 @@ impl Server {
                 None => self.check_clock(),
             }
         }
+        self.shared.say_all_left_out();
         self.say_endings();
         code
     }
@@ -258,7 +267,7 @@ fn start_reactors(
     shared: &Arc<Shared>,
     notices: &Sender<Notice>,
 ) -> io::Result<Vec<Handle>> {
-    let held_bytes_max = HELD_BYTES_MAX / config.workers;
+    let held_bytes_max = config.memory_limit_bytes.unwrap_or(HELD_BYTES_MAX) / config.workers;
     let mut reactors = (0..config.workers)
         .map(|index| Reactor::new(index, held_bytes_max, Arc::clone(shared), notices.clone()))
         .collect::<io::Result<Vec<Reactor>>>()?;

@@ -26,17 +26,24 @@ pub(super) fn address(config: &Config) -> Result<Address, String> {
 /// # Errors
 /// What can't be done, in words for the log.
 pub(super) fn destination(config: &Config) -> Result<Destination, String> {
+    let suffix = using_tls(config);
     match &config.destination {
         Place::Fixed(Target::Unix(path)) => Ok(Destination {
             target: Target::Unix(config.directory.join(path)),
-            announcement: format!("connecting to unix socket: {}", path.display()),
+            announcement: format!("connecting to unix socket: {}{suffix}", path.display()),
         }),
-        Place::Fixed(target) => {
-            Ok(Destination { target: target.clone(), announcement: format!("connecting to: {target}") })
-        }
+        Place::Fixed(target) => Ok(Destination {
+            target: target.clone(),
+            announcement: format!("connecting to: {target}{suffix}"),
+        }),
         Place::Wrapped { .. } => Err("wrapping a command is not available yet".into()),
         Place::Tokens { .. } => Err("--token-plugin is not available yet".into()),
     }
+}
+
+/// What is said behind a target's name when it is spoken to in TLS.
+pub(super) fn using_tls(config: &Config) -> &'static str {
+    if config.tls.target.is_some() { " (using SSL)" } else { "" }
 }
 
 /// What the service listens on, in the words of the last line of the settings. `port` is the one that was
@@ -57,5 +64,13 @@ pub(super) fn say(log: &Log, config: &Config, port: Option<u16>) {
         Listen::Unix { path, .. } => log.info(format_args!("  - Listen on unix socket {}", path.display())),
         Listen::Inetd => log.info(format_args!("  - Listen for inetd connections")),
     }
-    log.info(format_args!("  - No SSL/TLS support (no cert file)"));
+    // Looked at here only for this line: a file that appears later turns TLS on.
+    if config.tls.pairs.iter().any(|pair| pair.cert.exists()) {
+        log.info(format_args!("  - SSL/TLS support"));
+    } else {
+        log.info(format_args!("  - No SSL/TLS support (no cert file)"));
+    }
+    if config.tls.only {
+        log.info(format_args!("  - Deny non-SSL/TLS connections"));
+    }
 }

@@ -9,6 +9,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::flow::Check;
 use super::frame::{BINARY, CONTINUATION, Frame, PING};
 use super::server::Server;
+use super::tls;
 use super::wire::Wire;
 use super::{DEADLINE, flow::Flood};
 
@@ -41,7 +42,7 @@ impl Client {
         let start = Instant::now();
         loop {
             match TcpStream::connect(server.address()) {
-                Ok(stream) => return Self { wire: Wire::new(stream.into()) },
+                Ok(stream) => return Self { wire: Wire::new(secured(stream.into(), false)) },
                 Err(error) => assert!(start.elapsed() < DEADLINE, "connecting to the gateway: {error}"),
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -53,7 +54,7 @@ impl Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(16 * 1024).expect("receive buffer");
         socket.connect(&server.address().into()).expect("connect to the gateway");
-        Self { wire: Wire::new(socket) }
+        Self { wire: Wire::new(secured(socket, true)) }
     }
 
     /// Connects to a Unix socket.
@@ -199,6 +200,11 @@ impl Client {
             }
         }
     }
+}
+
+/// The socket as it is, or its plain side where the tests go over wss.
+fn secured(socket: Socket, narrow: bool) -> Socket {
+    if tls::is_on() { tls::wrap(socket, narrow) } else { socket }
 }
 
 impl Answer {

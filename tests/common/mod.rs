@@ -9,8 +9,13 @@ pub(crate) mod client;
 pub(crate) mod flow;
 pub(crate) mod frame;
 pub(crate) mod log;
+pub(crate) mod namespace;
+pub(crate) mod pieces;
+pub(crate) mod process;
+pub(crate) mod random;
 pub(crate) mod server;
 pub(crate) mod target;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
 use std::path::{Path, PathBuf};
@@ -22,10 +27,15 @@ use std::time::{Duration, Instant};
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Polls `condition` until it holds. Panics with `what` when the deadline passes first.
-pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    eventually_within(DEADLINE, what, condition);
+}
+
+/// The same with a deadline of its own, for what takes its time by design.
+pub(crate) fn eventually_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < DEADLINE, "timed out waiting for: {what}");
+        assert!(start.elapsed() < limit, "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

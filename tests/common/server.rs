@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 use super::log::Log;
+use super::{text, tls};
 
 /// A running gateway. Dropping it kills it; a failing test prints the end of its log.
 pub(crate) struct Server {
@@ -43,7 +44,19 @@ impl Server {
 
     /// Starts the gateway with these arguments and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut server = Self::spawn(&mut command(args));
+        Self::launch(&mut match tls::is_on() {
+            false => command(args),
+            true => {
+                let identity = tls::identity();
+                let files = ["--cert", &text(&identity.cert), "--key", &text(&identity.key)];
+                command(&[&files, args].concat())
+            }
+        })
+    }
+
+    /// Starts it by a command that becomes it in the end, and waits until it listens.
+    pub(crate) fn launch(command: &mut Command) -> Self {
+        let mut server = Self::spawn(command);
         server.log.wait_for("  - proxying from ");
         let listening = server.log.wait_for("  - Listen on ");
         server.port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
@@ -61,6 +74,11 @@ impl Server {
     /// Where clients connect.
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal by its name: `TERM`, `INT`, `KILL`.
@@ -111,22 +129,37 @@ impl Server {
 
     /// How many connections it holds a TCP socket for, to clients and to targets, dead ones included.
     pub(crate) fn connections(&self) -> usize {
-        let listening = listening_sockets();
+        let listeners = all_listeners();
+        let is_listener = |inode: &String| listeners.iter().any(|listener| listener.inode == *inode);
+        self.sockets().iter().filter(|inode| !is_listener(inode)).count()
+    }
+
+    /// Its TCP sockets that listen, told by the kernel.
+    pub(crate) fn listeners(&self) -> Vec<Listener> {
         let own = self.sockets();
-        own.iter().filter(|&inode| !listening.iter().any(|(other, _)| other == inode)).count()
+        all_listeners().into_iter().filter(|listener| own.contains(&listener.inode)).collect()
     }
 }
 
-/// The inode and the port of every TCP socket of this machine that listens.
-pub(crate) fn listening_sockets() -> Vec<(String, u16)> {
+/// A row of the kernel's table of TCP sockets.
+pub(crate) struct Listener {
+    inode: String,
+    /// The address in the kernel's hexadecimal form: 8 digits for IPv4, 32 for IPv6.
+    pub(crate) address: String,
+    pub(crate) port: u16,
+}
+
+/// Every TCP socket of this machine that listens.
+fn all_listeners() -> Vec<Listener> {
     let tables =
         ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
     let row = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();
         let listens = *columns.get(3)? == "0A";
-        let (_, port) = columns.get(1)?.rsplit_once(':')?;
+        let (address, port) = columns.get(1)?.rsplit_once(':')?;
+        let (address, inode) = (address.to_owned(), (*columns.get(9)?).to_owned());
         let port = u16::from_str_radix(port, 16).ok()?;
-        listens.then(|| (columns.get(9).map(ToString::to_string).unwrap_or_default(), port))
+        listens.then_some(Listener { inode, address, port })
     };
     tables.iter().flat_map(|table| table.lines().filter_map(row)).collect()
 }

@@ -3,6 +3,7 @@
 
 use super::super::*;
 use super::{complaint, complaint_of, config, environment, words};
+use crate::net::certs::{Authorities, Pair, TargetOptions};
 use crate::target::Target;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
@@ -81,6 +82,18 @@ fn errors_of_our_own_say_what_to_do() {
             "Error parsing listen unix socket mode: 17777 is not between 0 and 7777",
         ),
         ("6080 a:1 -- cmd", "Too many arguments"),
+        ("--ssl-target-ca f 1 a:2", "You must use --ssl-target to use --ssl-target-ca"),
+        ("--ssl-target-name n 1 a:2", "You must use --ssl-target to use --ssl-target-name"),
+        ("--ssl-target-insecure 1 a:2", "You must use --ssl-target to use --ssl-target-insecure"),
+        (
+            "--ssl-target --ssl-target-insecure --ssl-target-ca f 1 a:2",
+            "You can't use --ssl-target-insecure with --ssl-target-ca",
+        ),
+        (
+            "--ssl-target --ssl-target-name 'a b' 1 a:2",
+            "option --ssl-target-name: 'a b' can't be the name of a TLS server",
+        ),
+        ("--ssl-only --cert a --cert b 1 a:2", "SSL only and a not found"),
         (
             "--inetd -- cmd",
             "A wrapped command (--) needs a source_port to take over: you can't use --inetd or \
@@ -97,6 +110,8 @@ fn errors_of_our_own_say_what_to_do() {
     ] {
         assert_eq!(complaint(line), text, "{line}");
     }
+    let text = "option --ssl-ciphers: unknown cipher suite: 'HIGH' (known: TLS_AES_256_GCM_SHA384, ";
+    assert!(complaint("--ssl-ciphers HIGH:!aNULL 6080 a:1").starts_with(text));
     assert!(complaint("--auth-plugin mine 6080 a:1").starts_with("can't load the auth plugin mine: "));
 }
 
@@ -221,19 +236,59 @@ fn the_older_token_file_wins_over_the_plugin() {
 #[test]
 fn the_rest_of_the_options_arrive() {
     let config = config(
-        "--traffic --libserver --ssl-version tlsv1_1 --ssl-ciphers A:B --verify-client --cafile ca \
+        "--traffic --libserver --ssl-version tlsv1_1 --ssl-ciphers TLS_AES_128_GCM_SHA256 --verify-client --cafile ca \
          --key-password pw --syslog logs:514 --legacy-syslog --target-config f 1",
     );
     assert!(config.traffic && config.libserver && config.tls.verify_client && config.target_config);
     assert_eq!(config.tls.version, TlsVersion::V1_1);
-    assert_eq!(config.tls.ciphers.as_deref(), Some("A:B"));
+    assert_eq!(config.tls.ciphers, Some(vec![rustls::CipherSuite::TLS13_AES_128_GCM_SHA256]));
     assert_eq!(config.tls.cafile, Some("/start/ca".into()));
     assert_eq!(config.tls.key_password, Some("pw".into()));
     let address = SyslogAddress::Udp { host: "logs".into(), port: 514 };
     assert_eq!(config.syslog, Some(Syslog { address, legacy: true }));
-    assert_eq!(config.notices().len(), 3);
+    assert_eq!(config.notices().len(), 4);
     assert_eq!(super::config("1 a:2").notices().len(), 0);
     assert_eq!(super::config("--ssl-version tlsv1_3 1 a:2").tls.version, TlsVersion::V1_3);
+}
+
+#[test]
+fn certificates_and_keys_find_each_other() {
+    let pair = |cert: &str, key: Option<&str>| Pair {
+        cert: format!("/start/{cert}").into(),
+        key: key.map(|key| format!("/start/{key}").into()),
+    };
+    for (line, pairs) in [
+        ("", vec![pair("self.pem", None)]),
+        ("--key k", vec![pair("self.pem", Some("k"))]),
+        ("--cert a", vec![pair("a", None)]),
+        ("--key k --cert a", vec![pair("a", Some("k"))]),
+        ("--cert a --key k --key l", vec![pair("a", Some("l"))]),
+        ("--cert a --cert b", vec![pair("a", None), pair("b", None)]),
+        ("--cert a --key k --cert b --key l", vec![pair("a", Some("k")), pair("b", Some("l"))]),
+        ("--cert a --cert b --key k --key l", vec![pair("a", Some("k")), pair("b", Some("l"))]),
+        ("--key k --cert a --key l --cert b", vec![pair("a", Some("k")), pair("b", Some("l"))]),
+        ("--cert a --cert b --key l", vec![pair("a", None), pair("b", Some("l"))]),
+        ("--cert a --key k --cert b", vec![pair("a", Some("k")), pair("b", None)]),
+        ("--key k --cert a --cert b", vec![pair("a", Some("k")), pair("b", None)]),
+        ("--cert a --cert= --key= --cert b --key l", vec![pair("a", None), pair("b", Some("l"))]),
+    ] {
+        assert_eq!(config(&format!("{line} 1 a:2")).tls.pairs, pairs, "{line}");
+    }
+}
+
+#[test]
+fn tls_to_the_target_is_what_its_options_say() {
+    let target = |line: &str| config(&format!("{line} 1 a:2")).tls.target;
+    let options =
+        |authorities, name: Option<&str>| Some(TargetOptions { authorities, name: name.map(str::to_owned) });
+    assert_eq!(target(""), None);
+    assert_eq!(target("--ssl-t"), options(Some(Authorities::System), None));
+    let file = Authorities::File("/start/ca".into());
+    let line = "--ssl-target --ssl-target-ca ca --ssl-target-name vnc.example";
+    assert_eq!(target(line), options(Some(file), Some("vnc.example")));
+    let line = "--ssl-target --ssl-target-insecure";
+    assert_eq!(target(line), options(None, None));
+    assert!(config(&format!("{line} 1 a:2")).notices()[0].starts_with("warning: "));
 }
 
 #[test]
@@ -277,6 +332,9 @@ fn what_is_built_starts() {
         "-v --log-file f --traffic --run-once --timeout 1 --idle-timeout 1 -6 --heartbeat 1 --wrap-mode exit \
          --libserver --log-tokens 1 a:2",
         "--unix-listen s --unix-listen-mode 0660 --unix-target t",
+        "--cert c --key k --key-password p --verify-client --cafile ca --ssl-version tlsv1_3 --ssl-ciphers \
+         TLS_AES_128_GCM_SHA256 --ssl-target --ssl-target-ca ca --ssl-target-name n 1 a:2",
+        "--ssl-target --ssl-target-insecure --ssl-only --cert /there/c.pem 1 a:2",
     ] {
         assert_eq!(parse(words(line), &environment()), Outcome::Run(Box::new(config(line))), "{line}");
     }

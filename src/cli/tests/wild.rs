@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::{complaint, config};
+use crate::net::certs::{Authorities, Pair, TargetOptions};
 use crate::target::Target;
 use std::time::Duration;
 
@@ -31,16 +32,16 @@ fn proxy(host: &str, port: u16, destination: Destination) -> Config {
         target_config: false,
         workers: 1,
         max_connections: None,
+        memory_limit_bytes: None,
     }
 }
 
 fn plain_tls() -> TlsOptions {
     TlsOptions {
-        cert: "/start/self.pem".into(),
-        key: None,
+        pairs: vec![Pair { cert: "/start/self.pem".into(), key: None }],
         key_password: None,
         only: false,
-        target: false,
+        target: None,
         verify_client: false,
         cafile: None,
         version: TlsVersion::Default,
@@ -49,11 +50,15 @@ fn plain_tls() -> TlsOptions {
 }
 
 fn cert(cert: &str) -> TlsOptions {
-    TlsOptions { cert: cert.into(), ..plain_tls() }
+    TlsOptions { pairs: vec![Pair { cert: cert.into(), key: None }], ..plain_tls() }
 }
 
 fn cert_and_key(cert: &str, key: &str) -> TlsOptions {
-    TlsOptions { cert: cert.into(), key: Some(key.into()), ..plain_tls() }
+    TlsOptions { pairs: vec![Pair { cert: cert.into(), key: Some(key.into()) }], ..plain_tls() }
+}
+
+fn tls_target() -> Option<TargetOptions> {
+    Some(TargetOptions { authorities: Some(Authorities::System), name: None })
 }
 
 fn to(host: &str, port: u16) -> Destination {
@@ -118,7 +123,7 @@ fn launchers_of_novnc_and_others_are_understood() {
                 daemon: true,
                 idle_timeout: secs(120),
                 timeout: secs(120),
-                tls: TlsOptions { target: true, ..cert_and_key("/c", "/k") },
+                tls: TlsOptions { target: tls_target(), ..cert_and_key("/c", "/k") },
                 ..proxy("", 5911, to("host", 5900))
             },
         ),
@@ -218,7 +223,10 @@ fn web_roots_and_certificates_are_understood() {
         (
             "--ssl-target --web=dist --cert=server.crt --key=server.key 64737 host:64738",
             Config {
-                tls: TlsOptions { target: true, ..cert_and_key("/start/server.crt", "/start/server.key") },
+                tls: TlsOptions {
+                    target: tls_target(),
+                    ..cert_and_key("/start/server.crt", "/start/server.key")
+                },
                 web: path("/start/dist"),
                 ..proxy("", 64737, to("host", 64738))
             },
@@ -304,7 +312,7 @@ fn token_plugins_are_understood() {
             "--cert=C --key=K 8080 --token-plugin TokenFile --token-source /tokens/ --log log.txt -v \
              --ssl-target --web=D",
             Config {
-                tls: TlsOptions { target: true, ..cert_and_key("/start/C", "/start/K") },
+                tls: TlsOptions { target: tls_target(), ..cert_and_key("/start/C", "/start/K") },
                 log_file: path("/start/log.txt"),
                 verbose: true,
                 web: path("/start/D"),

@@ -18,10 +18,12 @@ impl Relay {
             if !self.flush_down(client, cx) {
                 return;
             }
-            match client.flush_out() {
+            let unsent = client.socket.unsent();
+            match client.flush_out(cx.rings) {
                 Ok(true) => self.down.offered(0, false, cx.now),
                 Ok(false) => {
-                    self.down.offered(0, true, cx.now);
+                    let taken = unsent.saturating_sub(client.socket.unsent());
+                    self.down.offered(taken, true, cx.now);
                     return;
                 }
                 Err(_) => return self.client_refused(client, cx),
@@ -39,13 +41,18 @@ impl Relay {
             }
             let mut ring = cx.rings.take();
             ring.leave_room(encode::HEADROOM);
-            let limit = cx.rings.read_limit().min(ring.space().len());
-            match target.read(&mut ring.space()[..limit]) {
+            let most = client.socket.write_max().saturating_sub(encode::HEADROOM);
+            let limit = cx.rings.read_limit().min(ring.space().len()).min(most);
+            match target.read(&mut ring.space()[..limit], cx.rings) {
                 Ok(ReadEnd::Data(count)) => {
                     budget = budget.saturating_sub(count);
                     self.deliver(client, ring, count, cx);
                 }
-                Ok(ReadEnd::Blocked) => cx.rings.give(ring),
+                Ok(ReadEnd::Blocked) => {
+                    cx.rings.give(ring);
+                    cx.again |= target.is_readable();
+                    return;
+                }
                 Ok(ReadEnd::Eof) => {
                     cx.rings.give(ring);
                     self.target_ended(client, false, cx);
@@ -66,10 +73,11 @@ impl Relay {
         if cx.shared.traffic {
             traffic::received_from_target(cx);
         }
-        match client.socket.write(ring.data()) {
+        match client.socket.write(ring.data(), cx.rings) {
             Ok(count) => {
                 ring.consume(count);
-                self.down.offered(count, !ring.is_empty(), cx.now);
+                let left = !ring.is_empty() || client.socket.unsent() > 0;
+                self.down.offered(count, left, cx.now);
                 if cx.shared.traffic && count > 0 {
                     traffic::sent_to_client(cx, ring.is_empty());
                 }
@@ -88,20 +96,14 @@ impl Relay {
 
     /// Writes the rest of a frame that the client refused before; true when nothing of it is left.
     fn flush_down(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> bool {
-        let Some(held) = &mut self.down.held else { return true };
-        if !client.socket.is_writable() {
-            return false;
-        }
-        match client.socket.write(held.data()) {
+        let Some(held) = &self.down.held else { return true };
+        match client.socket.write(held.data(), cx.rings) {
             Ok(count) => {
-                held.consume(count);
-                let left = !held.is_empty();
+                self.down.consume(count, cx.rings);
+                let left = self.down.held.is_some();
                 self.down.offered(count, left, cx.now);
                 if cx.shared.traffic && count > 0 {
                     traffic::sent_to_client(cx, !left);
-                }
-                if !left {
-                    self.down.release(cx.rings);
                 }
                 !left
             }

@@ -14,7 +14,8 @@ use super::client::Client;
 use super::close::{Delivery, STALL};
 use super::end::End;
 use super::{Cx, Destination};
-use crate::net::socket::{Socket, UNACKNOWLEDGED_MAX};
+use crate::net::socket::UNACKNOWLEDGED_MAX;
+use crate::net::transport::Transport;
 use crate::ring::{Held, Pool};
 use crate::timers::Tick;
 use crate::ws::code;
@@ -26,7 +27,7 @@ pub struct Relay {
     /// Where the session goes, for the log.
     pub to: Arc<Destination>,
     /// `None` when the target could not be reached, and the client is told so.
-    target: Option<Socket>,
+    target: Option<Transport>,
     decoder: Decoder,
     up: Direction,
     down: Direction,
@@ -93,7 +94,7 @@ struct Closing {
 
 impl Relay {
     /// A session whose target is connected.
-    pub fn new(to: Arc<Destination>, target: Socket, cx: &Cx<'_>) -> Relay {
+    pub fn new(to: Arc<Destination>, target: Transport, cx: &Cx<'_>) -> Relay {
         Relay {
             to,
             target: Some(target),
@@ -146,7 +147,7 @@ impl Relay {
     }
 
     /// The target's socket, for events.
-    pub fn target(&mut self) -> Option<&mut Socket> {
+    pub fn target(&mut self) -> Option<&mut Transport> {
         self.target.as_mut()
     }
 
@@ -156,7 +157,7 @@ impl Relay {
     }
 
     /// Takes the target's socket out, for closing it.
-    pub fn take_target(&mut self) -> Option<Socket> {
+    pub fn take_target(&mut self) -> Option<Transport> {
         self.target.take()
     }
 
@@ -229,7 +230,7 @@ impl Relay {
         if cx.now >= self.heard_at.plus(self.silence_ticks) {
             // While the target takes nothing the client is not read, and its answers can't be seen. And a
             // client that does not read can't see our pings, but its system answers ours.
-            let unseen = self.up.held.is_some();
+            let unseen = self.up_waits();
             let full = self.down.stalled_at != Tick::NEVER && client.socket.unanswered() <= UNANSWERED_MAX;
             if !unseen && !full {
                 return Err(self.end_or(End::ClientSilent));
@@ -273,16 +274,22 @@ impl Relay {
         }
     }
 
+    /// Whether bytes for the target wait for it.
+    fn up_waits(&self) -> bool {
+        self.up.held.is_some() || self.target.as_ref().is_some_and(|target| target.unsent() > 0)
+    }
+
     /// Ends the session when everything that was owed has been written.
-    fn settle(&mut self, client: &mut Client, cx: &Cx<'_>) -> Option<End> {
+    fn settle(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Option<End> {
+        let owed = self.up_waits() || self.down.held.is_some();
         let Phase::Ending(_, echo) = &mut self.phase else { return None };
-        if self.up.held.is_some() || self.down.held.is_some() {
+        if owed {
             return None;
         }
         if let Some(frame) = echo.take() {
             client.out.close(frame.code, &frame.reason);
         }
-        match client.flush_out() {
+        match client.flush_out(cx.rings) {
             Ok(false) => {
                 // This may be the first that the client refuses, so its time begins here.
                 self.down.offered(0, true, cx.now);
@@ -321,6 +328,17 @@ impl Direction {
 
     fn len(&self) -> usize {
         self.held.as_ref().map_or(0, |held| held.data().len())
+    }
+
+    /// Drops the first `count` of the held bytes, which have been taken.
+    fn consume(&mut self, count: usize, rings: &mut Pool) {
+        let Some(mut held) = self.held.take() else { return };
+        held.consume(count);
+        if held.is_empty() {
+            rings.release(held);
+        } else {
+            self.held = Some(held);
+        }
     }
 
     fn release(&mut self, rings: &mut Pool) {

@@ -5,6 +5,7 @@ use crate::conn::client::{Client, Out};
 use crate::conn::end::End;
 use crate::conn::{Cx, traffic};
 use crate::net::socket::ReadEnd;
+use crate::net::transport::{Broken, Transport};
 use crate::ring::Ring;
 use crate::ws::decode::{Control, Fed, Finish};
 
@@ -41,23 +42,34 @@ impl Relay {
                     self.heard_at = cx.now;
                     self.forward(client, ring, count, cx);
                 }
-                Ok(ReadEnd::Blocked) => cx.rings.give(ring),
+                Ok(ReadEnd::Blocked) => {
+                    cx.rings.give(ring);
+                    cx.again |= client.socket.is_readable();
+                    return Ok(());
+                }
                 Ok(ReadEnd::Eof) => {
                     cx.rings.give(ring);
                     self.client_ended(End::ClientClosed, None);
                 }
-                Err(error) => {
+                Err(broken) => {
                     cx.rings.give(ring);
-                    return Err(self.end_or(End::ClientReset(error.kind())));
+                    return Err(self.end_or(End::client_lost(broken)));
                 }
             }
         }
     }
 
     /// What came too early first, then the socket.
-    fn read_client(&mut self, client: &mut Client, ring: &mut Ring, cx: &Cx<'_>) -> std::io::Result<ReadEnd> {
+    fn read_client(
+        &mut self,
+        client: &mut Client,
+        ring: &mut Ring,
+        cx: &mut Cx<'_>,
+    ) -> Result<ReadEnd, Broken> {
         if client.kept.is_empty() {
-            return client.socket.read(&mut ring.space()[..cx.rings.read_limit()]);
+            let most = self.target.as_ref().map_or(usize::MAX, Transport::write_max);
+            let limit = cx.rings.read_limit().min(most);
+            return client.socket.read(&mut ring.space()[..limit], cx.rings);
         }
         let kept = std::mem::take(&mut client.kept);
         ring.space()[..kept.len()].copy_from_slice(&kept);
@@ -91,11 +103,12 @@ impl Relay {
     /// Writes what is in `ring` to the target, and keeps what it refuses.
     fn offer(&mut self, mut ring: Ring, cx: &mut Cx<'_>) {
         let Some(target) = &mut self.target else { return cx.rings.give(ring) };
-        match target.write(ring.data()) {
+        match target.write(ring.data(), cx.rings) {
             Ok(count) => {
                 cx.metrics.bytes_up.add(count as u64);
                 ring.consume(count);
-                self.up.offered(count, !ring.is_empty(), cx.now);
+                let left = !ring.is_empty() || target.unsent() > 0;
+                self.up.offered(count, left, cx.now);
                 if cx.shared.traffic && count > 0 {
                     traffic::sent_to_target(cx, ring.is_empty());
                 }
@@ -114,22 +127,25 @@ impl Relay {
 
     /// Writes what the target refused before; true when nothing of it is left.
     fn flush_up(&mut self, cx: &mut Cx<'_>) -> bool {
-        let Some(held) = &mut self.up.held else { return true };
-        let Some(target) = &mut self.target else { return true };
-        if !target.is_writable() {
-            return false;
+        if !self.up_waits() {
+            return true;
         }
-        match target.write(held.data()) {
+        let Some(target) = &mut self.target else { return true };
+        let unsent = target.unsent();
+        let held = self.up.held.as_mut();
+        let written = match held {
+            Some(held) => target.write(held.data(), cx.rings),
+            None => target.flush(cx.rings).map(|_| 0),
+        };
+        match written {
             Ok(count) => {
+                let taken = count + unsent.saturating_sub(target.unsent());
                 cx.metrics.bytes_up.add(count as u64);
-                held.consume(count);
-                let left = !held.is_empty();
-                self.up.offered(count, left, cx.now);
+                self.up.consume(count, cx.rings);
+                let left = self.up_waits();
+                self.up.offered(taken, left, cx.now);
                 if cx.shared.traffic && count > 0 {
                     traffic::sent_to_target(cx, !left);
-                }
-                if !left {
-                    self.up.release(cx.rings);
                 }
                 !left
             }
@@ -157,6 +173,9 @@ impl Relay {
     /// The target takes no more. The client is still read, for its Close.
     pub(super) fn stop_forwarding(&mut self, cx: &mut Cx<'_>) {
         self.up.release(cx.rings);
+        if let Some(target) = &mut self.target {
+            target.stop_writing(cx.rings);
+        }
         if self.up_state == Up::Running {
             self.up_state = Up::Discarding;
         }

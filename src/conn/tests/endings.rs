@@ -177,6 +177,24 @@ fn a_client_that_ends_without_a_close_gets_none_and_the_target_gets_everything()
 }
 
 #[test]
+fn a_client_that_ends_its_side_gets_the_rest_of_the_frame_that_has_begun() {
+    for room in 1..20 {
+        let mut session = Session::open(Pace { client_room: 0, ..SMOOTH }, &Setup::default());
+        session.rig.client.write_step(Step::Room(room));
+        session.target_sends(b"one frame that has begun");
+        session.run();
+        session.rig.client.read_step(Step::Eof);
+        session.run();
+        assert!(session.rig.is_alive() && session.received().is_cut);
+        session.pace.client_room = 1;
+        session.run_to_the_end();
+        let received = session.received();
+        assert_eq!((received.data, received.is_cut), (b"one frame that has begun".to_vec(), false));
+        assert_eq!((received.close, session.rig.endings()), (None, vec!["client-closed"]));
+    }
+}
+
+#[test]
 fn a_client_that_resets_frees_its_target_at_once() {
     for pace in Pace::all() {
         let mut session = Session::open(pace, &Setup::default());

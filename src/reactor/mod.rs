@@ -4,6 +4,8 @@
 //! path for every cause. What reactors share is handed over through their inboxes: accepted sockets, helpers'
 //! answers, and [`Control`]. On the data path they share nothing.
 
+mod accept;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -11,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
 use crate::conn::end::End;
@@ -21,7 +23,11 @@ use crate::metrics::Metrics;
 use crate::net::listen::{Listener, Peer};
 use crate::net::socket::{Io, Socket};
 use crate::ring::Pool;
+use crate::sys;
 use crate::timers::{Tick, Timers};
+use accept::{Acceptor, Placed};
+
+pub use accept::Limits;
 
 /// What a reactor can be told from outside.
 #[derive(Debug)]
@@ -106,25 +112,8 @@ pub struct Reactor {
     acceptor: Option<Acceptor>,
     stopping: Stopping,
     due: Vec<u32>,
+    accepted: Vec<Placed>,
     trimmed_at: Instant,
-}
-
-/// The listening socket, and the reactors among which its connections are placed.
-struct Acceptor {
-    listener: Listener,
-    ready: bool,
-    retry_at: Option<Instant>,
-    peers: Vec<Handle>,
-    limits: Limits,
-}
-
-/// How many connections there may be at a time.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// So many are served.
-    pub connections_max: usize,
-    /// So many more are told that there is no room; the rest is closed without a word.
-    pub overflow_max: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -168,6 +157,7 @@ impl Reactor {
             acceptor: None,
             stopping: Stopping::No,
             due: Vec::new(),
+            accepted: Vec::new(),
             trimmed_at: Instant::now(),
         })
     }
@@ -181,9 +171,8 @@ impl Reactor {
     ///
     /// # Errors
     /// The listener can't be watched.
-    pub fn listen(&mut self, mut listener: Listener, peers: Vec<Handle>, limits: Limits) -> io::Result<()> {
-        self.poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
-        self.acceptor = Some(Acceptor { listener, ready: true, retry_at: None, peers, limits });
+    pub fn listen(&mut self, listener: Listener, peers: Vec<Handle>, limits: Limits) -> io::Result<()> {
+        self.acceptor = Some(Acceptor::new(listener, sys::descriptor(&self.poll), peers, limits)?);
         Ok(())
     }
 
@@ -205,7 +194,7 @@ impl Reactor {
             self.tick = self.timers.tick(now);
             for event in &events {
                 match event.token() {
-                    LISTENER => self.acceptor.iter_mut().for_each(|acceptor| acceptor.ready = true),
+                    LISTENER => self.acceptor.iter_mut().for_each(Acceptor::note),
                     WAKER => self.read_inbox(),
                     Token(token) => {
                         let (id, side) = ConnId::from_token(token);
@@ -354,9 +343,7 @@ impl Reactor {
     }
 
     fn obey(&mut self, control: &Control) {
-        if let Some(mut acceptor) = self.acceptor.take() {
-            let _ = self.poll.registry().deregister(acceptor.listener.source());
-        }
+        self.acceptor = None;
         self.stopping = Stopping::WhenEmpty;
         if let Control::Drain(patience) = control {
             let cut_at = self.tick.after(*patience);
@@ -368,6 +355,17 @@ impl Reactor {
 
     fn slots(&self) -> Vec<u32> {
         self.conns.iter().map(|(slot, _)| slot as u32).collect()
+    }
+
+    /// Accepts what is waiting, and takes in what was placed here.
+    fn accept(&mut self, now: Instant) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        let mut own = std::mem::take(&mut self.accepted);
+        acceptor.accept(self.index, sys::descriptor(&self.poll), now, &self.shared, &mut own);
+        for (io, peer, admitted) in own.drain(..) {
+            self.add(io, peer, admitted);
+        }
+        self.accepted = own;
     }
 
     /// Makes an accepted socket a connection of this reactor.
@@ -403,84 +401,6 @@ impl Reactor {
         self.timers.set(slot, conn.deadline());
         entry.insert(conn);
     }
-
-    /// Accepts a budget of connections and places each at the reactor with the fewest.
-    fn accept(&mut self, now: Instant) {
-        let Some(acceptor) = &mut self.acceptor else { return };
-        if acceptor.retry_at.is_some_and(|at| now >= at) {
-            acceptor.retry_at = None;
-            acceptor.ready = true;
-        }
-        if !acceptor.ready {
-            return;
-        }
-        let mut own = Vec::new();
-        for _ in 0..ACCEPTS_MAX {
-            match acceptor.listener.accept() {
-                Ok((io, peer)) => match acceptor.place() {
-                    None => self.handle.metrics.ended(End::Full.kind()),
-                    Some((index, admitted)) if index == self.index => {
-                        self.handle.metrics.live.fetch_add(1, Ordering::Relaxed);
-                        own.push((io, peer, admitted));
-                    }
-                    Some((index, admitted)) => acceptor.peers[index].hand_over(io, peer, admitted),
-                },
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    acceptor.ready = false;
-                    break;
-                }
-                // The client left before it was accepted, or a signal came.
-                Err(error) if is_of_the_connection(&error) => {}
-                Err(error) => {
-                    // Out of descriptors, most likely. What is waiting stays in the backlog meanwhile.
-                    if self.shared.limiter.admit(End::System(error.kind()).kind(), now).is_some() {
-                        self.shared.log.info(format_args!("accepting failed: {error}"));
-                    }
-                    acceptor.ready = false;
-                    acceptor.retry_at = Some(now + ACCEPT_RETRY);
-                    break;
-                }
-            }
-        }
-        for (io, peer, admitted) in own {
-            self.add(io, peer, admitted);
-        }
-    }
-}
-
-impl Acceptor {
-    /// Where the next connection goes: to the reactor with the fewest, and whether it is admitted there.
-    /// `None` when there is not even room to say that there is none.
-    fn place(&self) -> Option<(usize, bool)> {
-        let (mut live, mut fewest) = (0, (usize::MAX, 0));
-        for (index, peer) in self.peers.iter().enumerate() {
-            let count = peer.live();
-            live += count;
-            fewest = fewest.min((count, index));
-        }
-        let admitted = live < self.limits.connections_max;
-        (live < self.limits.connections_max + self.limits.overflow_max).then_some((fewest.1, admitted))
-    }
-
-    fn wait(&self, now: Instant) -> Option<Duration> {
-        if self.ready {
-            return Some(Duration::ZERO);
-        }
-        self.retry_at.map(|at| at.saturating_duration_since(now))
-    }
-}
-
-/// Errors of accept(2) that concern one connection only.
-fn is_of_the_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::Interrupted
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::TimedOut
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-    )
 }
 
 const LISTENER: Token = Token(usize::MAX);
@@ -491,9 +411,3 @@ const TRIM_WAIT: Duration = Duration::from_secs(1);
 
 /// Events taken from the system at a time.
 const EVENTS_MAX: usize = 1024;
-
-/// Connections accepted in one turn before the others have theirs.
-const ACCEPTS_MAX: usize = 64;
-
-/// Until accepting is tried again after the system refused, for want of descriptors for instance.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);

@@ -1,0 +1,86 @@
+//! The TLS handshake: first the certificate, which a helper may have to read, then the handshake itself, with
+//! a deadline of its own for both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+
+use super::client::Client;
+use super::end::End;
+use super::{Answer, Cx, Turn};
+use crate::net::certs::Asked;
+use crate::net::transport::Broken;
+use crate::timers::Tick;
+
+/// On the way to a TLS session with a client.
+#[derive(Debug)]
+pub struct Tls {
+    stage: Stage,
+    deadline: Tick,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// A helper looks at the certificate's files.
+    Asking,
+    /// This is what there is; `None` without a certificate.
+    Answered(Option<Arc<ServerConfig>>),
+    /// The client's socket has become a TLS session.
+    Shaking,
+}
+
+impl Tls {
+    /// Asks for the certificate. The clock starts now.
+    pub fn begin(cx: &Cx<'_>) -> Tls {
+        let (replies, id) = (cx.replies.clone(), cx.id);
+        let answer = Box::new(move |config| replies.send(id, Answer::Certificate(config)));
+        let stage = match cx.shared.tls.as_ref().map(|certificates| certificates.ask(answer)) {
+            Some(Asked::Now(config)) => Stage::Answered(config),
+            Some(Asked::Later) => Stage::Asking,
+            None => Stage::Answered(None),
+        };
+        Tls { stage, deadline: cx.now.after(HANDSHAKE) }
+    }
+
+    /// Takes in what a helper found.
+    pub fn answered(&mut self, config: Option<Arc<ServerConfig>>) {
+        if matches!(self.stage, Stage::Asking) {
+            self.stage = Stage::Answered(config);
+        }
+    }
+
+    /// Goes on as far as possible. When it is done, the client's socket is a TLS session.
+    ///
+    /// # Errors
+    /// There is no certificate, the client left, or the two can't agree.
+    pub fn step(mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Turn<Tls, ()>, End> {
+        match std::mem::replace(&mut self.stage, Stage::Shaking) {
+            Stage::Asking if client.socket.is_hung_up() => return Err(End::HalfTls),
+            Stage::Asking => {
+                self.stage = Stage::Asking;
+                return Ok(Turn::Wait(self));
+            }
+            Stage::Answered(None) => return Err(End::NoCertificate),
+            Stage::Answered(Some(config)) => {
+                let received = std::mem::take(&mut client.kept);
+                client.socket.serve_tls(config, &received).map_err(End::TlsFailed)?;
+            }
+            Stage::Shaking => {}
+        }
+        match client.socket.handshake(cx.rings) {
+            Ok(true) => Ok(Turn::Done(())),
+            Ok(false) => Ok(Turn::Wait(self)),
+            Err(Broken::Tls(fault)) => Err(End::TlsFailed(fault)),
+            Err(Broken::Cut | Broken::System(_)) => Err(End::HalfTls),
+        }
+    }
+
+    /// When the handshake is overdue.
+    pub fn deadline(&self) -> Tick {
+        self.deadline
+    }
+}
+
+/// Time from the first byte of a TLS client to the end of the handshake.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);

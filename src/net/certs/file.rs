@@ -1,0 +1,150 @@
+//! Files that are read anew when they have changed.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// What tells one state of some files from another, without reading them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    files: Vec<Option<Identity>>,
+    /// Whether the last change is long enough ago for the next one to show in the times.
+    settled: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Looks at the files, which may be missing.
+    pub(super) fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Stamp {
+        let found: Vec<Option<Metadata>> = paths.into_iter().map(|path| fs::metadata(path).ok()).collect();
+        let settled = found.iter().flatten().all(is_settled);
+        Stamp { files: found.iter().map(|found| found.as_ref().map(Identity::of)).collect(), settled }
+    }
+
+    /// Whether files that had the stamp `before` are certain to be the same still.
+    pub(super) fn is_still(&self, before: &Stamp) -> bool {
+        before.settled && self.files == before.files
+    }
+}
+
+impl Identity {
+    fn of(found: &Metadata) -> Identity {
+        Identity {
+            device: found.dev(),
+            inode: found.ino(),
+            size: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
+    }
+}
+
+/// The text of a file. Bytes that are no UTF-8 can only be comments, and are replaced.
+///
+/// # Errors
+/// It can't be read, in words that go behind its name.
+pub(super) fn read(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let found = fs::metadata(path).map_err(|error| describe(&error))?;
+    // Anything else may keep the reader waiting forever.
+    if !found.is_file() {
+        return Err("is not a regular file".to_owned());
+    }
+    let file = File::open(path).map_err(|error| describe(&error))?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| describe(&error))?;
+    match bytes.len() as u64 {
+        0 => Err("is empty".to_owned()),
+        length if length > FILE_BYTES_MAX => Err("is too large for a PEM file".to_owned()),
+        _ => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+fn is_settled(found: &Metadata) -> bool {
+    let Ok(modified) = found.modified() else { return false };
+    SystemTime::now().duration_since(modified).is_ok_and(|age| age.as_secs() >= TIME_GRAIN_SECONDS)
+}
+
+/// The system's words, without the number that std puts behind them.
+fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    if error.kind() == io::ErrorKind::NotFound { "not found".to_owned() } else { words.to_owned() }
+}
+
+/// A large bundle of authorities has some hundred kilobytes.
+const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Two changes within the grain of a file system's times look like one. The coarsest grain in use is 2 s.
+const TIME_GRAIN_SECONDS: u64 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::Scratch;
+    use super::*;
+    use std::time::Duration;
+
+    fn age(path: &Path, seconds: u64) {
+        let file = File::options().write(true).open(path).expect("opened");
+        file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).expect("aged");
+    }
+
+    #[test]
+    fn a_file_is_the_same_until_it_is_replaced_changed_or_gone() {
+        let scratch = Scratch::new();
+        let path = scratch.file("a", "one");
+        age(&path, 100);
+        let stamp = || Stamp::of([path.as_path()]);
+        let before = stamp();
+        assert!(stamp().is_still(&before));
+        let other = scratch.file("b", "one");
+        age(&other, 100);
+        fs::rename(&other, &path).expect("renamed");
+        assert!(!stamp().is_still(&before), "replaced by a file of the same size and time");
+        let before = stamp();
+        fs::write(&path, "three").expect("written");
+        assert!(!stamp().is_still(&before), "written to");
+        let before = stamp();
+        fs::remove_file(&path).expect("removed");
+        assert!(!stamp().is_still(&before));
+        let before = stamp();
+        assert!(stamp().is_still(&before), "a file that is not there stays that");
+    }
+
+    #[test]
+    fn a_file_that_was_changed_just_now_may_change_again_unseen() {
+        let scratch = Scratch::new();
+        let path = scratch.file("a", "one");
+        let stamp = Stamp::of([path.as_path()]);
+        assert!(!Stamp::of([path.as_path()]).is_still(&stamp));
+        age(&path, 60);
+        let stamp = Stamp::of([path.as_path()]);
+        assert!(Stamp::of([path.as_path()]).is_still(&stamp));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let scratch = Scratch::new();
+        assert_eq!(read(&scratch.path("missing")), Err("not found".into()));
+        assert_eq!(read(&scratch.path("")), Err("is not a regular file".into()));
+        assert_eq!(read(Path::new("/dev/zero")), Err("is not a regular file".into()));
+        assert_eq!(read(&scratch.file("empty", "")), Err("is empty".into()));
+        let large = scratch.file("large", "x");
+        File::options()
+            .write(true)
+            .open(&large)
+            .and_then(|file| file.set_len(FILE_BYTES_MAX + 1))
+            .expect("grown");
+        assert_eq!(read(&large), Err("is too large for a PEM file".into()));
+        assert_eq!(read(&scratch.file("text", "text")), Ok("text".into()));
+    }
+}

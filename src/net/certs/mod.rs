@@ -1,0 +1,222 @@
+//! Certificates: what TLS clients are shown, and what is asked of them and of targets.
+//!
+//! Files are looked at when a handshake starts, at most once a second and never on a reactor's thread, so a
+//! renewed certificate is served without a restart and one that appears turns TLS on. What was read last
+//! and is in order stays in use until something better is there.
+
+mod file;
+mod key;
+mod pair;
+mod pem;
+#[cfg(test)]
+mod scratch;
+mod sni;
+mod store;
+mod suites;
+mod target;
+#[cfg(test)]
+mod tests;
+mod trust;
+mod verify;
+mod x509;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustls::{CipherSuite, ServerConfig};
+
+pub use suites::parse_suites;
+pub use target::{target_config, target_name};
+pub use x509::ClientIdentity;
+
+use crate::helpers::Lane;
+use crate::log::Log;
+use store::Store;
+
+/// What TLS clients are served with, as the command line has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerOptions {
+    /// Certificates and their keys; the first is for clients that name no server, or one that no certificate
+    /// is for. Paths are absolute. Files need not exist.
+    pub pairs: Vec<Pair>,
+    /// What opens encrypted keys (`--key-password`).
+    pub key_password: Option<Vec<u8>>,
+    /// Versions to accept.
+    pub versions: Versions,
+    /// Cipher suites to accept, from [`parse_suites`]; `None` for the library's choice.
+    pub suites: Option<Vec<CipherSuite>>,
+    /// Who vouches for clients, if they have to show a certificate (`--verify-client`).
+    pub clients: Option<Authorities>,
+}
+
+/// A certificate chain and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The chain's file, which has the key, too, unless that is elsewhere.
+    pub cert: PathBuf,
+    /// The key's file, if it is not the chain's.
+    pub key: Option<PathBuf>,
+}
+
+/// Which versions of TLS are spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    /// 1.2 and 1.3.
+    From12,
+    /// 1.3 only.
+    Only13,
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorities {
+    /// The system's; if SSL_CERT_FILE or SSL_CERT_DIR is set, those there instead.
+    System,
+    /// Those in a file, in PEM form.
+    File(PathBuf),
+}
+
+/// How targets are spoken to (`--ssl-target`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetOptions {
+    /// Who vouches for targets; `None` when nobody has to (`--ssl-target-insecure`).
+    pub authorities: Option<Authorities>,
+    /// The name that targets' certificates must be for, instead of the one that is dialled.
+    pub name: Option<String>,
+}
+
+/// The certificates of the process. All reactors share them.
+pub struct Certificates {
+    shared: Arc<Shared>,
+    lane: Lane,
+    /// How long what was found is good for.
+    fresh: Duration,
+}
+
+/// What [`Certificates::ask`] has to say at once.
+pub enum Asked {
+    /// What to serve a client with; `None` when that is impossible, and [`Certificates::refusal`] says why.
+    Now(Option<Arc<ServerConfig>>),
+    /// The answer comes on a helper's thread.
+    Later,
+}
+
+/// Takes what [`Certificates::ask`] found out.
+pub type Answer = Box<dyn FnOnce(Option<Arc<ServerConfig>>) + Send>;
+
+struct Shared {
+    found: Mutex<Found>,
+    /// Held by whoever waits for files, and never by a reactor.
+    store: Mutex<Store>,
+}
+
+struct Found {
+    config: Option<Arc<ServerConfig>>,
+    refusal: String,
+    /// When the files were looked at.
+    looked: Instant,
+    flight: Option<Flight>,
+}
+
+/// A look at the files that is under way.
+struct Flight {
+    since: Instant,
+    waiting: Vec<Answer>,
+}
+
+impl Certificates {
+    /// Loads what is there, and says in the log what is broken. That is for the start, since it waits for
+    /// files.
+    pub fn open(options: &ServerOptions, log: Arc<Log>) -> Certificates {
+        Certificates::open_with(options, log, FRESH)
+    }
+
+    fn open_with(options: &ServerOptions, log: Arc<Log>, fresh: Duration) -> Certificates {
+        let looked = Instant::now();
+        let mut store = Store::new(options.clone(), log);
+        let config = store.look();
+        let found = Found { config, refusal: store.refusal(), looked, flight: None };
+        Certificates {
+            shared: Arc::new(Shared { found: Mutex::new(found), store: Mutex::new(store) }),
+            lane: Lane::new("certificates", 1, 1),
+            fresh,
+        }
+    }
+
+    /// What to serve a client with whose handshake starts now. Never waits for a file: when they have not
+    /// been looked at for a second, `answer` gets the result from a helper.
+    pub fn ask(&self, answer: Answer) -> Asked {
+        let now = Instant::now();
+        let mut found = lock(&self.shared.found);
+        if now.saturating_duration_since(found.looked) < self.fresh {
+            return Asked::Now(found.config.clone());
+        }
+        let old = found.config.clone();
+        match &mut found.flight {
+            // The file system hangs. What was good a moment ago is better than nothing.
+            Some(flight) if old.is_some() && now.saturating_duration_since(flight.since) > HANGING => {
+                return Asked::Now(old);
+            }
+            Some(flight) => flight.waiting.push(answer),
+            flight @ None => {
+                let shared = Arc::clone(&self.shared);
+                if self.lane.submit(Box::new(move || shared.look())).is_err() {
+                    return Asked::Now(old);
+                }
+                *flight = Some(Flight { since: now, waiting: vec![answer] });
+            }
+        }
+        Asked::Later
+    }
+
+    /// Why TLS clients can't be served, for the log, when that is so: `SSL connection but 'FILE' not found`.
+    pub fn refusal(&self) -> String {
+        lock(&self.shared.found).refusal.clone()
+    }
+
+    /// Whether the file of a certificate is there, sound or not. That is for the start, since it waits for
+    /// files.
+    pub fn is_asked_for(&self) -> bool {
+        lock(&self.shared.store).is_asked_for()
+    }
+}
+
+impl Shared {
+    /// Looks at the files and gives all who wait the result.
+    fn look(&self) {
+        let looked = Instant::now();
+        let (config, refusal) = {
+            let mut store = lock(&self.store);
+            (store.look(), store.refusal())
+        };
+        let mut found = lock(&self.found);
+        found.config.clone_from(&config);
+        found.refusal = refusal;
+        found.looked = looked;
+        let flight = found.flight.take();
+        drop(found);
+        for answer in flight.into_iter().flat_map(|flight| flight.waiting) {
+            answer(config.clone());
+        }
+    }
+}
+
+/// The same for a client whose ALPN offers nothing that is spoken here (`NoApplicationProtocol`): it may go on
+/// without ALPN, as OpenSSL servers let it that don't know the extension.
+pub fn without_alpn(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols.clear();
+    Arc::new(config)
+}
+
+/// A thread that panicked while it held a lock has ended the process; the lock's content is sound.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A replaced certificate is served to handshakes that start this much later.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A look at files takes milliseconds.
+const HANGING: Duration = Duration::from_secs(2);

@@ -1,0 +1,231 @@
+//! The certificates in use, and their files: reads what has changed and keeps what is in order.
+//!
+//! Everything here waits for files, so it runs at the start or on a helper.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ProducesTickets, ServerSessionMemoryCache};
+
+use super::file::Stamp;
+use super::pair::{Loaded, load};
+use super::sni::Choice;
+use super::trust::Trust;
+use super::{Authorities, Pair, ServerOptions, suites};
+use crate::log::Log;
+
+/// What clients are served with, and what that was made from.
+pub(super) struct Store {
+    options: ServerOptions,
+    log: Arc<Log>,
+    provider: Arc<CryptoProvider>,
+    pairs: Vec<Kept<Loaded>>,
+    authorities: Kept<(Trust, Arc<dyn ClientCertVerifier>)>,
+    resumption: Resumption,
+    config: Option<Arc<ServerConfig>>,
+    /// Whether the files have been looked at before.
+    started: bool,
+}
+
+/// Something made from files: the last one that was in order.
+struct Kept<T> {
+    stamp: Option<Stamp>,
+    good: Option<Arc<T>>,
+    /// What is wrong with the files now. It has been said.
+    trouble: Option<String>,
+}
+
+/// What lets clients come back without a full handshake. It outlives a change of certificates: who comes back
+/// has seen the former one, which was in order. It does not outlive a change of the clients' authorities, since
+/// the certificate of a client that comes back is not checked again.
+struct Resumption {
+    tickets: Option<Arc<dyn ProducesTickets>>,
+    sessions: Arc<ServerSessionMemoryCache>,
+}
+
+impl Store {
+    /// Nothing is read before the first [`Store::look`].
+    pub(super) fn new(options: ServerOptions, log: Arc<Log>) -> Store {
+        Store {
+            provider: suites::provider(options.suites.as_deref()),
+            pairs: options.pairs.iter().map(|_| Kept::default()).collect(),
+            authorities: Kept::default(),
+            resumption: Resumption::new(),
+            config: None,
+            started: false,
+            options,
+            log,
+        }
+    }
+
+    /// Reads what has changed, and says what is wrong with it, once. Returns what to serve clients with.
+    pub(super) fn look(&mut self) -> Option<Arc<ServerConfig>> {
+        let mut changed = self.look_at_authorities();
+        for number in 0..self.pairs.len() {
+            changed |= self.look_at_pair(number);
+        }
+        self.started = true;
+        if changed {
+            self.config = self.build();
+        }
+        self.config.clone()
+    }
+
+    /// Whether the files of a certificate are there, sound or not.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.options.pairs.iter().any(|pair| pair.cert.exists())
+    }
+
+    /// Why TLS clients can't be served while they can't.
+    pub(super) fn refusal(&self) -> String {
+        let troubles = self.pairs.iter().map(|pair| &pair.trouble).chain([&self.authorities.trouble]);
+        match troubles.flatten().next() {
+            Some(trouble) => format!("SSL connection but {trouble}"),
+            None => {
+                let file = self.options.pairs.first().map(|pair| pair.cert.display().to_string());
+                format!("SSL connection but '{}' not found", file.unwrap_or_default())
+            }
+        }
+    }
+
+    /// Whether there is another certificate now.
+    fn look_at_pair(&mut self, number: usize) -> bool {
+        let (pair, kept) = (&self.options.pairs[number], &mut self.pairs[number]);
+        if !kept.has_changed(pair.paths()) {
+            return false;
+        }
+        let cert = pair.cert.display();
+        // Without its file the first certificate is merely not asked for: many start scripts name one always.
+        if number == 0 && kept.good.is_none() && !pair.cert.exists() {
+            kept.trouble = None;
+            return false;
+        }
+        let loaded = load(pair, self.options.key_password.as_deref(), &self.provider);
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(text) => {
+                kept.suffer(&self.log, text);
+                return false;
+            }
+        };
+        let recovered = kept.trouble.take().is_some();
+        let changed = kept.good.as_ref().is_none_or(|old| !loaded.same_chain(old));
+        if self.started && (changed || recovered) {
+            self.log.info(format_args!("{cert}: this certificate is served from now on"));
+        }
+        if changed {
+            if let Some(warning) = loaded.warning() {
+                self.log.info(format_args!("{cert}: {warning}"));
+            }
+            kept.good = Some(Arc::new(loaded));
+        }
+        changed
+    }
+
+    /// Whether other authorities vouch for clients now.
+    fn look_at_authorities(&mut self) -> bool {
+        let Some(authorities) = &self.options.clients else { return false };
+        let kept = &mut self.authorities;
+        let path = match authorities {
+            Authorities::File(path) => Some(path.as_path()),
+            Authorities::System => None,
+        };
+        // The system's are read once.
+        if !kept.has_changed(path) {
+            return false;
+        }
+        let loaded = Trust::load(authorities)
+            .and_then(|trust| trust.of_clients(&self.provider).map(|verifier| (trust, verifier)));
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(text) => {
+                kept.suffer(&self.log, text);
+                return false;
+            }
+        };
+        kept.trouble = None;
+        if kept.good.as_ref().is_some_and(|old| old.0.is_same(&loaded.0)) {
+            return false;
+        }
+        if kept.good.replace(Arc::new(loaded)).is_some() {
+            self.resumption = Resumption::new();
+        }
+        true
+    }
+
+    fn build(&self) -> Option<Arc<ServerConfig>> {
+        let good: Vec<Arc<Loaded>> = self.pairs.iter().filter_map(|pair| pair.good.clone()).collect();
+        if good.is_empty() {
+            return None;
+        }
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(suites::versions(self.options.versions))
+            .expect("every choice of suites leaves some of TLS 1.3");
+        let builder = match (&self.options.clients, self.authorities.good.as_deref()) {
+            (None, _) => builder.with_no_client_auth(),
+            (Some(_), Some((_, verifier))) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+            // Clients that can't be checked are not let in.
+            (Some(_), None) => return None,
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(Choice(good)));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.session_storage = Arc::clone(&self.resumption.sessions) as _;
+        if let Some(tickets) = &self.resumption.tickets {
+            config.ticketer = Arc::clone(tickets);
+        }
+        Some(Arc::new(config))
+    }
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Kept<T> {
+        Kept { stamp: None, good: None, trouble: None }
+    }
+}
+
+impl<T> Kept<T> {
+    /// Looks whether the files may have changed since this was asked last.
+    fn has_changed<'a>(&mut self, paths: impl IntoIterator<Item = &'a Path>) -> bool {
+        let stamp = Stamp::of(paths);
+        if self.stamp.as_ref().is_some_and(|before| stamp.is_still(before)) {
+            return false;
+        }
+        // Taken before the files are read: whatever changes while they are read shows next time.
+        self.stamp = Some(stamp);
+        true
+    }
+
+    /// Notes what is wrong, and says it unless that was the last thing said.
+    fn suffer(&mut self, log: &Log, text: String) {
+        if self.trouble.as_ref() != Some(&text) {
+            match self.good {
+                Some(_) => log.info(format_args!("{text}; what was read before stays in use")),
+                None => log.info(format_args!("{text}")),
+            }
+        }
+        self.trouble = Some(text);
+    }
+}
+
+impl Resumption {
+    fn new() -> Resumption {
+        Resumption {
+            // It fails when the system has no random numbers. Then every handshake is a full one.
+            tickets: aws_lc_rs::Ticketer::new().ok(),
+            sessions: ServerSessionMemoryCache::new(SESSIONS_MAX),
+        }
+    }
+}
+
+impl Pair {
+    /// The files.
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        [Some(&self.cert), self.key.as_ref()].into_iter().flatten().map(AsRef::as_ref)
+    }
+}
+
+/// Sessions kept for clients that know no tickets; each takes some hundred bytes.
+const SESSIONS_MAX: usize = 1024;

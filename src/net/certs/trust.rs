@@ -1,0 +1,100 @@
+//! Who is believed: certificate authorities, from a file or from the system.
+
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+
+use super::pair::certificates;
+use super::verify::{Clients, Targets};
+use super::{Authorities, file, pem};
+
+/// Authorities, loaded.
+pub(super) struct Trust {
+    roots: Arc<RootCertStore>,
+    /// The same as they were given.
+    certs: Arc<[CertificateDer<'static>]>,
+    /// Whether the operator has named their file, and does not just take what the system has.
+    are_named: bool,
+}
+
+impl Trust {
+    /// Loads authorities.
+    ///
+    /// # Errors
+    /// There are none, or a file can't be used; in words for the log.
+    pub(super) fn load(authorities: &Authorities) -> Result<Trust, String> {
+        let mut roots = RootCertStore::empty();
+        let Authorities::File(path) = authorities else {
+            let found = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(found.certs.iter().cloned());
+            if roots.is_empty() {
+                let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+                return Err(format!("no certificate authorities found on this system{why}"));
+            }
+            return Ok(Trust { roots: Arc::new(roots), certs: found.certs.into(), are_named: false });
+        };
+        let of_file = |text: String| format!("{}: {text}", path.display());
+        let text = file::read(path).map_err(of_file)?;
+        let certs = pem::blocks(&text).and_then(|blocks| certificates(&blocks)).map_err(of_file)?;
+        for (number, cert) in (1..).zip(&certs) {
+            let added = roots.add(cert.clone());
+            added.map_err(|error| of_file(format!("certificate {number} in it can't be used: {error}")))?;
+        }
+        Ok(Trust { roots: Arc::new(roots), certs: certs.into(), are_named: true })
+    }
+
+    /// Whether both are the same authorities.
+    pub(super) fn is_same(&self, other: &Trust) -> bool {
+        self.certs == other.certs
+    }
+
+    /// Checks the certificates that clients must have.
+    ///
+    /// # Errors
+    /// The library finds no use for the authorities; in words for the log.
+    pub(super) fn of_clients(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ClientCertVerifier>, String> {
+        let roots = Arc::clone(&self.roots);
+        let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+        if self.roots.len() > HINTS_MAX {
+            builder = builder.clear_root_hint_subjects();
+        }
+        let inner = builder.build().map_err(|error| error.to_string())?;
+        Ok(Arc::new(Clients {
+            inner,
+            trusted: Arc::clone(&self.certs),
+            known: provider.signature_verification_algorithms,
+        }))
+    }
+
+    /// Checks the certificates of targets.
+    ///
+    /// # Errors
+    /// The library finds no use for the authorities; in words for the log.
+    pub(super) fn of_targets(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ServerCertVerifier>, String> {
+        let roots = Arc::clone(&self.roots);
+        let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
+        let inner = builder.build().map_err(|error| error.to_string())?;
+        Ok(Arc::new(Targets {
+            inner,
+            trusted: Arc::clone(&self.certs),
+            takes_common_name: self.are_named,
+            known: provider.signature_verification_algorithms,
+        }))
+    }
+}
+
+/// Clients are told the names of up to so many authorities, so that a browser offers only fitting certificates.
+/// Those of a whole system would make each handshake some 15 KB longer.
+const HINTS_MAX: usize = 20;

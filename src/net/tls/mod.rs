@@ -1,0 +1,424 @@
+//! TLS on a socket: the buffers that rustls does without, and only for as long as they hold something.
+//!
+//! What is received goes into a ring that is lent for the turn, is opened there, and is copied once, into the
+//! caller's space. A record that is not whole yet moves to a buffer of its own size. What is sent is sealed
+//! into a ring and written at once; what the socket refuses is held. So an idle session owns no buffer.
+//!
+//! Never more is read than the caller's space has room for, and plaintext is shorter than its records; so
+//! there is no whole record in what is kept, and nothing to do for an idle session until an event comes.
+
+mod fault;
+pub mod session;
+
+use std::io;
+
+use rustls::pki_types::CertificateDer;
+
+use super::socket::{ReadEnd, Socket};
+use super::transport::Broken;
+use crate::ring::{Held, Pool, RING_BYTES, Ring};
+pub use fault::{Fault, Peer};
+use session::{Flow, RECORD_MAX, RECORD_PLAIN_MAX, Reach, Session, sealed_max};
+
+/// A TLS session on a socket.
+#[derive(Debug)]
+pub struct Tls {
+    pub(super) socket: Socket,
+    session: Session,
+    reach: Reach,
+    /// Received and not opened: a part of a record, or of a handshake message.
+    incoming: Box<[u8]>,
+    /// Opened and not yet asked for.
+    opened: Box<[u8]>,
+    /// Sealed, and refused by the socket.
+    sealed: Option<Held>,
+    /// What the next read has to tell.
+    fault: Option<Fault>,
+    /// Nothing is opened any more: the session is broken, or we have ended it.
+    deaf: bool,
+    ending: Ending,
+}
+
+/// What has become of our writing side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Data may be written.
+    No,
+    /// The last record is sealed; the socket's writing side ends behind it.
+    Wanted,
+    /// The socket's writing side has been ended.
+    Done,
+}
+
+impl Tls {
+    /// A session on `socket`, from which `received` has been read so far.
+    pub fn new(socket: Socket, session: Session, received: &[u8]) -> Tls {
+        Tls {
+            socket,
+            session,
+            reach: Reach::Handshake,
+            incoming: received.into(),
+            opened: Box::default(),
+            sealed: None,
+            fault: None,
+            deaf: false,
+            ending: Ending::No,
+        }
+    }
+
+    /// Goes on with the handshake; true when it is over and its last bytes are with the socket.
+    ///
+    /// # Errors
+    /// The connection is broken, or the peers can't agree. The alert that says so is on its way then.
+    pub fn handshake(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
+        let mut ring = rings.take();
+        let result = self.shake(&mut ring, rings);
+        rings.give(ring);
+        result
+    }
+
+    fn shake(&mut self, ring: &mut Ring, rings: &mut Pool) -> Result<bool, Broken> {
+        // First what came with the first byte; or nothing, which makes a client's session say hello.
+        self.load(ring);
+        loop {
+            self.open(ring, &mut [], rings)?;
+            if !self.flush(rings)? {
+                return Ok(false);
+            }
+            if self.reach != Reach::Handshake {
+                return Ok(true);
+            }
+            match self.receive(ring, RECORD_MAX)? {
+                ReadEnd::Data(_) => {}
+                ReadEnd::Blocked => return Ok(false),
+                ReadEnd::Eof => return Err(Broken::Cut),
+            }
+        }
+    }
+
+    /// Reads into `space`, which must not be empty. `Blocked` may come with the socket still readable, so that
+    /// a peer that sends records without data does not keep the turn.
+    ///
+    /// # Errors
+    /// The connection is broken. The end of the stream without a close_notify is no end but a cut.
+    pub fn read(&mut self, space: &mut [u8], rings: &mut Pool) -> Result<ReadEnd, Broken> {
+        if !self.opened.is_empty() {
+            return Ok(ReadEnd::Data(self.take_opened(space)));
+        }
+        if let Some(fault) = self.fault.take() {
+            self.deaf = true;
+            return Err(Broken::Tls(fault));
+        }
+        if self.reach == Reach::PeerClosed && !self.deaf {
+            return Ok(ReadEnd::Eof);
+        }
+        let mut ring = rings.take();
+        let result =
+            if self.deaf { self.drop_input(&mut ring) } else { self.read_records(space, &mut ring, rings) };
+        rings.give(ring);
+        result
+    }
+
+    fn read_records(
+        &mut self,
+        space: &mut [u8],
+        ring: &mut Ring,
+        rings: &mut Pool,
+    ) -> Result<ReadEnd, Broken> {
+        for _ in 0..EMPTY_READS_MAX {
+            match self.receive(ring, space.len().max(RECORD_MAX))? {
+                ReadEnd::Data(_) => {}
+                ReadEnd::Blocked => break,
+                ReadEnd::Eof => {
+                    self.deaf = true;
+                    return Err(Broken::Cut);
+                }
+            }
+            let filled = self.open(ring, space, rings)?;
+            if filled > 0 {
+                return Ok(ReadEnd::Data(filled));
+            }
+            if self.reach == Reach::PeerClosed {
+                return Ok(ReadEnd::Eof);
+            }
+        }
+        Ok(ReadEnd::Blocked)
+    }
+
+    /// Reads what comes after the end, and drops it.
+    fn drop_input(&mut self, ring: &mut Ring) -> Result<ReadEnd, Broken> {
+        match self.socket.read(ring.space())? {
+            ReadEnd::Data(_) => Ok(ReadEnd::Blocked),
+            end => Ok(end),
+        }
+    }
+
+    /// Seals as much of `bytes` as may wait for the socket, writes what the socket takes of that, and returns
+    /// how much was sealed.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn write(&mut self, bytes: &[u8], rings: &mut Pool) -> Result<usize, Broken> {
+        if self.deaf || self.fault.is_some() || self.ending != Ending::No {
+            return Err(Broken::System(io::ErrorKind::BrokenPipe));
+        }
+        if !self.flush(rings)? {
+            return Ok(0);
+        }
+        let mut taken = 0;
+        while taken < bytes.len() && self.is_writable() {
+            let count = (bytes.len() - taken).min(WRITE_MAX);
+            let mut ring = rings.take();
+            let result = self.write_records(&bytes[taken..taken + count], &mut ring, rings);
+            if ring.is_empty() {
+                rings.give(ring);
+            } else {
+                self.sealed = Some(rings.hold(ring));
+            }
+            result?;
+            taken += count;
+        }
+        Ok(taken)
+    }
+
+    fn write_records(&mut self, plain: &[u8], ring: &mut Ring, rings: &mut Pool) -> Result<(), Broken> {
+        let mut output = Vec::new();
+        let len = self.with_flow(&mut output, |session, flow| session.seal(flow, plain, ring.space()));
+        match len {
+            Ok(len) => ring.fill(len),
+            Err(fault) => {
+                self.fault = Some(fault);
+                self.send(&output, rings);
+                return Err(Broken::System(io::ErrorKind::BrokenPipe));
+            }
+        }
+        if !output.is_empty() {
+            // It was sealed before the data and goes out before it.
+            self.send(&output, rings);
+            self.send(ring.data(), rings);
+            ring.clear();
+            return Ok(());
+        }
+        let count = self.socket.write(ring.data());
+        match count {
+            Ok(count) => ring.consume(count),
+            Err(_) => ring.clear(),
+        }
+        count?;
+        Ok(())
+    }
+
+    /// Writes what the socket has refused so far; true when nothing is left.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn flush(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
+        if let Some(held) = &mut self.sealed {
+            let written = self.socket.write(held.data());
+            held.consume(*written.as_ref().unwrap_or(&held.data().len()));
+            if held.is_empty() {
+                self.release(rings);
+            }
+            written?;
+        }
+        if self.sealed.is_none() && self.ending == Ending::Wanted {
+            self.socket.shutdown_write();
+            self.ending = Ending::Done;
+        }
+        Ok(self.sealed.is_none())
+    }
+
+    /// Ends the writing side in order: close_notify, then the socket's end. What the peer sends from now on is
+    /// dropped unopened.
+    pub fn shutdown_write(&mut self, rings: &mut Pool) {
+        if self.ending != Ending::No {
+            return;
+        }
+        self.ending = Ending::Wanted;
+        // A broken session has said so already, and must not be driven on.
+        if !self.deaf && self.fault.is_none() && self.reach != Reach::Handshake {
+            let mut output = Vec::new();
+            self.with_flow(&mut output, |session, flow| session.close(flow));
+            self.send(&output, rings);
+        }
+        self.deaf = true;
+        self.incoming = Box::default();
+        self.opened = Box::default();
+        // If it fails, the read that follows tells.
+        let _ = self.flush(rings);
+    }
+
+    /// Bytes that are sealed and not with the socket.
+    pub fn unsent(&self) -> usize {
+        self.sealed.as_ref().map_or(0, |held| held.data().len())
+    }
+
+    /// Whether a read may bring something.
+    pub fn is_readable(&self) -> bool {
+        let waiting = !self.opened.is_empty() || self.fault.is_some();
+        waiting || self.socket.is_readable() || (self.reach == Reach::PeerClosed && !self.deaf)
+    }
+
+    /// Whether a write may take something.
+    pub fn is_writable(&self) -> bool {
+        self.sealed.is_none() && self.ending == Ending::No && self.socket.is_writable()
+    }
+
+    /// Gives up what the socket has refused. Nothing is written any more.
+    pub fn stop_writing(&mut self, rings: &mut Pool) {
+        self.ending = Ending::Done;
+        self.release(rings);
+    }
+
+    fn release(&mut self, rings: &mut Pool) {
+        if let Some(held) = self.sealed.take() {
+            rings.release(held);
+        }
+    }
+
+    /// The protocol that was agreed on by ALPN.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.session.facts().alpn_protocol()
+    }
+
+    /// The certificates that the peer has shown, its own first.
+    pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.session.facts().peer_certificates()
+    }
+
+    /// Puts into the empty `ring` what was received before.
+    fn load(&self, ring: &mut Ring) {
+        ring.clear();
+        ring.space()[..self.incoming.len()].copy_from_slice(&self.incoming);
+        ring.fill(self.incoming.len());
+    }
+
+    /// Reads from the socket, behind what was received before and so that about `most` bytes are there.
+    fn receive(&mut self, ring: &mut Ring, most: usize) -> Result<ReadEnd, Broken> {
+        if !self.socket.is_readable() {
+            return Ok(ReadEnd::Blocked);
+        }
+        if self.incoming.len() > INCOMING_MAX {
+            self.deaf = true;
+            return Err(Broken::Tls(self.session.too_long()));
+        }
+        self.load(ring);
+        let room = most.saturating_sub(ring.len()).max(READ_MIN).min(ring.space().len());
+        let end = self.socket.read(&mut ring.space()[..room])?;
+        if let ReadEnd::Data(count) = end {
+            ring.fill(count);
+        }
+        Ok(end)
+    }
+
+    /// Opens what is in `ring`: fills `space`, keeps what is behind it, and sends what has to be answered.
+    fn open(&mut self, ring: &mut Ring, space: &mut [u8], rings: &mut Pool) -> Result<usize, Broken> {
+        let (mut filled, mut surplus, mut output) = (0, Vec::new(), Vec::new());
+        let mut sink = |plain: &[u8]| {
+            let fit = plain.len().min(space.len() - filled);
+            space[filled..filled + fit].copy_from_slice(&plain[..fit]);
+            filled += fit;
+            surplus.extend_from_slice(&plain[fit..]);
+        };
+        let mut flow = Flow { input: ring.data_mut(), used: 0, sink: &mut sink, output: &mut output };
+        let reached = self.session.open(&mut flow);
+        let used = flow.used;
+        ring.consume(used);
+        self.keep(ring.data(), &surplus);
+        self.send(&output, rings);
+        match reached {
+            Ok(reach) => {
+                if self.reach != Reach::PeerClosed {
+                    self.reach = reach;
+                }
+                if self.reach == Reach::PeerClosed {
+                    // Whatever follows a close_notify is ignored (RFC 8446 section 6.1).
+                    self.incoming = Box::default();
+                }
+            }
+            Err(fault) => {
+                self.incoming = Box::default();
+                self.fault = Some(fault);
+            }
+        }
+        if filled == 0
+            && self.opened.is_empty()
+            && let Some(fault) = self.fault.take()
+        {
+            self.deaf = true;
+            return Err(Broken::Tls(fault));
+        }
+        Ok(filled)
+    }
+
+    fn keep(&mut self, incoming: &[u8], surplus: &[u8]) {
+        self.incoming = incoming.into();
+        if !surplus.is_empty() {
+            self.opened = [&self.opened, surplus].concat().into();
+        }
+    }
+
+    fn take_opened(&mut self, space: &mut [u8]) -> usize {
+        let opened = std::mem::take(&mut self.opened);
+        let count = opened.len().min(space.len());
+        space[..count].copy_from_slice(&opened[..count]);
+        self.opened = opened[count..].into();
+        count
+    }
+
+    /// Sends sealed bytes behind those that wait for the socket. That the peer is gone is told by the next
+    /// read, behind what it sent before.
+    fn send(&mut self, bytes: &[u8], rings: &mut Pool) {
+        let ring = match self.sealed.take() {
+            Some(held) => {
+                let both = Ring::holding(&[held.data(), bytes].concat());
+                rings.release(held);
+                both
+            }
+            None => {
+                let written = self.socket.write(bytes).unwrap_or(bytes.len());
+                Ring::holding(&bytes[written..])
+            }
+        };
+        if !ring.is_empty() {
+            self.sealed = Some(rings.hold(ring));
+        }
+    }
+
+    /// Lets the session do something that has no input.
+    fn with_flow<T>(
+        &mut self,
+        output: &mut Vec<u8>,
+        act: impl FnOnce(&mut Session, &mut Flow<'_>) -> T,
+    ) -> T {
+        let mut surplus = Vec::new();
+        let mut sink = |plain: &[u8]| surplus.extend_from_slice(plain);
+        let mut flow = Flow { input: &mut self.incoming, used: 0, sink: &mut sink, output };
+        let result = act(&mut self.session, &mut flow);
+        let used = flow.used;
+        if used > 0 {
+            let rest: Box<[u8]> = self.incoming[used..].into();
+            self.keep(&rest, &surplus);
+        }
+        result
+    }
+}
+
+/// Plaintext that one write should offer: as many full records as a ring takes when they are sealed. What the
+/// socket refuses of it then waits as sealed bytes alone.
+pub const WRITE_MAX: usize = 7 * RECORD_PLAIN_MAX;
+const _: () = assert!(sealed_max(WRITE_MAX) <= RING_BYTES);
+
+/// What may be kept of a message that has not come whole. The largest are handshake messages, certificates
+/// for instance, in several records; rustls takes up to 64 KiB.
+const INCOMING_MAX: usize = 96 * 1024;
+const _: () = assert!(INCOMING_MAX + READ_MIN <= RING_BYTES);
+
+/// What a read asks for at least, however much is kept.
+const READ_MIN: usize = 4 * 1024;
+
+/// Reads that bring no data before others have their turn.
+const EMPTY_READS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests;

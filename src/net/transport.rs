@@ -1,0 +1,246 @@
+//! What lies between a connection and its socket: nothing, or TLS. Those above read and write bytes and do
+//! not know which.
+//!
+//! The rings that TLS needs are lent for one call. What the socket refuses of sealed bytes stays here, since
+//! they are committed: until [`Transport::flush`] has written them, the transport is not writable.
+
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use mio::Registry;
+use mio::event::Event;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+
+use super::socket::{ReadEnd, Socket};
+use super::tls::session::Session;
+use super::tls::{self, Fault, Tls};
+use crate::ring::Pool;
+
+/// One end of a connection, plain or not.
+#[derive(Debug)]
+pub enum Transport {
+    /// Bytes go to the socket as they are.
+    Plain(Socket),
+    /// Bytes are sealed into records, and opened from them.
+    Tls(Box<Tls>),
+}
+
+/// Why nothing more can be read or written.
+#[derive(Debug)]
+pub enum Broken {
+    /// The system's word.
+    System(io::ErrorKind),
+    /// The stream ended, but its TLS session did not: something may be missing.
+    Cut,
+    /// What TLS found wrong.
+    Tls(Fault),
+}
+
+impl Transport {
+    /// Reads into `space`, which must not be empty.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn read(&mut self, space: &mut [u8], rings: &mut Pool) -> Result<ReadEnd, Broken> {
+        match self {
+            Transport::Plain(socket) => Ok(socket.read(space)?),
+            Transport::Tls(tls) => tls.read(space, rings),
+        }
+    }
+
+    /// Writes as much of `bytes` as is taken now, and returns how much that was.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn write(&mut self, bytes: &[u8], rings: &mut Pool) -> Result<usize, Broken> {
+        match self {
+            Transport::Plain(socket) => Ok(socket.write(bytes)?),
+            Transport::Tls(tls) => tls.write(bytes, rings),
+        }
+    }
+
+    /// Writes what the socket refused of bytes that were taken; true when nothing of that is left.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn flush(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
+        match self {
+            Transport::Plain(_) => Ok(true),
+            Transport::Tls(tls) => tls.flush(rings),
+        }
+    }
+
+    /// Bytes that were taken and not yet given to the socket.
+    pub fn unsent(&self) -> usize {
+        match self {
+            Transport::Plain(_) => 0,
+            Transport::Tls(tls) => tls.unsent(),
+        }
+    }
+
+    /// The most that a write should be offered at a time, so that what is held of it stays within bounds.
+    pub fn write_max(&self) -> usize {
+        match self {
+            Transport::Plain(_) => usize::MAX,
+            Transport::Tls(_) => tls::WRITE_MAX,
+        }
+    }
+
+    /// Whether a read may bring something.
+    pub fn is_readable(&self) -> bool {
+        match self {
+            Transport::Plain(socket) => socket.is_readable(),
+            Transport::Tls(tls) => tls.is_readable(),
+        }
+    }
+
+    /// Whether a write may take something.
+    pub fn is_writable(&self) -> bool {
+        match self {
+            Transport::Plain(socket) => socket.is_writable(),
+            Transport::Tls(tls) => tls.is_writable(),
+        }
+    }
+
+    /// Whether the system has reported that the connection is broken.
+    pub fn is_hung_up(&self) -> bool {
+        self.socket().is_hung_up()
+    }
+
+    /// Makes the plain socket of a client a TLS session; `received` is what has been read from it so far.
+    ///
+    /// # Errors
+    /// The configuration can't be used; the socket stays plain.
+    pub fn serve_tls(&mut self, config: Arc<ServerConfig>, received: &[u8]) -> Result<(), Fault> {
+        self.secure(Session::server(config)?, received);
+        Ok(())
+    }
+
+    /// Makes the plain socket of a target of this name a TLS session.
+    ///
+    /// # Errors
+    /// The configuration can't be used; the socket stays plain.
+    pub fn speak_tls(&mut self, config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<(), Fault> {
+        self.secure(Session::client(config, name)?, &[]);
+        Ok(())
+    }
+
+    fn secure(&mut self, session: Session, received: &[u8]) {
+        if let Transport::Plain(socket) = self {
+            let socket = std::mem::replace(socket, Socket::none());
+            *self = Transport::Tls(Box::new(Tls::new(socket, session, received)));
+        }
+    }
+
+    /// Goes on with the TLS handshake, if there is one; true when it is over.
+    ///
+    /// # Errors
+    /// The connection is broken, or the peers can't agree. The alert that says so is on its way then.
+    pub fn handshake(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
+        match self {
+            Transport::Plain(_) => Ok(true),
+            Transport::Tls(tls) => tls.handshake(rings),
+        }
+    }
+
+    /// The TLS session, if there is one.
+    pub fn tls(&self) -> Option<&Tls> {
+        match self {
+            Transport::Plain(_) => None,
+            Transport::Tls(tls) => Some(tls),
+        }
+    }
+
+    /// Takes in what an event says.
+    pub fn note(&mut self, event: &Event) {
+        self.socket_mut().note(event);
+    }
+
+    /// Takes in readiness that did not come as an event of mio's.
+    pub fn note_ready(&mut self, readable: bool, writable: bool, hung_up: bool) {
+        self.socket_mut().note_ready(readable, writable, hung_up);
+    }
+
+    /// Ends the writing side, after everything that was taken.
+    pub fn shutdown_write(&mut self, rings: &mut Pool) {
+        match self {
+            Transport::Plain(socket) => socket.shutdown_write(),
+            Transport::Tls(tls) => tls.shutdown_write(rings),
+        }
+    }
+
+    /// Gives up what was taken and not yet given to the socket. Nothing may be written any more.
+    pub fn stop_writing(&mut self, rings: &mut Pool) {
+        if let Transport::Tls(tls) = self {
+            tls.stop_writing(rings);
+        }
+    }
+
+    /// How often the system has repeated itself without an answer from the peer.
+    pub fn unanswered(&self) -> u8 {
+        self.socket().unanswered()
+    }
+
+    /// Bytes taken that the peer's side has not acknowledged; 0 when the system does not say.
+    pub fn unacknowledged(&self) -> usize {
+        self.socket().unacknowledged() + self.unsent()
+    }
+
+    /// Ends the registration and gives back what is held; to be called before the transport is dropped.
+    pub fn retire(&mut self, registry: &Registry, rings: &mut Pool) {
+        self.socket_mut().deregister(registry);
+        self.stop_writing(rings);
+    }
+
+    /// Whether a dial has come to its end: `Ok(true)` connected, `Ok(false)` not yet.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub fn connected(&self) -> io::Result<bool> {
+        self.socket().connected()
+    }
+
+    /// The descriptor, for socket options; scripted streams have none.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.socket().descriptor()
+    }
+
+    fn socket(&self) -> &Socket {
+        match self {
+            Transport::Plain(socket) => socket,
+            Transport::Tls(tls) => &tls.socket,
+        }
+    }
+
+    fn socket_mut(&mut self) -> &mut Socket {
+        match self {
+            Transport::Plain(socket) => socket,
+            Transport::Tls(tls) => &mut tls.socket,
+        }
+    }
+}
+
+impl From<Socket> for Transport {
+    fn from(socket: Socket) -> Transport {
+        Transport::Plain(socket)
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Broken {
+        Broken::System(error.kind())
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::System(kind) => kind.fmt(f),
+            Broken::Cut => f.write_str("cut off without a close_notify"),
+            Broken::Tls(fault) => fault.fmt(f),
+        }
+    }
+}

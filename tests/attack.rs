@@ -1,0 +1,124 @@
+//! The log under attack, and its rotation: peers that were not admitted can't flood it, what is left out is
+//! counted, and SIGHUP opens the file anew and never ends the service.
+
+mod common;
+
+use common::client::Client;
+use common::process::size;
+use common::server::Server;
+use common::target::Target;
+use common::{Scratch, eventually};
+
+/// Bad requests; `WEBSOCKIFY_BAD_REQUESTS=10000` is the large form.
+fn bad_requests() -> usize {
+    size("WEBSOCKIFY_BAD_REQUESTS", 1000)
+}
+
+#[test]
+fn bad_requests_cause_few_lines_and_an_exact_count_of_the_others() {
+    let count = bad_requests();
+    let target = Target::tcp().echo();
+    let mut server = Server::relay(&target.address);
+    let started = server.log.lines().len();
+    let start = std::time::Instant::now();
+    for _ in 0..count {
+        let mut client = Client::connect(&server);
+        client.wire.send(b"BAD\r\n\r\n");
+        assert_eq!(client.read_head().status, 400);
+    }
+    // Ten lines in ten seconds, and the ten seconds may begin anew while this test goes on.
+    let windows = 1 + start.elapsed().as_secs() as usize / 10;
+    visit(&server);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    let lines = server.log.wait_for_end();
+    let about: Vec<&String> = lines.iter().filter(|line| line.contains("code 400")).collect();
+    println!("{count} bad requests in {windows} windows: {} lines", about.len());
+    assert!(about.len() <= 10 * windows, "{count} bad requests caused {} lines", about.len());
+    let left_out: usize = lines.iter().filter_map(|line| left_out(line, "refused")).sum();
+    assert_eq!(about.len() + left_out, count, "lines and those that were left out");
+    assert!(lines.len() - started <= 12 * windows + 4, "{lines:#?}");
+}
+
+/// The number in a line that says how many of a kind were left out.
+fn left_out(line: &str, kind: &str) -> Option<usize> {
+    let suffix = format!(" lines about connections of kind {kind} were left out");
+    line.strip_suffix(&suffix)?.parse().ok()
+}
+
+#[test]
+fn probes_are_silent_at_the_default_level() {
+    let target = Target::tcp().echo();
+    let server = Server::relay(&target.address);
+    let started = server.log.lines().len();
+    for number in 0..50 {
+        let client = Client::connect(&server);
+        if number % 2 == 0 { drop(client) } else { client.wire.reset() }
+    }
+    visit(&server);
+    server.log.wait_for("connecting to: ");
+    let lines = server.log.lines().split_off(started);
+    assert_eq!(lines.len(), 2, "only the session is logged: {lines:#?}");
+}
+
+#[test]
+fn a_hang_up_opens_the_log_file_anew() {
+    let scratch = Scratch::new();
+    let target = Target::tcp().echo();
+    let server = Server::relay_with(&target.address, &["--log-file", &scratch.arg("log")]);
+    visit(&server);
+    eventually("the first session in the file", || sessions_in(&scratch, "log") == 1);
+    std::fs::rename(scratch.path("log"), scratch.path("log.1")).expect("rotate the log");
+    server.signal("HUP");
+    eventually("a new file", || scratch.path("log").exists());
+    visit(&server);
+    eventually("the second session in the new file", || sessions_in(&scratch, "log") == 1);
+    assert_eq!(sessions_in(&scratch, "log.1"), 1);
+}
+
+#[test]
+fn a_hang_up_that_can_not_open_the_file_keeps_the_old_one() {
+    let scratch = Scratch::new();
+    let directory = scratch.path("logs");
+    std::fs::create_dir(&directory).expect("make a directory");
+    let target = Target::tcp().echo();
+    let server = Server::relay_with(&target.address, &["--log-file", &scratch.arg("logs/log")]);
+    visit(&server);
+    std::fs::rename(&directory, scratch.path("moved")).expect("move the directory away");
+    server.signal("HUP");
+    eventually("the next session in the old file", || {
+        visit(&server);
+        sessions_in(&scratch, "moved/log") >= 2
+    });
+}
+
+#[test]
+fn a_hang_up_without_a_log_file_changes_nothing() {
+    let target = Target::tcp().echo();
+    let mut server = Server::relay(&target.address);
+    let mut client = Client::open(&server);
+    client.echo(b"before");
+    for _ in 0..3 {
+        server.signal("HUP");
+        visit(&server);
+    }
+    client.echo(b"behind");
+    assert!(server.is_running());
+    // The signals were taken in order, so they are all behind when this one ends the program.
+    server.signal("TERM");
+    client.closed_with(1001);
+    drop(client);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+fn sessions_in(scratch: &Scratch, name: &str) -> usize {
+    let text = std::fs::read_to_string(scratch.path(name)).unwrap_or_default();
+    text.lines().filter(|line| line.contains("connecting to: ")).count()
+}
+
+/// One session that echoes and is closed by the client.
+fn visit(server: &Server) {
+    let mut client = Client::open(server);
+    client.echo(b"hello");
+    client.close();
+}

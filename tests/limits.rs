@@ -1,0 +1,211 @@
+//! Limits: of descriptors, of connections, of time before a handshake is done. Whoever runs into one is told
+//! or let go; nobody else notices, and no processor is burnt meanwhile.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use common::client::{Client, UPGRADE};
+use common::process::{limited, may_open, open_files_max};
+use common::server::Server;
+use common::target::Target;
+use common::{eventually, eventually_within};
+
+/// A request that never comes to its end.
+const HALF_REQUEST: &[u8] = b"GET /websockify HTTP/1.1\r\nHost: localhost\r\nUpgrade: webs";
+
+#[test]
+fn a_thousand_half_open_handshakes_leave_a_good_client_alone() {
+    if !may_open(2500) {
+        return;
+    }
+    let target = Target::tcp().echo();
+    let args = ["127.0.0.1:0", &target.address];
+    let server = Server::launch(&mut limited(1024, open_files_max().min(1 << 20), &args));
+    visit(&server);
+    let memory = server.memory_kib();
+    let half_open: Vec<Client> = (0..1000)
+        .map(|_| {
+            let mut client = Client::connect(&server);
+            client.wire.send(HALF_REQUEST);
+            client
+        })
+        .collect();
+    eventually("all of them to be accepted", || server.sockets().len() >= 1000);
+    let start = Instant::now();
+    visit(&server);
+    let waited = start.elapsed();
+    println!("a good client beside 1,000 half-open handshakes: {waited:?}");
+    assert!(waited < Duration::from_secs(2), "a good client waited {waited:?}");
+    let grown = server.memory_kib().saturating_sub(memory);
+    println!("1,000 half-open handshakes: {grown} KiB");
+    assert!(grown <= 4 * 1000, "{grown} KiB for half-open handshakes: some hold a ring");
+    assert_eq!(target.accepted(), 2, "a half-open handshake reached the target");
+    drop(half_open);
+}
+
+#[test]
+fn silent_half_sent_and_dripped_handshakes_end_by_their_deadlines() {
+    let target = Target::tcp();
+    let server = Server::relay(&target.address);
+    let start = Instant::now();
+    let mut silent = Client::connect(&server);
+    let mut half = Client::connect(&server);
+    half.wire.send(HALF_REQUEST);
+    let dripped = Client::connect(&server);
+    let mut header = b"GET / HTTP/1.1\r\nX-Drip: ".to_vec();
+    header.resize(10_000, b'x');
+    let mut drops = header.iter();
+    dripped.wire.0.set_nonblocking(true).expect("non-blocking mode");
+    eventually_within(HANDSHAKE_MAX, "the dripped handshake to end", || {
+        let gone = matches!((&dripped.wire.0).read(&mut [0]), Ok(0))
+            || matches!((&dripped.wire.0).read(&mut [0]), Err(error) if error.kind() != std::io::ErrorKind::WouldBlock);
+        if let Some(byte) = drops.next() {
+            let _ = (&dripped.wire.0).write(&[*byte]);
+        }
+        gone
+    });
+    println!("a dripped handshake ended after {:?}", start.elapsed());
+    silent.wire.wait_until_gone();
+    half.wire.wait_until_gone();
+    server.log.wait_for("127.0.0.1: ignoring socket not ready");
+    server.log.wait_for_nth("request did not come in time", 2);
+    assert!(target.is_untouched());
+}
+
+/// When every handshake that makes no good progress is over: 3 s for its first byte and 20 s for the rest,
+/// and some to spare for a busy machine.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(30);
+
+#[test]
+fn one_connection_too_many_is_told_so_and_the_next_is_served_when_one_has_left() {
+    let target = Target::tcp().echo();
+    let server = Server::relay_with(&target.address, &["--max-connections", "3"]);
+    let mut served: Vec<Client> = (0..3).map(|_| Client::open(&server)).collect();
+    served.iter_mut().for_each(|client| client.echo(b"served"));
+    let mut fourth = Client::connect(&server);
+    fourth.wire.send(UPGRADE.as_bytes());
+    let answer = fourth.read_answer_to_end();
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(!answer.body.is_empty(), "{answer:?}");
+    server.log.wait_for("refused, because --max-connections are there");
+    served.iter_mut().for_each(|client| client.echo(b"undisturbed"));
+    served.pop().expect("three are there").close();
+    let mut next = None;
+    eventually("room for another one", || {
+        let mut client = Client::connect(&server);
+        client.wire.send(UPGRADE.as_bytes());
+        let status = client.read_head().status;
+        next = (status == 101).then_some(client);
+        next.is_some()
+    });
+    next.expect("it was served").echo(b"served at last");
+    assert_eq!(target.accepted(), 4);
+}
+
+#[test]
+fn connections_far_beyond_the_limit_are_closed_without_a_word() {
+    let target = Target::tcp().echo();
+    let server = Server::relay_with(&target.address, &["--max-connections", "2"]);
+    let mut served: Vec<Client> = (0..2).map(|_| Client::open(&server)).collect();
+    served.iter_mut().for_each(|client| client.echo(b"served"));
+    // They say nothing, so they wait for their deadline; and there are only so many places to wait in.
+    let mut waiting: Vec<Client> = (0..200).map(|_| Client::connect(&server)).collect();
+    let start = Instant::now();
+    let mut closed = 0;
+    eventually("some of them to be closed at once", || {
+        waiting.retain_mut(|client| client.wire.is_silent());
+        closed = 200 - waiting.len();
+        closed >= 100
+    });
+    println!("{closed} of 200 were closed within {:?}", start.elapsed());
+    assert!(server.sockets().len() < 200, "{} sockets", server.sockets().len());
+    served.iter_mut().for_each(|client| client.echo(b"undisturbed"));
+}
+
+/// 200 clients knock, `served` of them have been served: those go on, the process does not spin, and when the
+/// crowd has left, a new client is served.
+fn a_crowd_is_survived(server: &Server, mut served: Vec<Client>) {
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        let mut client = Client::connect(server);
+        client.wire.send_what_goes(UPGRADE.as_bytes());
+        crowd.push(client);
+    }
+    let (start, spent) = (Instant::now(), server.cpu_time());
+    while start.elapsed() < CPU_WINDOW {
+        for client in &mut served {
+            client.echo(b"undisturbed");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let share = (server.cpu_time() - spent).as_secs_f64() / start.elapsed().as_secs_f64();
+    println!(
+        "{:.1} % of a core beside 200 clients, echoes of {} sessions included",
+        share * 100.0,
+        served.len()
+    );
+    assert!(share < 0.3, "{:.0} % of a core while nothing can be accepted", share * 100.0);
+    drop(crowd);
+    let start = Instant::now();
+    eventually("a new client to be served", || {
+        let mut client = Client::connect(server);
+        client.wire.send_what_goes(UPGRADE.as_bytes());
+        let mut head = [0; 12];
+        let is_served = (&client.wire.0).read_exact(&mut head).is_ok() && head == *b"HTTP/1.1 101";
+        drop(client);
+        is_served
+    });
+    println!("served again after {:?}", start.elapsed());
+    served.iter_mut().for_each(|client| client.echo(b"still there"));
+}
+
+/// Time over which the processor's use is counted; what is measured is a share of it.
+const CPU_WINDOW: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_limit_of_64_files_survives_200_clients() {
+    let target = Target::tcp().echo();
+    let server = Server::launch(&mut limited(64, 64, &["127.0.0.1:0", &target.address]));
+    let served = (0..4).map(|_| Client::open(&server)).collect();
+    a_crowd_is_survived(&server, served);
+}
+
+#[test]
+fn running_out_of_descriptors_stops_only_the_accepting_and_only_for_a_while() {
+    let target = Target::tcp().echo();
+    let args = ["--max-connections", "1000", "127.0.0.1:0", &target.address];
+    let server = Server::launch(&mut limited(64, 64, &args));
+    server.log.wait_for("--max-connections 1000 needs more than the 64 open files allowed");
+    let served = (0..4).map(|_| Client::open(&server)).collect();
+    a_crowd_is_survived(&server, served);
+    server.log.wait_for("accepting failed: Too many open files");
+    assert!(server.log.count("accepting failed") <= 20, "the log is flooded");
+}
+
+#[test]
+fn running_out_of_descriptors_while_dialling_is_1011() {
+    let target = Target::tcp().echo();
+    let args = ["--max-connections", "1000", "127.0.0.1:0", &target.address];
+    let server = Server::launch(&mut limited(64, 64, &args));
+    eventually("the reactor to be there", || server.watched() == [2]);
+    let room = server.free_descriptors(64);
+    // All but one descriptor are taken: enough for one more client, and none is left for its target.
+    let idle: Vec<Client> = (0..room - 1).map(|_| Client::connect(&server)).collect();
+    let taken = || server.watched().iter().sum::<usize>() == 2 + idle.len();
+    eventually("the idle connections to be accepted", taken);
+    let mut client = Client::open(&server);
+    assert_eq!(client.closed_with(1011), "Failed to connect to downstream server");
+    server.log.wait_for("[Errno 24] Too many open files");
+    drop((client, idle));
+    eventually("room", || server.watched() == [2]);
+    visit(&server);
+}
+
+/// One session that echoes and is closed by the client.
+fn visit(server: &Server) {
+    let mut client = Client::open(server);
+    client.echo(b"hello");
+    client.close();
+}
