@@ -103,7 +103,7 @@ impl Trial {
 }
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    row("down-128b", Job::Down(128), 1, 16 * MIB).quick(1, MIB).most(1.2, 1.2),
+    row("down-128b", Job::Down(128), 1, 16 * MIB).quick(1, MIB).most(3.2, 3.2),
     row("down-4k", Job::Down(4 * KIB), 1, 64 * MIB).quick(1, 2 * MIB).most(3.2, 3.2),
     row("down-64k", Job::Down(64 * KIB), 1, 96 * MIB).quick(1, 4 * MIB).most(3.5, 8.0),
     row("down-1m", Job::Down(1024 * KIB), 1, 96 * MIB).quick(1, 8 * MIB).most(56.0, 128.0),
