@@ -8,6 +8,7 @@ use common::eventually;
 use common::frame::Frame;
 use common::server::{Server, command};
 use common::target::Target;
+use common::tls;
 
 /// One session on this path that echoes and is closed by the client.
 fn visit(server: &Server, path: &str) {
@@ -24,10 +25,11 @@ fn the_start_prints_the_lines_that_scripts_wait_for() {
     let server = Server::relay(&target.address);
     let port = server.port;
     assert_ne!(port, 0, "port 0 in the command line, the real one in the log");
+    let tls = if common::tls::is_on() { "SSL/TLS support" } else { "No SSL/TLS support (no cert file)" };
     let expected = [
         "WebSocket server settings:".to_owned(),
         format!("  - Listen on 127.0.0.1:{port}"),
-        "  - No SSL/TLS support (no cert file)".to_owned(),
+        format!("  - {tls}"),
         format!("  - proxying from 127.0.0.1:{port} to {}", target.address),
     ];
     assert_eq!(server.log.lines(), expected);

@@ -510,7 +510,7 @@ fn curl_resumes_revalidates_and_reuses_connections() {
         std::process::Command::new("curl").args(["-sS", "--max-time", "20"]).args(args).output()
     };
     let Ok(first) = curl(&["-D", "-", "-o", "/dev/null", &url("data")]) else {
-        eprintln!("SKIPPED: curl is not installed");
+        common::skipped("curl is not installed");
         return;
     };
     let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -43,6 +43,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::net::certs::{Certificates, TargetOptions};
 use crate::net::listen::Peer;
+use crate::net::pipe::Splicer;
 use crate::net::socket::Socket;
 use crate::net::transport::Transport;
 use crate::resolve::{Addresses, Resolver};
@@ -184,6 +185,8 @@ pub struct Cx<'a> {
     pub registry: &'a Registry,
     /// The reactor's rings.
     pub rings: &'a mut Pool,
+    /// The reactor's pipe.
+    pub splicer: &'a mut Splicer,
     /// The reactor's counters.
     pub metrics: &'a Metrics,
     /// What all connections share.
@@ -627,6 +630,7 @@ impl Conn {
         if let Some(target) = self.target() {
             target.retire(cx.registry, cx.rings);
         }
+        self.client.socket.take_leave(cx.rings);
         self.client.socket.retire(cx.registry, cx.rings);
         self.state = State::Gone;
     }

@@ -22,6 +22,7 @@ use crate::limit::Limiter;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::net::listen::Peer;
+use crate::net::pipe::Splicer;
 use crate::net::scripted::{Handle, Scripted};
 use crate::net::socket::{Io, Socket};
 use crate::resolve::{Resolver, Unresolved};
@@ -66,6 +67,7 @@ pub struct Rig {
     pub to_target: Vec<u8>,
     poll: Poll,
     rings: Pool,
+    splicer: Splicer,
     metrics: Metrics,
     shared: Shared,
     replies: Replies,
@@ -94,6 +96,7 @@ impl Rig {
             now: Tick::ZERO,
             registry: poll.registry(),
             rings: &mut rings,
+            splicer: &mut Splicer::default(),
             metrics: &metrics,
             shared: &shared,
             replies: &replies,
@@ -108,6 +111,7 @@ impl Rig {
             to_target: Vec::new(),
             poll,
             rings,
+            splicer: Splicer::default(),
             metrics,
             shared,
             replies,
@@ -183,6 +187,16 @@ impl Rig {
             assert!(self.due() > self.now, "a deadline that has come stays, in state {}", self.state());
         }
         self.now = self.now.max(end);
+    }
+
+    /// The process stands still for `time`, as one that was stopped does: all deadlines in it come at once,
+    /// at its end.
+    pub fn freeze(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+        if self.due() <= self.now {
+            self.with(|conn, cx| conn.expired(cx));
+        }
+        self.settle();
     }
 
     /// Dials: the scripted target is connecting from now on, and connected once it is writable. False when
@@ -330,6 +344,7 @@ impl Rig {
             now: self.now,
             registry: self.poll.registry(),
             rings: &mut self.rings,
+            splicer: &mut self.splicer,
             metrics: &self.metrics,
             shared: &self.shared,
             replies: &self.replies,

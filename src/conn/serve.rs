@@ -195,6 +195,8 @@ impl Serve {
                 },
                 Stage::Ask => self.ask(files, cx),
                 Stage::Finding if self.overdue => {
+                    // The answer may still come, and must not be taken for that to another request.
+                    self.manner.keep = false;
                     let reason = "Files are out of reach";
                     Stage::Found(self.refusal(files, Status(503), reason, &[]))
                 }

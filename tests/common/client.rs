@@ -189,9 +189,8 @@ impl Client {
                 return Vec::new();
             }
             let count = size.min(usize::try_from(total - position).unwrap_or(usize::MAX));
-            let payload = &super::flow::pattern_at(position)[..count];
             position += count as u64;
-            Frame::binary(payload).bytes()
+            Frame::pattern(position - count as u64, count)
         })
     }
 

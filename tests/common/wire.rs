@@ -28,6 +28,11 @@ impl Wire {
         Self(self.0.try_clone().expect("duplicate a socket"))
     }
 
+    /// Gives a socket that was made narrow, to be full soon, room to be drained fast.
+    pub(crate) fn widen(&self) {
+        self.0.set_recv_buffer_size(4 << 20).expect("receive buffer");
+    }
+
     /// Writes all of `bytes`.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         (&self.0).write_all(bytes).unwrap_or_else(|error| panic!("sending {} bytes: {error}", bytes.len()));
@@ -68,6 +73,24 @@ impl Wire {
             have += more;
         }
         bytes
+    }
+
+    /// Whether bytes come next, and not the other end's end, in order or by a reset.
+    pub(crate) fn brings_something(&mut self) -> bool {
+        self.brings_something_into(&mut Vec::new())
+    }
+
+    /// The same, and the first byte of it is appended to `bytes`.
+    pub(crate) fn brings_something_into(&mut self, bytes: &mut Vec<u8>) -> bool {
+        let mut byte = [0];
+        match (&self.0).read(&mut byte) {
+            Ok(count) => {
+                bytes.extend_from_slice(&byte[..count]);
+                count > 0
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("timed out waiting for bytes"),
+            Err(_) => false,
+        }
     }
 
     /// Everything up to the other end's orderly end.
