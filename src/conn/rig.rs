@@ -214,6 +214,16 @@ impl Rig {
         self.now = self.now.max(end);
     }
 
+    /// The process stands still for `time`, as one that was stopped does: all deadlines in it come at once,
+    /// at its end.
+    pub fn freeze(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+        if self.due() <= self.now {
+            self.with(|conn, cx| conn.expired(cx));
+        }
+        self.settle();
+    }
+
     /// Dials: the scripted target is connecting from now on, and connected once it is writable. False when
     /// the connection is not there yet, or has a target.
     pub fn dial(&mut self) -> bool {

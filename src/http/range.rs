@@ -33,13 +33,13 @@ pub fn select(value: &[u8], length: u64) -> Selection {
         return Selection::Whole;
     }
     let mut spans = Vec::new();
-    let (mut asked, mut total) = (0, 0_u64);
+    let (mut asked, mut total) = (0, 0_u128);
     for member in list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
     {
         asked += 1;
         let Some(span) = span(member, length) else { return Selection::Whole };
         if let Some(span) = span {
-            total = total.saturating_add(span.len);
+            total += u128::from(span.len);
             spans.push(span);
         }
         if asked > SPANS_MAX {
@@ -50,7 +50,7 @@ pub fn select(value: &[u8], length: u64) -> Selection {
         (0, _) => Selection::Whole,
         (_, true) => Selection::Unsatisfiable,
         // Spans that overlap so much that they are longer than the file are no saving for anyone.
-        _ if total > length => Selection::Whole,
+        _ if total > u128::from(length) => Selection::Whole,
         _ => Selection::Spans(spans),
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn pattern(count: usize) -> Vec<u8> {
 }
 
 /// Compares a stream with the pattern as it comes.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Check {
     /// How many bytes have been compared.
     pub(crate) position: u64,

@@ -40,6 +40,12 @@ pub(crate) fn eventually_within(limit: Duration, what: &str, mut condition: impl
     }
 }
 
+/// Says that a test was skipped, and why, also when its output is kept back.
+pub(crate) fn skipped(reason: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+}
+
 /// A directory of its own for one test, removed at the end.
 pub(crate) struct Scratch(PathBuf);
 

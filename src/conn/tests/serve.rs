@@ -279,7 +279,9 @@ fn files_that_are_out_of_reach_are_refused_after_a_while() {
     let mut place = Place::smooth();
     place.send(SMALL.as_bytes());
     place.rig.advance(Duration::from_secs(60));
-    assert!(place.take().starts_with("HTTP/1.1 503 "));
+    let answer = place.take();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("Connection: close\r\n"), "{answer}");
+    assert_eq!(place.rig.endings(), ["served"], "no other request may get the late answer");
     place.rig.answer_from_helper();
     assert_eq!(place.take(), "", "the late answer is for nobody");
 }
