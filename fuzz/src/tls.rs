@@ -38,7 +38,7 @@ pub fn tls(data: &[u8]) {
             3 => run.script.write_step(Step::Room(1 + size * size)),
             4 => run.read(size + 1),
             5 => drop(run.ours.flush(&mut run.rings)),
-            6 => run.peer.send_close_notify(),
+            6 => run.peer_leaves(),
             7 => run.ours.shutdown_write(&mut run.rings),
             8 => run.script.read_step(Step::Eof),
             9 => run.pass(size * 20, 0),
@@ -59,6 +59,8 @@ struct Run {
     wire: Vec<u8>,
     said: usize,
     got: usize,
+    /// The peer has said that it has nothing more to say.
+    peer_left: bool,
     /// Ours has ended or failed; no plaintext may come any more.
     over: bool,
 }
@@ -84,6 +86,7 @@ impl Run {
             wire: Vec::new(),
             said: 0,
             got: 0,
+            peer_left: false,
             over: false,
         }
     }
@@ -138,12 +141,22 @@ impl Run {
     /// The peer takes what ours has written; it may not like it, after what was fed.
     fn hear(&mut self) {
         let written = self.script.take_written();
+        if self.peer_left {
+            // rustls has a debug assertion against a fatal alert behind a close_notify, which what was damaged
+            // could make it send.
+            return;
+        }
         let mut rest = &written[..];
         while !rest.is_empty() && self.peer.read_tls(&mut rest).is_ok() {
             if self.peer.process_new_packets().is_err() {
                 return;
             }
         }
+    }
+
+    fn peer_leaves(&mut self) {
+        self.peer.send_close_notify();
+        self.peer_left = true;
     }
 
     fn peer_says(&mut self, bytes: &[u8]) {
@@ -167,7 +180,7 @@ impl Run {
         }
         let mut space = vec![0; space];
         let before = self.script.idle_calls();
-        for _ in 0..1 << 12 {
+        for _ in 0..1 << 16 {
             if !self.ours.is_readable() {
                 return;
             }
