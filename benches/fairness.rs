@@ -36,7 +36,8 @@ fn main() {
             0 => (bulk.wire, target.accept()),
             _ => (target.accept(), bulk.wire),
         };
-        let chunk = if number % 2 == 0 { Frame::binary(&pattern(64 << 10)).bytes() } else { pattern(64 << 10) };
+        let chunk =
+            if number % 2 == 0 { Frame::binary(&pattern(64 << 10)).bytes() } else { pattern(64 << 10) };
         let (sent, stopped) = (Arc::clone(&moved), Arc::clone(&stop));
         threads.push(std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) && (&from.0).write_all(&chunk).is_ok() {
