@@ -3,12 +3,15 @@
 
 mod e2e;
 
-use e2e::compare::{Row, compare, raise_file_limit};
+use e2e::compare::{Bench, Row, raise_file_limit, reference};
+use e2e::found::Found;
+use e2e::kit::Kit;
 use e2e::options::{Form, HELP, Options, Task, parse};
-use e2e::peers::{Found, OURS, PEERS, PLAIN};
+use e2e::peers::{OURS, PEERS, Peer, Role};
 use e2e::pin::Cores;
-use e2e::scenarios::{Job, SCENARIOS, Scenario};
-use e2e::{record, relay, report, syscalls};
+use e2e::scenarios::{Job, Trial, Wire};
+use e2e::syscalls::Calls;
+use e2e::{demands, record, relay, report, syscalls};
 use std::env;
 use std::process::ExitCode;
 
@@ -18,6 +21,10 @@ fn main() -> ExitCode {
         Ok(Task::PlainRelay(listen, target, buffer_bytes)) => relay::serve(listen, target, buffer_bytes)
             .map(|()| true)
             .map_err(|error| format!("plain relay: {error}")),
+        Ok(Task::Version) => {
+            println!("websockify's own bench, {}", env!("CARGO_PKG_VERSION"));
+            Ok(true)
+        }
         Ok(Task::Help) => {
             println!("{HELP}");
             Ok(true)
@@ -34,78 +41,110 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs what was selected; false when our own binary or the yardstick failed somewhere. A peer's failure is
+/// Runs what was selected; false when our own binary or a reference failed somewhere. A peer's failure is
 /// shown in its row and is the peer's affair.
 fn bench(options: &Options) -> Result<bool, String> {
     let limit = raise_file_limit().map_err(|error| error.to_string())?;
+    let kit = Kit::make().map_err(|error| error.to_string())?;
     let found = find(options)?;
-    let selected: Vec<&'static Scenario> = SCENARIOS
-        .iter()
-        .filter(|scenario| scenario.is_selected(&options.filters))
-        .filter(|scenario| options.form == Form::Full || !scenario.full_only)
-        .filter(|scenario| {
-            let fits = 2 * scenario.sessions + SPARE_FILES <= limit;
+    if let Err(why) = &kit.tls {
+        println!("{:<15} skipped: {why}", "wss");
+    }
+    let selected: Vec<Trial> = Trial::select(options.form, &options.filters)
+        .into_iter()
+        .filter(|trial| trial.wire == Wire::Ws || kit.tls.is_ok())
+        .filter(|trial| {
+            let fits = 2 * trial.scenario.sessions + SPARE_FILES <= limit;
             if !fits {
-                println!("skipped: {} (the limit of open files is {limit})", scenario.name);
+                println!("skipped: {} (the limit of open files is {limit})", trial.name());
             }
             fits
         })
         .collect();
+    let cores = if options.unpinned { None } else { Cores::split().map_err(|error| error.to_string())? };
+    let bench = Bench { found: &found, kit: &kit, cores, options };
     let mut good = true;
     if !options.syscalls {
-        good &= measure(&selected, &found, options)?;
+        good &= measure(&bench, &selected)?;
     }
     if options.syscalls || options.form == Form::Quick {
-        good &= count_calls(&selected, &found, options);
+        good &= count_calls(&bench, &selected);
     }
     Ok(good)
 }
 
-fn measure(selected: &[&'static Scenario], found: &[Found], options: &Options) -> Result<bool, String> {
-    let cores = if options.unpinned { None } else { Cores::split().map_err(|error| error.to_string())? };
+fn measure(bench: &Bench, selected: &[Trial]) -> Result<bool, String> {
     println!("{}", report::heading());
     let mut rows: Vec<Row> = Vec::new();
-    for scenario in selected {
-        for mut row in compare(scenario, found, cores.as_ref(), options) {
-            let held = row.figures.first().map_or(0.0, |column| column.median);
-            let limited = options.form == Form::Quick && row.peer == OURS;
-            if limited && matches!(scenario.job, Job::Idle) && held > scenario.most {
-                row.failure.get_or_insert(format!("more than {} B per session", scenario.most));
-            }
+    for trial in selected {
+        for row in within_memory(bench, *trial) {
             println!("{}", report::line(&row));
             rows.push(row);
         }
     }
-    if let Some(name) = &options.record {
-        let directory = record::store(name, found, &rows).map_err(|error| error.to_string())?;
-        println!("recorded: {}/{name}.json and .csv", directory.display());
+    let verdicts = demands::verdicts(&rows);
+    if bench.options.form == Form::Full {
+        println!("\n{}", report::verdicts(&verdicts));
     }
-    Ok(rows.iter().all(|row| row.failure.is_none() || !is_vital(row.peer)))
+    if let Some(name) = &bench.options.record {
+        let directory =
+            record::store(name, bench.found, &rows, &verdicts).map_err(|error| error.to_string())?;
+        println!("recorded: {}/{name}.json, .csv and plots", directory.display());
+    }
+    let vital =
+        |row: &&Row| row.peer == OURS || Wire::BOTH.into_iter().any(|wire| row.peer == reference(wire));
+    Ok(rows.iter().filter(vital).all(|row| row.failure.is_none()))
 }
 
-fn count_calls(selected: &[&'static Scenario], found: &[Found], options: &Options) -> bool {
+/// The rows of a trial. In the quick form, idle sessions of ours that hold more than they may are a failure,
+/// but only if they do so in each of a few tries: what the allocator keeps depends on the order of things.
+fn within_memory(bench: &Bench, trial: Trial) -> Vec<Row> {
+    let mut rows = bench.compare(trial);
+    if bench.options.form != Form::Quick || !matches!(trial.scenario.job, Job::Idle) {
+        return rows;
+    }
+    let held = |rows: &[Row]| {
+        let ours = rows.iter().find(|row| row.peer == OURS)?;
+        ours.figures.first().map(|column| column.median).filter(|held| *held > trial.most())
+    };
+    for _ in 1..COUNT_TRIES {
+        if held(&rows).is_some() {
+            rows = bench.compare(trial);
+        }
+    }
+    if held(&rows).is_some() {
+        for row in rows.iter_mut().filter(|row| row.peer == OURS) {
+            row.failure.get_or_insert(format!("more than {} B per session", trial.most()));
+        }
+    }
+    rows
+}
+
+fn count_calls(bench: &Bench, selected: &[Trial]) -> bool {
     if !syscalls::can_count() {
         println!("system calls: not counted (strace is not on PATH)");
         return true;
     }
+    let quick = bench.options.form == Form::Quick && !bench.options.syscalls;
     let mut good = true;
-    for scenario in selected {
-        for found in found {
-            let peer = found.peer.name;
-            if options.form == Form::Quick && !is_vital(peer) {
+    for trial in selected.iter().filter(|trial| !quick || trial.most().is_finite()) {
+        for found in bench.found {
+            let ours = found.peer.role == Role::Ours;
+            if quick && !ours {
                 continue;
             }
-            match syscalls::count(scenario, found, options) {
+            let most = if quick { trial.most() } else { f64::INFINITY };
+            match least_calls(bench, *trial, found, most) {
                 Some(Ok(calls)) => {
-                    println!("{}", report::calls_line(scenario.name, peer, &calls));
-                    if options.form == Form::Quick && peer == OURS && calls.per_message > scenario.most {
-                        println!("{:<14} {peer:<15} FAILED: more than {}", scenario.name, scenario.most);
+                    println!("{}", report::calls_line(&trial.name(), found.peer.name, &calls));
+                    if calls.per_message > most {
+                        println!("{:<18} {:<15} FAILED: more than {most}", trial.name(), found.peer.name);
                         good = false;
                     }
                 }
                 Some(Err(error)) => {
-                    println!("{:<14} {peer:<15} FAILED: {error}", scenario.name);
-                    good &= !is_vital(peer);
+                    println!("{:<18} {:<15} FAILED: {error}", trial.name(), found.peer.name);
+                    good &= !ours;
                 }
                 None => {}
             }
@@ -114,32 +153,58 @@ fn count_calls(selected: &[&'static Scenario], found: &[Found], options: &Option
     good
 }
 
-/// The proxies asked for that are here. The plain relay always is.
+/// Counts, and again if there were more than `most`: how much comes in one piece depends on who is scheduled
+/// when.
+fn least_calls(
+    bench: &Bench,
+    trial: Trial,
+    found: &Found,
+    most: f64,
+) -> Option<Result<Calls, std::io::Error>> {
+    let mut best = syscalls::count(bench, trial, found)?;
+    for _ in 1..COUNT_TRIES {
+        let Ok(calls) = &best else { break };
+        if calls.per_message <= most {
+            break;
+        }
+        match syscalls::count(bench, trial, found)? {
+            Ok(again) if again.per_message >= calls.per_message => {}
+            again => best = again,
+        }
+    }
+    Some(best)
+}
+
+/// The proxies asked for that are here.
 fn find(options: &Options) -> Result<Vec<Found>, String> {
     if let Some(unknown) = options.only.iter().find(|name| PEERS.iter().all(|peer| peer.name != **name)) {
         let known: Vec<&str> = PEERS.iter().map(|peer| peer.name).collect();
         return Err(format!("no proxy is called {unknown:?}; there are {}", known.join(", ")));
     }
     let mut found = Vec::new();
-    for peer in PEERS {
-        let wanted = options.only.is_empty() || options.only.iter().any(|name| name == peer.name);
-        if !wanted && peer.name != PLAIN {
-            continue;
-        }
-        match peer.find() {
+    for peer in PEERS.iter().filter(|peer| is_wanted(peer, options)) {
+        match Found::find(peer) {
             Ok(peer) => {
-                println!("{:<15} {}", peer.peer.name, peer.version);
+                println!("{:<15} {}", report::name(peer.peer.name, peer.peer.role), peer.version);
                 found.push(peer);
             }
-            Err(why) => println!("{:<15} skipped: {why}", peer.name),
+            Err(why) => println!("{:<15} skipped: {why}", report::name(peer.name, peer.role)),
         }
     }
     Ok(found)
 }
 
-fn is_vital(peer: &str) -> bool {
-    peer == OURS || peer == PLAIN
+fn is_wanted(peer: &Peer, options: &Options) -> bool {
+    let is_reference = Wire::BOTH.into_iter().any(|wire| peer.name == reference(wire));
+    match (options.only.is_empty(), options.form) {
+        (false, _) => is_reference || options.only.iter().any(|name| name == peer.name),
+        (true, Form::Quick) => peer.role == Role::Ours || peer.name == reference(Wire::Ws),
+        (true, _) => true,
+    }
 }
 
 /// Descriptors that are not a session's.
 const SPARE_FILES: u64 = 200;
+
+/// How often a count is taken before it is believed to be too high.
+const COUNT_TRIES: usize = 3;

@@ -8,7 +8,6 @@ use common::eventually;
 use common::frame::Frame;
 use common::server::{Server, command};
 use common::target::Target;
-use common::tls;
 
 /// One session on this path that echoes and is closed by the client.
 fn visit(server: &Server, path: &str) {

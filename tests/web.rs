@@ -439,7 +439,9 @@ fn a_file_that_changes_while_it_is_sent_never_breaks_the_framing() {
     let mut client = Client::connect_narrow(&server);
     client.wire.send(b"GET /grows HTTP/1.1\r\n\r\nGET /sub/one.txt HTTP/1.1\r\n\r\n");
     assert_eq!(client.read_head().header("content-length"), Some("33554432"));
-    site.write("grows", [&content[..], b"more"].concat());
+    // Appended, since writing it anew would let it shrink for a moment.
+    let mut grows = File::options().append(true).open(site.path("grows")).expect("open");
+    std::io::Write::write_all(&mut grows, b"more").expect("append");
     for _ in 0..32 {
         assert!(client.wire.read_exactly(1 << 20).iter().all(|&byte| byte == b'x'));
     }

@@ -1,12 +1,13 @@
 //! Sessions that are opened and closed at once: a fixed number in flight, each followed by the next.
 
-use crate::e2e::poll::{Poll, Socket};
+use crate::e2e::line::{Dialer, Line};
+use crate::e2e::poll::Poll;
 use crate::e2e::target::Target;
 use crate::e2e::wire::{CLIENT_CLOSE, REQUEST, SERVER_CLOSE, check_answer, head_is_whole};
 use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// What became of the sessions.
@@ -19,7 +20,7 @@ pub(crate) struct Churned {
 
 /// Opens, upgrades and closes `count` sessions, `at_once` at a time.
 pub(crate) fn churn(
-    proxy: SocketAddr,
+    proxy: &Dialer,
     count: usize,
     at_once: usize,
     target: &Target,
@@ -42,7 +43,7 @@ pub(crate) fn churn(
         for index in 0..poll.len() {
             let (slot, ready) = poll.event(index);
             let slot = slot as usize;
-            openings[slot].socket.note(ready);
+            openings[slot].line.note(ready)?;
             if !openings[slot].step(&mut churned)? {
                 continue;
             }
@@ -57,7 +58,7 @@ pub(crate) fn churn(
 }
 
 struct Opening {
-    socket: Socket,
+    line: Line,
     started_at: Instant,
     stage: Stage,
     received: Vec<u8>,
@@ -72,19 +73,19 @@ enum Stage {
 }
 
 impl Opening {
-    fn start(proxy: SocketAddr, poll: &Poll, slot: usize) -> io::Result<Opening> {
+    fn start(proxy: &Dialer, poll: &Poll, slot: usize) -> io::Result<Opening> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let started_at = Instant::now();
         let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
         set_tcp_nodelay(&socket, true)?;
-        match connect(&socket, &proxy) {
+        match connect(&socket, &proxy.addr) {
             Ok(()) => {}
             Err(error) if error == rustix::io::Errno::INPROGRESS => {}
             Err(error) => return Err(error.into()),
         }
         poll.add_stream(&socket, slot as u64)?;
-        let socket = Socket::new(TcpStream::from(socket));
-        Ok(Opening { socket, started_at, stage: Stage::Connecting, received: Vec::new() })
+        let line = proxy.line(TcpStream::from(socket))?;
+        Ok(Opening { line, started_at, stage: Stage::Connecting, received: Vec::new() })
     }
 
     /// Goes on as far as it can; true when the session is over.
@@ -92,13 +93,13 @@ impl Opening {
         if self.stage == Stage::Ended {
             return Ok(false);
         }
-        if self.stage == Stage::Connecting && self.socket.writable {
-            self.socket.write(REQUEST)?;
+        if self.stage == Stage::Connecting && self.line.is_writable() {
+            self.line.write_small(REQUEST)?;
             self.stage = Stage::Upgrading;
         }
         let mut buffer = [0; 1024];
-        while self.socket.readable {
-            match self.socket.read(&mut buffer) {
+        while self.line.is_readable() {
+            match self.line.read(&mut buffer) {
                 Ok(None) => break,
                 Ok(Some(count)) if count > 0 => self.received.extend_from_slice(&buffer[..count]),
                 Ok(Some(_)) | Err(_) if self.stage == Stage::Closing => {
@@ -113,7 +114,7 @@ impl Opening {
                 check_answer(&self.received)?;
                 churned.upgraded_ns.push(self.started_at.elapsed().as_nanos() as f64);
                 self.received.clear();
-                self.socket.write(&CLIENT_CLOSE)?;
+                self.line.write_small(&CLIENT_CLOSE)?;
                 self.stage = Stage::Closing;
             }
         }

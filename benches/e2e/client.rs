@@ -4,15 +4,16 @@
 //! the same WebSocket to every proxy, whoever answers it.
 
 use crate::e2e::block::{Block, Cursor};
+use crate::e2e::line::{Dialer, Line};
 use crate::e2e::mix::{
     Cutter, EVENT_BYTES, EVENTS_PER_S, Message, Pace, UPDATE_BYTES, UPDATES_PER_S, messages,
 };
-use crate::e2e::poll::{Poll, Socket};
+use crate::e2e::poll::Poll;
 use crate::e2e::target::Target;
 use crate::e2e::wire::{KEY, REQUEST, Stripper, check_answer, head_is_whole, put_frame};
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Sessions that stand, and where each is in its stream.
@@ -25,7 +26,7 @@ pub(crate) struct Fleet {
 }
 
 struct Member {
-    socket: Socket,
+    line: Line,
     stripper: Stripper,
     cursor: Cursor,
     queued: bool,
@@ -41,7 +42,7 @@ struct Member {
 impl Fleet {
     /// Opens `sessions` sessions, one after the other, and waits until the target has them all.
     pub(crate) fn open(
-        proxy: SocketAddr,
+        proxy: &Dialer,
         sessions: usize,
         target: &Target,
         deadline: Instant,
@@ -49,10 +50,10 @@ impl Fleet {
         let poll = Poll::new()?;
         let mut members = Vec::with_capacity(sessions);
         for index in 0..sessions {
-            let stream = upgrade(proxy, deadline)?;
-            poll.add_stream(&stream, index as u64)?;
+            let line = upgrade(proxy, deadline)?;
+            poll.add_stream(line.stream(), index as u64)?;
             members.push(Member {
-                socket: Socket::new(stream),
+                line,
                 stripper: Stripper::default(),
                 cursor: Cursor::default(),
                 queued: false,
@@ -108,13 +109,13 @@ impl Fleet {
         let mut times = Vec::with_capacity(updates);
         while times.len() < updates || !pace.is_over() {
             while let Some(number) = pace.next_due() {
-                self.members[number as usize % sessions].write_small(event.stamped())?;
+                self.members[number as usize % sessions].line.write_small(event.stamped())?;
             }
             self.poll.wait(Some(if pace.is_over() { LOOK_UP } else { pace.wait().min(LOOK_UP) }))?;
             for index in 0..self.poll.len() {
                 let (member, ready) = self.poll.event(index);
                 let member = &mut self.members[member as usize];
-                member.socket.note(ready);
+                member.line.note(ready)?;
                 member.take_updates(&update, &mut self.scratch, &mut times)?;
             }
             target.check()?;
@@ -158,7 +159,7 @@ impl Fleet {
             self.poll.wait(Some(if self.queue.is_empty() { LOOK_UP } else { Duration::ZERO }))?;
             for event in 0..self.poll.len() {
                 let (index, ready) = self.poll.event(event);
-                self.members[index as usize].socket.note(ready);
+                self.members[index as usize].line.note(ready)?;
                 self.enqueue(index as usize);
             }
             if self.poll.len() == 0 && self.queue.is_empty() {
@@ -187,11 +188,11 @@ enum Step {
 
 impl Member {
     fn receive(&mut self, block: &mut Block, scratch: &mut [u8], until: u64) -> io::Result<Step> {
-        let Member { socket, stripper, cursor, .. } = self;
-        if !socket.readable {
+        let Member { line, stripper, cursor, .. } = self;
+        if !line.is_readable() {
             return Ok(Step::Wait);
         }
-        let count = match socket.read(scratch)? {
+        let count = match line.read(scratch)? {
             None => return Ok(Step::Wait),
             Some(0) => return Err(io::Error::other(format!("the proxy hung up in block {}", cursor.number))),
             Some(count) => count,
@@ -202,24 +203,21 @@ impl Member {
         })?;
         Ok(match cursor.number >= until {
             true => Step::Done,
-            false if socket.readable => Step::More,
+            false if line.is_readable() => Step::More,
             false => Step::Wait,
         })
     }
 
     fn send(&mut self, block: &mut Block, until: u64) -> io::Result<Step> {
-        if self.cursor.number >= until {
-            return Ok(Step::Done);
+        let Member { line, cursor, .. } = self;
+        if cursor.number < until && line.is_writable() {
+            let taken = line.write(block.next(*cursor, usize::MAX))?;
+            cursor.advance(taken, block.len());
         }
-        if !self.socket.writable {
-            return Ok(Step::Wait);
-        }
-        let taken = self.socket.write(block.next(self.cursor, usize::MAX))?;
-        self.cursor.advance(taken, block.len());
-        Ok(match self.cursor.number >= until {
-            true => Step::Done,
-            false if self.socket.writable => Step::More,
-            false => Step::Wait,
+        Ok(match cursor.number >= until {
+            true if line.is_flushed() => Step::Done,
+            false if line.is_writable() => Step::More,
+            _ => Step::Wait,
         })
     }
 
@@ -230,20 +228,13 @@ impl Member {
         let mut frame = Vec::with_capacity(bytes + 16);
         put_frame(&mut frame, &ball(self.number, self.trip, bytes), Some(KEY));
         self.sent_at = Instant::now();
-        self.write_small(&frame)
-    }
-
-    fn write_small(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self.socket.write(bytes)? == bytes.len() {
-            true => Ok(()),
-            false => Err(io::Error::other("a socket had no room for a small message")),
-        }
+        self.line.write_small(&frame)
     }
 
     fn take_updates(&mut self, update: &Message, scratch: &mut [u8], times: &mut Vec<f64>) -> io::Result<()> {
-        let Member { socket, stripper, cutter, .. } = self;
-        while socket.readable {
-            let count = match socket.read(scratch)? {
+        let Member { line, stripper, cutter, .. } = self;
+        while line.is_readable() {
+            let count = match line.read(scratch)? {
                 None => break,
                 Some(0) => return Err(io::Error::other("the proxy hung up")),
                 Some(count) => count,
@@ -266,11 +257,11 @@ impl Member {
         scratch: &mut [u8],
         times: &mut Vec<f64>,
     ) -> io::Result<Step> {
-        if !self.socket.readable {
+        if !self.line.is_readable() {
             return Ok(Step::Wait);
         }
-        let Member { socket, stripper, answer, .. } = self;
-        match socket.read(scratch)? {
+        let Member { line, stripper, answer, .. } = self;
+        match line.read(scratch)? {
             None => return Ok(Step::Wait),
             Some(0) => return Err(io::Error::other("the proxy hung up")),
             Some(count) => stripper.feed(&scratch[..count], |payload| {
@@ -279,7 +270,7 @@ impl Member {
             })?,
         }
         if self.answer.len() < bytes {
-            return Ok(Step::Wait);
+            return Ok(if self.line.is_readable() { Step::More } else { Step::Wait });
         }
         times.push(self.sent_at.elapsed().as_nanos() as f64);
         if self.answer != ball(self.number, self.trip, bytes) {
@@ -289,27 +280,32 @@ impl Member {
             return Ok(Step::Done);
         }
         self.serve(bytes)?;
-        Ok(if self.socket.readable { Step::More } else { Step::Wait })
+        Ok(if self.line.is_readable() { Step::More } else { Step::Wait })
     }
 }
 
 /// Connects and upgrades; the stream is non-blocking afterwards.
-fn upgrade(proxy: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(proxy)?;
+fn upgrade(proxy: &Dialer, deadline: Instant) -> io::Result<Line> {
+    let stream = TcpStream::connect(proxy.addr)?;
     stream.set_nodelay(true)?;
-    let wait = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    stream.set_read_timeout(Some(wait))?;
-    stream.write_all(REQUEST)?;
+    stream.set_read_timeout(Some(LOOK_UP))?;
+    let mut line = proxy.line(stream)?;
+    line.set_ready(true);
+    line.write_small(REQUEST)?;
     let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
     while !head_is_whole(&head) {
-        match stream.read(&mut buffer)? {
-            0 => return Err(io::Error::other("the proxy hung up before it answered the upgrade")),
-            count => head.extend_from_slice(&buffer[..count]),
+        line.set_ready(true);
+        match line.read(&mut buffer)? {
+            Some(0) => return Err(io::Error::other("the proxy hung up before it answered the upgrade")),
+            Some(count) => head.extend_from_slice(&buffer[..count]),
+            None if Instant::now() > deadline => return Err(io::Error::other("an upgrade was not answered")),
+            None => {}
         }
     }
     check_answer(&head)?;
-    stream.set_nonblocking(true)?;
-    Ok(stream)
+    line.stream().set_nonblocking(true)?;
+    line.set_ready(false);
+    Ok(line)
 }
 
 /// The message that session `number` sends on its trip `trip`.

@@ -1,19 +1,25 @@
 //! The comparison: every proxy in turn (A B C, B C A, …), so that what the machine does besides falls on
 //! all of them, and every ratio taken within one round.
 
+use crate::e2e::found::Found;
+use crate::e2e::kit::Kit;
 use crate::e2e::options::{Form, Options};
-use crate::e2e::peers::{Found, PLAIN, Proxy};
+use crate::e2e::peers::{HAPROXY, PLAIN, Role};
 use crate::e2e::pin::Cores;
-use crate::e2e::run::{Figure, run};
-use crate::e2e::scenarios::{Job, Scenario};
+use crate::e2e::proxy::Proxy;
+use crate::e2e::run::{Amount, Figure, Pairs, run};
+use crate::e2e::scenarios::{Job, Trial, Wire};
 use crate::e2e::stats::{Ratio, median};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io;
 
-/// What one proxy did in one scenario.
+/// What one proxy did in one trial.
 pub(crate) struct Row {
-    pub(crate) scenario: &'static str,
+    /// The trial's name, and the sessions that this proxy had.
+    pub(crate) trial: String,
+    pub(crate) sessions: u64,
     pub(crate) peer: &'static str,
+    pub(crate) role: Role,
     pub(crate) command: Vec<String>,
     /// The main figure first.
     pub(crate) figures: Vec<Column>,
@@ -25,28 +31,54 @@ pub(crate) struct Column {
     pub(crate) name: &'static str,
     pub(crate) values: Vec<f64>,
     pub(crate) median: f64,
-    /// To the plain relay.
+    /// True when less is better and a ratio to another proxy's says something.
+    pub(crate) comparable: bool,
+    /// To the wire's reference, or of a session among many to one alone.
     pub(crate) ratio: Option<Ratio>,
 }
 
-/// Runs one scenario through all proxies, and returns their rows in the order of `found`.
-pub(crate) fn compare(
-    scenario: &'static Scenario,
-    found: &[Found],
-    cores: Option<&Cores>,
-    options: &Options,
-) -> Vec<Row> {
-    let mut lanes: Vec<Lane> =
-        found.iter().map(|found| Lane::start(found, scenario, options, cores)).collect();
-    for round in 0..options.rounds() {
-        for turn in 0..lanes.len() {
-            let index = (round + turn) % lanes.len();
-            lanes[index].run(scenario);
-        }
+/// What the comparison runs with, the same for every trial.
+pub(crate) struct Bench<'b> {
+    pub(crate) found: &'b [Found],
+    pub(crate) kit: &'b Kit,
+    pub(crate) cores: Option<Cores>,
+    pub(crate) options: &'b Options,
+}
+
+impl Row {
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.figures.iter().find(|column| column.name == name)
     }
-    let plain = lanes.iter().find(|lane| lane.found.peer.name == PLAIN).map(|lane| lane.runs.clone());
-    let plain = plain.unwrap_or_default();
-    lanes.into_iter().map(|lane| lane.into_row(scenario, &plain)).collect()
+}
+
+/// The yardstick that ratios are taken to.
+pub(crate) fn reference(wire: Wire) -> &'static str {
+    match wire {
+        Wire::Ws => PLAIN,
+        Wire::Wss => HAPROXY,
+    }
+}
+
+impl Bench<'_> {
+    /// Runs one trial through all proxies that serve its wire, and returns their rows in the order of `found`.
+    pub(crate) fn compare(&self, trial: Trial) -> Vec<Row> {
+        let serves = |found: &&Found| found.peer.start(trial.wire).is_some();
+        let mut lanes: Vec<Lane> =
+            self.found.iter().filter(serves).map(|found| Lane::start(self, found, trial)).collect();
+        let rounds = match trial.scenario.job {
+            Job::Idle => self.options.rounds().min(IDLE_ROUNDS),
+            _ => self.options.rounds(),
+        };
+        for round in 0..rounds {
+            for turn in 0..lanes.len() {
+                let index = (round + turn) % lanes.len();
+                lanes[index].run();
+            }
+        }
+        let yardstick = lanes.iter().find(|lane| lane.found.peer.name == reference(trial.wire));
+        let yardstick = yardstick.map(|lane| lane.runs.clone()).unwrap_or_default();
+        lanes.into_iter().map(|lane| lane.into_row(&yardstick)).collect()
+    }
 }
 
 /// Lifts the soft limit of open files to the hard one (proxies inherit it) and returns it.
@@ -57,78 +89,112 @@ pub(crate) fn raise_file_limit() -> io::Result<u64> {
     Ok(limit.current.unwrap_or(u64::MAX))
 }
 
-/// One proxy's way through the rounds of a scenario.
-struct Lane<'f> {
-    found: &'f Found,
-    proxy: Option<Proxy<'f>>,
+/// One proxy's way through the rounds of a trial.
+struct Lane<'b> {
+    bench: &'b Bench<'b>,
+    found: &'b Found,
+    trial: Trial,
+    amount: Amount,
+    /// The proxy, and its second instance where the job wants one.
+    proxies: Vec<Proxy<'b>>,
     command: Vec<String>,
-    sessions: u64,
-    work: u64,
     /// One entry per round; a lane that failed has no more.
     runs: Vec<Vec<Figure>>,
+    pairs: Pairs,
     failure: Option<String>,
-    cores: Option<&'f Cores>,
 }
 
-impl<'f> Lane<'f> {
-    fn start(found: &'f Found, scenario: &Scenario, options: &Options, cores: Option<&'f Cores>) -> Lane<'f> {
-        let (sessions, work) = amounts(scenario, found, options);
+impl<'b> Lane<'b> {
+    fn start(bench: &'b Bench<'b>, found: &'b Found, trial: Trial) -> Lane<'b> {
         let mut lane = Lane {
+            bench,
             found,
-            proxy: None,
+            trial,
+            amount: amount(trial, found, bench.options),
+            proxies: Vec::new(),
             command: Vec::new(),
-            sessions,
-            work,
             runs: Vec::new(),
+            pairs: Pairs::default(),
             failure: None,
-            cores,
         };
-        lane.restart(scenario);
+        // Of a job that starts afresh each time, nothing lies about while others have their turn.
+        if !lane.is_fresh_each_time() {
+            lane.restart();
+        }
         lane
     }
 
-    fn restart(&mut self, scenario: &Scenario) {
-        self.proxy = None;
-        let start = || Proxy::start(self.found, &[]);
-        let started = match self.cores {
-            Some(cores) => cores.place(scenario.placement(), start).and_then(|started| started),
-            None => start(),
-        };
-        match started {
-            Ok(proxy) => {
-                self.command.clone_from(&proxy.command);
-                self.proxy = Some(proxy);
+    /// Memory is asked of a process that has not lived before.
+    fn is_fresh_each_time(&self) -> bool {
+        matches!(self.trial.scenario.job, Job::Idle)
+    }
+
+    fn restart(&mut self) {
+        self.proxies.clear();
+        for _ in 0..if self.is_fresh_each_time() { 2 } else { 1 } {
+            let start = || Proxy::start(self.found, self.trial.wire, self.bench.kit, &[]);
+            let started = match &self.bench.cores {
+                Some(cores) => cores.place(self.trial.placement(), start).and_then(|started| started),
+                None => start(),
+            };
+            match started {
+                Ok(proxy) => self.proxies.push(proxy),
+                Err(error) => self.failure = Some(error.to_string()),
             }
-            Err(error) => self.failure = Some(error.to_string()),
+        }
+        if let Some(proxy) = self.proxies.first() {
+            self.command.clone_from(&proxy.command);
         }
     }
 
-    fn run(&mut self, scenario: &Scenario) {
-        if matches!(scenario.job, Job::Idle) && !self.runs.is_empty() {
-            // Memory is asked of a process that has not lived before.
-            self.restart(scenario);
+    fn run(&mut self) {
+        if self.failure.is_some() {
+            return;
         }
-        let (Some(proxy), None) = (&self.proxy, &self.failure) else { return };
-        match run(scenario, self.sessions, self.work, proxy) {
-            Ok(outcome) => self.runs.push(outcome.figures),
+        if self.is_fresh_each_time() {
+            self.restart();
+        }
+        let Some(proxy) = self.proxies.first() else { return };
+        match run(self.trial.scenario.job, self.amount, proxy, self.proxies.get(1)) {
+            Ok(outcome) => {
+                let pairs = outcome.pairs.unwrap_or_default();
+                self.runs.push(outcome.figures);
+                self.pairs.loaded.extend(pairs.loaded);
+                self.pairs.alone.extend(pairs.alone);
+            }
             Err(error) => self.failure = Some(format!("{error}; {}", proxy.last_words())),
         }
+        if self.is_fresh_each_time() {
+            self.proxies.clear();
+        }
     }
 
-    fn into_row(self, scenario: &Scenario, plain: &[Vec<Figure>]) -> Row {
+    fn into_row(self, yardstick: &[Vec<Figure>]) -> Row {
         let count = self.runs.first().map_or(0, Vec::len);
-        let figures = (0..count)
+        let mut figures: Vec<Column> = (0..count)
             .map(|index| {
                 let values: Vec<f64> = self.runs.iter().map(|run| run[index].value).collect();
-                let theirs: Vec<f64> = plain.iter().take(values.len()).map(|run| run[index].value).collect();
+                let theirs: Vec<f64> =
+                    yardstick.iter().take(values.len()).map(|run| run[index].value).collect();
                 let Figure { name, comparable, .. } = self.runs[0][index];
                 let ratio = if comparable { Ratio::of_pairs(&values, &theirs) } else { None };
-                Column { name, median: median(&values), values, ratio }
+                Column { name, median: median(&values), values, comparable, ratio }
             })
             .collect();
+        if !self.pairs.loaded.is_empty() {
+            figures.push(Column {
+                name: ACTIVE,
+                median: median(&self.pairs.loaded),
+                comparable: false,
+                ratio: Ratio::of_pairs(&self.pairs.loaded, &self.pairs.alone),
+                values: self.pairs.loaded,
+            });
+        }
         Row {
-            scenario: scenario.name,
+            trial: self.trial.name(),
+            sessions: self.amount.sessions,
             peer: self.found.peer.name,
+            role: self.found.peer.role,
             command: self.command,
             figures,
             failure: self.failure,
@@ -137,18 +203,25 @@ impl<'f> Lane<'f> {
 }
 
 /// Sessions and work of one run for this peer, in the form asked for.
-pub(crate) fn amounts(scenario: &Scenario, found: &Found, options: &Options) -> (u64, u64) {
-    let quick = options.form == Form::Quick;
-    let share = found.peer.share;
-    let work = if quick { scenario.quick } else { scenario.work };
+pub(crate) fn amount(trial: Trial, found: &Found, options: &Options) -> Amount {
+    let (scenario, share) = (trial.scenario, found.peer.share);
+    let pairs = options.rounds();
+    if options.form == Form::Quick {
+        let (sessions, work) = scenario.quick;
+        return Amount { sessions, work, pairs };
+    }
     let (sessions, work) = match scenario.job {
-        Job::Down(_) | Job::Up(_) => (scenario.sessions, options.bytes.unwrap_or(work)),
-        Job::Idle if quick => (scenario.sessions.min(QUICK_IDLE_SESSIONS) / share, 0),
-        Job::Idle => (scenario.sessions / share, 0),
-        _ => (scenario.sessions, work),
+        Job::Down(_) | Job::Up(_) => (scenario.sessions, options.bytes.unwrap_or(scenario.work) / share),
+        Job::Idle => (scenario.sessions / share, scenario.work),
+        Job::Mix => (scenario.sessions, scenario.work),
+        _ => (scenario.sessions, scenario.work / share),
     };
-    let fixed = quick || matches!(scenario.job, Job::Mix);
-    (sessions.max(1), if fixed { work } else { work / share })
+    Amount { sessions, work, pairs }
 }
 
-const QUICK_IDLE_SESSIONS: u64 = 200;
+/// The round trips of one session among idle ones; its ratio is to one alone.
+pub(crate) const ACTIVE: &str = "active p99 us";
+
+/// Nine thousand sessions take seconds to open, and memory hardly differs from round to round. The latency
+/// beside them is sampled in pairs within each round.
+const IDLE_ROUNDS: usize = 3;

@@ -10,6 +10,7 @@ pub(crate) enum Task {
     /// Be the plain relay between two addresses, with buffers of so many bytes.
     PlainRelay(SocketAddr, SocketAddr, usize),
     Help,
+    Version,
 }
 
 /// How to compare.
@@ -70,6 +71,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, lexopt
                 let (listen, target) = (parser.value()?.parse()?, parser.value()?.parse()?);
                 return Ok(Task::PlainRelay(listen, target, parser.value()?.parse()?));
             }
+            Arg::Long("version") => return Ok(Task::Version),
             Arg::Short('h') | Arg::Long("help") => return Ok(Task::Help),
             Arg::Value(filter) => options.filters.push(filter.string()?),
             other => return Err(other.unexpected()),
@@ -98,17 +100,20 @@ pub(crate) const HELP: &str = "\
 cargo bench --bench end_to_end -- [FILTER]... [options]
 
 Runs this crate's release binary and the proxies found on this machine through the same work on the
-loopback, in turns, and compares the CPU time of each with that of a plain recv/send relay.
+loopback, in turns, and compares the CPU time of each with that of a yardstick: over ws a plain recv/send
+relay, over wss HAProxy. benches/peers/install brings the proxies that package registries have.
 
-  FILTER            only scenarios whose name contains it (any of several)
-  --quick           a smoke run: everything once, little work, every byte verified; system calls
-                    per message and private memory of our own binary have fixed limits
-  --full            also many sessions
+  FILTER            only trials whose name contains it (any of several): echo, ws/, wss/down-64k, ...
+  --quick           a smoke run: everything once, little work, every byte verified; only our own
+                    binary and the plain relay unless --only names others; system calls per
+                    message and private memory of our own binary have fixed limits
+  --full            also many sessions, and at the end what was demanded beside what was reached
   --pairs N         rounds in which every proxy has its turn (11; 1 quick, 15 full)
-  --only A,B        only these proxies (the plain relay always runs along)
+  --only A,B        only these proxies (the yardsticks of the ratios always run along)
   --bytes SIZE      payload of one bulk run: a number with K, M, G or nothing
   --syscalls        count system calls per message (with strace) instead of time
   --unpinned        let the scheduler place the proxy and the load generator
-  --record NAME     store the figures as benches/record/NAME.json and NAME.csv
+  --record NAME     store the figures as benches/record/NAME.json and NAME.csv, and plots of them
+                    as NAME-*.svg
 
 WEBSOCKIFY_BIN names another binary to measure, WEBSOCKIFY_PYTHON a python that has websockify.";

@@ -1,328 +1,259 @@
-//! The proxies that are compared: a table, how each is found, and a running one.
-//!
-//! A new peer is a row. What cannot be found is left out, and the bench says so in a word.
+//! The proxies that are compared: a table of what each is and how it is started. A new one is a row.
 
-use crate::e2e::procfs::{is_listening, tree};
-use rustix::process::{Pid, Signal, kill_process};
-use std::collections::VecDeque;
-use std::env;
-use std::fs;
-use std::io::{self, BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+use crate::e2e::scenarios::Wire;
 
 /// One row: a proxy, how to find it and how to start it.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
-    pub(crate) speaks: Speaks,
-    program: Program,
-    /// `{listen}`, `{target}` (each an address with its port) and `{config}` (a file) are filled in.
-    args: &'static [&'static str],
-    config: &'static str,
-    version: &'static [&'static str],
-    port: Port,
+    pub(crate) role: Role,
+    pub(crate) program: Program,
+    /// For ws and for wss; `None` where it can't.
+    starts: [Option<Start>; 2],
+    /// Arguments with which it tells its version, and ends.
+    pub(crate) version: &'static [&'static str],
+    pub(crate) port: Port,
     /// How many times less work it is given, so that a slow peer does not take all the time.
     pub(crate) share: u64,
 }
 
-/// What a proxy is to its two ends.
+/// What a proxy is in the comparison.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Speaks {
-    /// WebSocket to the client, bare bytes to the target.
-    WebSocket,
-    /// Moves bytes: a yardstick. The target speaks WebSocket itself.
-    Bytes,
-}
-
-enum Program {
+pub(crate) enum Role {
     Ours,
-    ThisBench,
-    OnPath(&'static str),
-    PythonModule(&'static str),
+    /// It does the same: WebSocket to the client, bare bytes to the target.
+    Peer,
+    /// It only moves bytes (and takes TLS off them), to show what the least costs. The target speaks
+    /// WebSocket itself.
+    Yardstick,
 }
 
-enum Port {
+/// How a proxy is started. Filled in are `{listen}` and `{target}` (addresses with their ports, which are
+/// `{listen_port}` and `{target_port}`), `{config}` (a file with the configuration), the files of the
+/// certificate (see `kit`), and what `found` knows about the program's place. An argument that comes out empty
+/// is left out.
+pub(crate) struct Start {
+    pub(crate) args: &'static [&'static str],
+    pub(crate) config: &'static str,
+}
+
+/// What is run.
+pub(crate) enum Program {
+    /// Our own binary.
+    Ours,
+    /// This program itself.
+    ThisBench,
+    /// A program of this name, installed under target/peers or on PATH.
+    Named(&'static str),
+    /// A Python that has websockify.
+    Python,
+}
+
+/// How the port is agreed upon.
+pub(crate) enum Port {
     /// It takes port 0 and says on stderr what it got.
     Announced,
     /// It wants to be told a port.
     Told,
 }
 
-/// HAProxy with one thread; the argument is its splice option.
-macro_rules! haproxy_config {
-    ($splice:literal) => {
-        concat!(
-            "global\n  nbthread 1\n  maxconn 9300\n  maxpipes 400\ndefaults\n  mode tcp\n  timeout connect 5s\n",
-            "  timeout client 1h\n  timeout server 1h\n  ",
-            $splice,
-            "\nlisten relay\n  bind {listen}\n  server target {target}\n"
+impl Peer {
+    /// How it is started for clients of this kind; `None` when it does not serve them.
+    pub(crate) fn start(&self, wire: Wire) -> Option<&Start> {
+        self.starts[wire as usize].as_ref()
+    }
+}
+
+/// This crate's own binary.
+pub(crate) const OURS: &str = "ours";
+
+/// The yardstick of ws, and that of wss.
+pub(crate) const PLAIN: &str = "plain";
+pub(crate) const HAPROXY: &str = "haproxy";
+
+/// The slowest peer, and the one to be a replacement of.
+pub(crate) const PYTHON: &str = "python";
+
+const fn bare(args: &'static [&'static str]) -> Option<Start> {
+    Some(Start { args, config: "" })
+}
+
+const fn configured(args: &'static [&'static str], config: &'static str) -> Option<Start> {
+    Some(Start { args, config })
+}
+
+/// HAProxy with one thread; the arguments are its splice option and what `bind` gets besides the address.
+macro_rules! haproxy {
+    ($splice:literal, $bind:literal) => {
+        configured(
+            &["-db", "-f", "{config}"],
+            concat!(
+                "global\n  nbthread 1\n  maxconn 9300\n  maxpipes 400\ndefaults\n  mode tcp\n",
+                "  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n  ",
+                $splice,
+                "\nlisten relay\n  bind {listen}",
+                $bind,
+                "\n  server target {target}\n"
+            ),
         )
     };
 }
+
+/// nginx with one process; the arguments are what `listen` gets besides the address, and more directives.
+macro_rules! nginx {
+    ($listen:literal, $more:literal) => {
+        configured(
+            &["-e", "stderr", "-c", "{config}"],
+            concat!(
+                "load_module {prefix}/lib/nginx/modules/ngx_stream_module.so;\n",
+                "daemon off;\nmaster_process off;\npid {config}.pid;\nerror_log stderr;\n",
+                "events { worker_connections 19000; }\nstream {\n  server {\n    listen {listen}",
+                $listen,
+                ";\n    proxy_pass {target};\n    proxy_timeout 1h;\n",
+                $more,
+                "  }\n}\n"
+            ),
+        )
+    };
+}
+
+/// Ours first, then those that do the same, then the yardsticks.
 pub(crate) const PEERS: &[Peer] = &[
     Peer {
         name: OURS,
-        speaks: Speaks::WebSocket,
+        role: Role::Ours,
         program: Program::Ours,
-        args: &["{listen}", "{target}"],
-        config: "",
+        starts: [
+            bare(&["{listen}", "{target}"]),
+            bare(&["--cert={cert}", "--key={key}", "{listen}", "{target}"]),
+        ],
         version: &["--version"],
         port: Port::Announced,
         share: 1,
     },
     Peer {
+        name: PYTHON,
+        role: Role::Peer,
+        program: Program::Python,
+        starts: [
+            bare(&["-m", "websockify", "{listen}", "{target}"]),
+            bare(&["-m", "websockify", "--cert={cert}", "--key={key}", "--ssl-only", "{listen}", "{target}"]),
+        ],
+        version: &[
+            "-c",
+            "import sys, websockify, numpy, importlib.metadata as m; \
+             print('websockify', m.version('websockify'), 'numpy', numpy.__version__, 'python', sys.version.split()[0])",
+        ],
+        port: Port::Told,
+        share: 16,
+    },
+    Peer {
+        name: "node",
+        role: Role::Peer,
+        program: Program::Named("node"),
+        starts: [
+            bare(&["{node_js}", "{node_module}", "{listen}", "{target}"]),
+            bare(&["{node_js}", "{node_module}", "{listen}", "{target}", "{cert}", "{key}"]),
+        ],
+        version: &["{node_js}", "{node_module}"],
+        port: Port::Told,
+        share: 4,
+    },
+    Peer {
+        name: "websocat",
+        role: Role::Peer,
+        program: Program::Named("websocat"),
+        starts: [
+            bare(&["-b", "-E", "-B", "65536", "ws-listen:{listen}", "tcp:{target}"]),
+            // Its TLS server stops at version 1.2; the load generator offers 1.3.
+            None,
+        ],
+        version: &["--version"],
+        port: Port::Told,
+        share: 4,
+    },
+    Peer {
         name: PLAIN,
-        speaks: Speaks::Bytes,
+        role: Role::Yardstick,
         program: Program::ThisBench,
-        args: &["--plain-relay", "{listen}", "{target}", "65536"],
-        config: "",
-        version: &[],
+        starts: [bare(&["--plain-relay", "{listen}", "{target}", "65536"]), None],
+        version: &["--version"],
         port: Port::Announced,
         share: 1,
     },
     Peer {
         name: "plain-256k",
-        speaks: Speaks::Bytes,
+        role: Role::Yardstick,
         program: Program::ThisBench,
-        args: &["--plain-relay", "{listen}", "{target}", "262144"],
-        config: "",
-        version: &[],
+        starts: [bare(&["--plain-relay", "{listen}", "{target}", "262144"]), None],
+        version: &["--version"],
         port: Port::Announced,
         share: 1,
     },
     Peer {
-        name: "haproxy",
-        speaks: Speaks::Bytes,
-        program: Program::OnPath("haproxy"),
-        args: &["-db", "-f", "{config}"],
-        config: haproxy_config!("no option splice-auto"),
+        name: HAPROXY,
+        role: Role::Yardstick,
+        program: Program::Named("haproxy"),
+        starts: [haproxy!("no option splice-auto", ""), haproxy!("no option splice-auto", " ssl crt {pem}")],
         version: &["-v"],
         port: Port::Told,
         share: 1,
     },
     Peer {
         name: "haproxy-splice",
-        speaks: Speaks::Bytes,
-        program: Program::OnPath("haproxy"),
-        args: &["-db", "-f", "{config}"],
-        config: haproxy_config!("option splice-auto"),
+        role: Role::Yardstick,
+        program: Program::Named("haproxy"),
+        starts: [haproxy!("option splice-auto", ""), None],
         version: &["-v"],
         port: Port::Told,
         share: 1,
     },
     Peer {
-        name: "python",
-        speaks: Speaks::WebSocket,
-        program: Program::PythonModule("websockify"),
-        args: &["-m", "websockify", "{listen}", "{target}"],
-        config: "",
-        version: &[
-            "-c",
-            "import importlib.metadata as m, sys; print('websockify', m.version('websockify'), 'python', sys.version.split()[0])",
+        name: "nginx",
+        role: Role::Yardstick,
+        program: Program::Named("nginx"),
+        starts: [
+            nginx!("", ""),
+            nginx!(
+                " ssl",
+                "    ssl_certificate {cert};\n    ssl_certificate_key {key};\n    ssl_protocols TLSv1.3;\n"
+            ),
         ],
+        version: &["-v"],
+        port: Port::Told,
+        share: 1,
+    },
+    Peer {
+        name: "hitch",
+        role: Role::Yardstick,
+        program: Program::Named("hitch"),
+        starts: [
+            None,
+            bare(&[
+                "--frontend=[127.0.0.1]:{listen_port}",
+                "--backend=[127.0.0.1]:{target_port}",
+                "--workers=1",
+                "{unprivileged}",
+                "--quiet",
+                "{pem}",
+            ]),
+        ],
+        version: &["-V"],
+        port: Port::Told,
+        share: 1,
+    },
+    Peer {
+        name: "socat",
+        role: Role::Yardstick,
+        program: Program::Named("socat"),
+        starts: [
+            bare(&[
+                "TCP4-LISTEN:{listen_port},bind=127.0.0.1,fork,nodelay,backlog=1024",
+                "TCP4:{target},nodelay",
+            ]),
+            None,
+        ],
+        version: &["-V"],
         port: Port::Told,
         share: 16,
     },
 ];
-
-/// This crate's own binary.
-pub(crate) const OURS: &str = "ours";
-
-/// The yardstick that every ratio is taken to.
-pub(crate) const PLAIN: &str = "plain";
-
-/// A peer that is present on this machine.
-pub(crate) struct Found {
-    pub(crate) peer: &'static Peer,
-    program: PathBuf,
-    pub(crate) version: String,
-}
-
-impl Peer {
-    /// Looks for the peer; an error says in a word why it is left out.
-    pub(crate) fn find(&'static self) -> Result<Found, String> {
-        let program = match self.program {
-            Program::Ours => env::var_os("WEBSOCKIFY_BIN")
-                .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_websockify")), PathBuf::from),
-            Program::ThisBench => env::current_exe().map_err(|error| error.to_string())?,
-            Program::OnPath(name) => on_path(name).ok_or_else(|| format!("{name} is not on PATH"))?,
-            Program::PythonModule(_) => {
-                env::var_os("WEBSOCKIFY_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from)
-            }
-        };
-        let version = match self.version {
-            [] => Ok(concat!("of this bench, version ", env!("CARGO_PKG_VERSION")).to_owned()),
-            args => first_line(&program, args),
-        };
-        match (&self.program, version) {
-            (Program::PythonModule(name), Err(_)) => {
-                Err(format!("{} has no module {name} (WEBSOCKIFY_PYTHON names another)", program.display()))
-            }
-            (_, version) => {
-                Ok(Found { peer: self, program, version: version.unwrap_or_else(|_| "unknown".into()) })
-            }
-        }
-    }
-}
-
-/// A running proxy, killed with all its descendants when dropped.
-pub(crate) struct Proxy<'f> {
-    pub(crate) found: &'f Found,
-    pub(crate) addr: SocketAddr,
-    /// The command line as it was run.
-    pub(crate) command: Vec<String>,
-    pub(crate) listener: TcpListener,
-    child: Child,
-    last_words: Arc<Mutex<VecDeque<String>>>,
-    config: Option<PathBuf>,
-}
-
-impl<'f> Proxy<'f> {
-    /// Starts the proxy in front of a target of its own, under `wrapper` if there is one (`strace …`).
-    pub(crate) fn start(found: &'f Found, wrapper: &[String]) -> io::Result<Proxy<'f>> {
-        let mut result = Err(io::Error::other("not tried"));
-        for _ in 0..START_TRIES {
-            result = Proxy::try_start(found, wrapper);
-            if result.is_ok() || matches!(found.peer.port, Port::Announced) {
-                break;
-            }
-        }
-        result.map_err(|error| io::Error::other(format!("{} did not start: {error}", found.peer.name)))
-    }
-
-    fn try_start(found: &'f Found, wrapper: &[String]) -> io::Result<Proxy<'f>> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let target = listener.local_addr()?;
-        let told = match found.peer.port {
-            Port::Announced => SocketAddr::from(([127, 0, 0, 1], 0)),
-            Port::Told => TcpListener::bind(("127.0.0.1", 0))?.local_addr()?,
-        };
-        let fill = |text: &str, config: &str| {
-            text.replace("{listen}", &told.to_string())
-                .replace("{target}", &target.to_string())
-                .replace("{config}", config)
-        };
-        let config = match found.peer.config {
-            "" => None,
-            text => {
-                let path = env::temp_dir().join(format!("websockify-bench-{}.cfg", told.port()));
-                fs::write(&path, fill(text, ""))?;
-                Some(path)
-            }
-        };
-        let config_name = config.as_deref().map(Path::to_string_lossy).unwrap_or_default();
-        let mut command = wrapper.to_vec();
-        command.push(found.program.to_string_lossy().into_owned());
-        command.extend(found.peer.args.iter().map(|arg| fill(arg, &config_name)));
-        let mut child = Command::new(&command[0])
-            .args(&command[1..])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let last_words = Arc::new(Mutex::new(VecDeque::new()));
-        let announced = child.stderr.take().map(|stderr| listen_to(stderr, Arc::clone(&last_words)));
-        let mut proxy = Proxy { found, addr: told, command, listener, child, last_words, config };
-        proxy.addr = match (&found.peer.port, announced) {
-            (Port::Announced, Some(announced)) => announced
-                .recv_timeout(START_LIMIT)
-                .map_err(|_| io::Error::other(format!("no address announced; {}", proxy.last_words())))?,
-            _ => proxy.wait_until_listening(told)?,
-        };
-        Ok(proxy)
-    }
-
-    fn wait_until_listening(&mut self, told: SocketAddr) -> io::Result<SocketAddr> {
-        let deadline = Instant::now() + START_LIMIT;
-        while !is_listening(told.port()) {
-            if self.child.try_wait()?.is_some() || Instant::now() > deadline {
-                return Err(io::Error::other(format!("it does not listen; {}", self.last_words())));
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        Ok(told)
-    }
-
-    /// The process that the tree's CPU time and memory are counted from.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// The last lines that the proxy wrote to stderr.
-    pub(crate) fn last_words(&self) -> String {
-        let lines = self.last_words.lock().map(|lines| lines.iter().cloned().collect::<Vec<_>>());
-        format!("its last words: {}", lines.unwrap_or_default().join(" | "))
-    }
-
-    /// Kills the proxy, leaving its wrapper to end by itself and to write what it counted.
-    pub(crate) fn stop_wrapped(mut self) -> io::Result<()> {
-        for pid in tree(self.pid())?.into_iter().skip(1) {
-            kill(pid);
-        }
-        self.child.wait().map(drop)
-    }
-}
-
-impl Drop for Proxy<'_> {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            for pid in tree(self.pid()).unwrap_or_default() {
-                kill(pid);
-            }
-            let _ = self.child.wait();
-        }
-        if let Some(config) = &self.config {
-            let _ = fs::remove_file(config);
-        }
-    }
-}
-
-/// The program's path if a directory on PATH has it.
-pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
-}
-
-/// The first line that a command prints, on either stream.
-pub(crate) fn first_line(program: &Path, args: &[&str]) -> Result<String, String> {
-    let output = Command::new(program).args(args).output().map_err(|error| error.to_string())?;
-    let text = [output.stdout, output.stderr].concat();
-    let line = String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned();
-    if output.status.success() && !line.is_empty() { Ok(line) } else { Err(line) }
-}
-
-fn kill(pid: u32) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::KILL);
-    }
-}
-
-/// Reads a proxy's stderr to its end, so that it never stalls, and passes on the address it announces.
-fn listen_to(
-    stderr: impl io::Read + Send + 'static,
-    last_words: Arc<Mutex<VecDeque<String>>>,
-) -> Receiver<SocketAddr> {
-    let (announce, announced) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            let words = line.split_once("proxying from ").map(|(_, rest)| rest);
-            if let Some(addr) = words.and_then(|rest| rest.split(' ').next()?.parse().ok()) {
-                let _ = announce.send(addr);
-            }
-            if let Ok(mut kept) = last_words.lock() {
-                kept.push_back(line);
-                let excess = kept.len().saturating_sub(KEPT_LINES);
-                kept.drain(..excess);
-            }
-        }
-    });
-    announced
-}
-
-const START_LIMIT: Duration = Duration::from_secs(10);
-const START_TRIES: usize = 3;
-const KEPT_LINES: usize = 5;

@@ -98,7 +98,18 @@ impl Socket {
     /// socket, unless the other end has hung up and the end itself is still to be read.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let result = self.stream.read(buffer);
-        self.readable = matches!(&result, Ok(count) if *count == buffer.len() || self.hung_up);
+        self.note_read(result, buffer.len())
+    }
+
+    /// The same into the room that `buffer` has left, which must be some.
+    pub(crate) fn read_onto(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        let room = buffer.capacity() - buffer.len();
+        let result = rustix::io::read(&self.stream, spare_capacity(buffer)).map_err(io::Error::from);
+        self.note_read(result, room)
+    }
+
+    fn note_read(&mut self, result: io::Result<usize>, room: usize) -> io::Result<Option<usize>> {
+        self.readable = matches!(&result, Ok(count) if *count == room || self.hung_up);
         match result {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
             other => other.map(Some),

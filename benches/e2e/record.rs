@@ -1,38 +1,49 @@
 //! What is kept of a comparison: JSON with everything, CSV for a spreadsheet, and where it was measured.
 
 use crate::e2e::compare::Row;
-use crate::e2e::peers::{Found, first_line};
+use crate::e2e::demands::Verdict;
+use crate::e2e::found::{Found, on_path, version};
+use crate::e2e::peers::Role;
+use crate::e2e::plots;
 use serde_json::{Value, json};
 use std::env;
 use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Writes `benches/record/NAME.json` and `NAME.csv`; returns their directory.
-pub(crate) fn store(name: &str, found: &[Found], rows: &[Row]) -> io::Result<PathBuf> {
+/// Writes `benches/record/NAME.json`, `NAME.csv` and the plots; returns their directory.
+pub(crate) fn store(name: &str, found: &[Found], rows: &[Row], verdicts: &[Verdict]) -> io::Result<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/record");
     fs::create_dir_all(&directory)?;
     let record = json!({
         "machine": machine(),
         "command": env::args().skip(1).collect::<Vec<_>>(),
         "unix_time_s": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        "commit": first_line(Path::new("git"), &["describe", "--always", "--dirty"]).ok(),
+        "commit": commit(),
         "proxies": found.iter().map(|found| json!({
             "name": found.peer.name,
+            "role": role(found.peer.role),
             "version": found.version,
         })).collect::<Vec<_>>(),
+        "tls": "TLS 1.3, TLS_AES_128_GCM_SHA256, X25519, ECDSA P-256, no resumption",
         "rows": rows.iter().map(row_json).collect::<Vec<_>>(),
+        "verdicts": verdicts.iter().map(verdict_json).collect::<Vec<_>>(),
     });
     fs::write(directory.join(format!("{name}.json")), format!("{record:#}\n"))?;
     fs::write(directory.join(format!("{name}.csv")), csv(rows))?;
+    for (plot, picture) in plots::draw(rows) {
+        fs::write(directory.join(format!("{name}-{plot}.svg")), picture)?;
+    }
     Ok(directory)
 }
 
 fn row_json(row: &Row) -> Value {
     json!({
-        "scenario": row.scenario,
+        "trial": row.trial,
+        "sessions": row.sessions,
         "proxy": row.peer,
         "command": row.command,
         "failure": row.failure,
@@ -40,7 +51,7 @@ fn row_json(row: &Row) -> Value {
             "name": column.name,
             "median": column.median,
             "values": column.values,
-            "ratio_to_plain": column.ratio.map(|ratio| json!({
+            "ratio": column.ratio.map(|ratio| json!({
                 "median": ratio.median,
                 "low": ratio.low,
                 "high": ratio.high,
@@ -49,8 +60,29 @@ fn row_json(row: &Row) -> Value {
     })
 }
 
+fn verdict_json(verdict: &Verdict) -> Value {
+    json!({
+        "demand": verdict.demand,
+        "trial": verdict.trial,
+        "figure": verdict.figure,
+        "most": verdict.most,
+        "reached": verdict.reached.map(|ratio| ratio.median),
+        "low": verdict.reached.map(|ratio| ratio.low),
+        "high": verdict.reached.map(|ratio| ratio.high),
+        "verdict": verdict.word,
+    })
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Ours => "ours",
+        Role::Peer => "peer",
+        Role::Yardstick => "yardstick",
+    }
+}
+
 fn csv(rows: &[Row]) -> String {
-    let mut out = String::from("scenario,proxy,figure,median,ratio,ratio_low,ratio_high,runs\n");
+    let mut out = String::from("trial,proxy,role,figure,median,ratio,ratio_low,ratio_high,runs\n");
     for row in rows {
         for column in &row.figures {
             let ratio = column.ratio.map_or_else(
@@ -58,10 +90,26 @@ fn csv(rows: &[Row]) -> String {
                 |ratio| format!("{},{},{}", ratio.median, ratio.low, ratio.high),
             );
             let (median, runs) = (column.median, column.values.len());
-            let _ = writeln!(out, "{},{},{},{median},{ratio},{runs}", row.scenario, row.peer, column.name);
+            let _ = writeln!(
+                out,
+                "{},{},{},{},{median},{ratio},{runs}",
+                row.trial,
+                row.peer,
+                role(row.role),
+                column.name
+            );
         }
     }
     out
+}
+
+fn commit() -> Option<String> {
+    let output = Command::new("git")
+        .args(["describe", "--always", "--dirty"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn machine() -> Value {
@@ -75,6 +123,8 @@ fn machine() -> Value {
         "cores": fs::read_to_string("/proc/cpuinfo")
             .map_or(0, |text| text.lines().filter(|line| line.starts_with("processor")).count()),
         "memory": field("/proc/meminfo", "MemTotal"),
+        "openssl": on_path("openssl").and_then(|path| version(Command::new(path).arg("version")).ok()),
+        "rustc": version(Command::new("rustc").arg("--version")).ok(),
         "kernel": fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()),
     })
 }

@@ -1,18 +1,20 @@
 //! The table on the terminal.
 
 use crate::e2e::compare::{Column, Row};
+use crate::e2e::demands::Verdict;
+use crate::e2e::peers::Role;
 use crate::e2e::stats::Ratio;
 use crate::e2e::syscalls::Calls;
 use std::fmt::Write;
 
 /// The line above the rows.
 pub(crate) fn heading() -> String {
-    format!("{:<14} {:<15} {:>25}  {:<23}  beside", "scenario", "proxy", "median", "ratio to plain [95 %]")
+    format!("{:<18} {:<15} {:>25}  {:<23}  beside", "trial", "proxy", "median", "ratio [95 %]")
 }
 
-/// One row, on one line.
+/// One row, on one line. Yardsticks are in brackets.
 pub(crate) fn line(row: &Row) -> String {
-    let mut line = format!("{:<14} {:<15}", row.scenario, row.peer);
+    let mut line = format!("{:<18} {:<15}", row.trial, name(row.peer, row.role));
     if let Some((main, others)) = row.figures.split_first() {
         let shown = format!("{} {}", digits(main.median), main.name);
         let _ = write!(line, " {shown:>25}  {:<23} ", main.ratio.map(interval).unwrap_or_default());
@@ -26,13 +28,36 @@ pub(crate) fn line(row: &Row) -> String {
     line.trim_end().to_owned()
 }
 
+/// A proxy's name as it is shown.
+pub(crate) fn name(peer: &str, role: Role) -> String {
+    match role {
+        Role::Yardstick => format!("[{peer}]"),
+        Role::Ours | Role::Peer => peer.to_owned(),
+    }
+}
+
 /// One row of the table of system calls.
-pub(crate) fn calls_line(scenario: &str, peer: &str, calls: &Calls) -> String {
-    let mut line = format!("{scenario:<14} {peer:<15} {:>8} calls/message ", digits(calls.per_message));
+pub(crate) fn calls_line(trial: &str, peer: &str, calls: &Calls) -> String {
+    let mut line = format!("{trial:<18} {peer:<15} {:>8} calls/message ", digits(calls.per_message));
     for (name, count) in &calls.by_name {
         let _ = write!(line, " {name} {}", digits(*count));
     }
     line
+}
+
+/// What was demanded and what was reached.
+pub(crate) fn verdicts(verdicts: &[Verdict]) -> String {
+    let mut out = format!(
+        "{:<62} {:<22} {:<18} {:>7}  {:<24} verdict\n",
+        "demand", "trial", "figure", "most", "reached [95 %]"
+    );
+    for verdict in verdicts {
+        let Verdict { demand, trial, figure, most, reached, word } = verdict;
+        let reached = reached.map(interval).unwrap_or_default();
+        let most = digits(*most);
+        let _ = writeln!(out, "{demand:<62} {trial:<22} {figure:<18} {most:>7}  {reached:<24} {word}");
+    }
+    out
 }
 
 fn beside(column: &Column) -> String {
@@ -41,11 +66,15 @@ fn beside(column: &Column) -> String {
 }
 
 fn interval(ratio: Ratio) -> String {
-    format!("{:>6.3} [{:.3}, {:.3}]", ratio.median, ratio.low, ratio.high)
+    let Ratio { median, low, high } = ratio;
+    match median {
+        large if large >= 100.0 => format!("{median:>6.0} [{low:.0}, {high:.0}]"),
+        _ => format!("{median:>6.3} [{low:.3}, {high:.3}]"),
+    }
 }
 
 /// Three significant digits, never in exponent form.
-fn digits(value: f64) -> String {
+pub(crate) fn digits(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 || size == 0.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),

@@ -4,9 +4,9 @@ use crate::e2e::block::{Block, Wrapping, messages_per_block};
 use crate::e2e::churn::churn;
 use crate::e2e::client::Fleet;
 use crate::e2e::mix::{EVENT_BYTES, EVENTS_PER_S, Message, UPDATE_BYTES, UPDATES_PER_S, messages};
-use crate::e2e::peers::{Proxy, Speaks};
 use crate::e2e::procfs::{private_bytes, settled_cpu_s};
-use crate::e2e::scenarios::{Job, Scenario};
+use crate::e2e::proxy::Proxy;
+use crate::e2e::scenarios::Job;
 use crate::e2e::stats::quantile;
 use crate::e2e::target::{Play, Target};
 use std::io;
@@ -16,8 +16,27 @@ use std::time::{Duration, Instant};
 pub(crate) struct Outcome {
     /// The scenario's main figure first.
     pub(crate) figures: Vec<Figure>,
+    /// Samples of one figure with what each is compared with, where both are of the same proxy.
+    pub(crate) pairs: Option<Pairs>,
     /// Messages that went through the proxy, warming up included: what system calls are divided by.
     pub(crate) messages: u64,
+}
+
+/// Samples taken in turns: with the load and without it.
+#[derive(Clone, Default)]
+pub(crate) struct Pairs {
+    pub(crate) loaded: Vec<f64>,
+    pub(crate) alone: Vec<f64>,
+}
+
+/// One run's size.
+#[derive(Clone, Copy)]
+pub(crate) struct Amount {
+    pub(crate) sessions: u64,
+    /// In the job's own units.
+    pub(crate) work: u64,
+    /// Of a job that takes its samples in pairs.
+    pub(crate) pairs: usize,
 }
 
 /// One measured value.
@@ -29,17 +48,18 @@ pub(crate) struct Figure {
     pub(crate) comparable: bool,
 }
 
-/// Runs `work` (in the job's units) with `sessions` sessions.
-pub(crate) fn run(scenario: &Scenario, sessions: u64, work: u64, proxy: &Proxy) -> io::Result<Outcome> {
+/// Runs so much of a job. `second` is another instance of the proxy, for a job that compares the two.
+pub(crate) fn run(job: Job, amount: Amount, proxy: &Proxy, second: Option<&Proxy>) -> io::Result<Outcome> {
+    let Amount { sessions, work, pairs } = amount;
     let deadline = Instant::now() + RUN_LIMIT;
     let run = Run { proxy, sessions: sessions as usize, deadline };
-    match scenario.job {
+    match job {
         Job::Down(write) => run.bulk(write, work, true),
         Job::Up(frame) => run.bulk(frame, work, false),
         Job::Echo(bytes) => run.echo(bytes, work),
         Job::Churn => run.churn(work),
         Job::Mix => run.mix(work),
-        Job::Idle => run.idle(),
+        Job::Idle => run.idle(work, pairs, second),
     }
 }
 
@@ -54,7 +74,7 @@ impl Run<'_> {
         let payload_bytes = (messages_per_block(message) * message) as u64;
         let blocks = (work / self.sessions as u64 / payload_bytes).max(1);
         let warm = blocks.div_ceil(WARM_PART);
-        let bytes_only = self.speaks_frames();
+        let bytes_only = self.proxy.moves_bytes();
         let wrapping = match (bytes_only, down) {
             (false, _) => Wrapping::Bare,
             (true, true) => Wrapping::ServerFrames,
@@ -84,7 +104,11 @@ impl Run<'_> {
             let all_bytes = (warm + blocks) * payload_bytes * sessions;
             figures.push(beside("KiB/frame", all_bytes as f64 / fleet.frames() as f64 / 1024.0));
         }
-        Ok(Outcome { figures, messages: (warm + blocks) * sessions * messages_per_block(message) as u64 })
+        Ok(Outcome {
+            figures,
+            pairs: None,
+            messages: (warm + blocks) * sessions * messages_per_block(message) as u64,
+        })
     }
 
     fn echo(&self, bytes: usize, work: u64) -> io::Result<Outcome> {
@@ -106,6 +130,7 @@ impl Run<'_> {
                 compared("p99.9 us", quantile(&times, 0.999) / 1e3),
                 beside("trips/s", count / wall_s),
             ],
+            pairs: None,
             messages: (warm + trips) * self.sessions as u64,
         })
     }
@@ -114,9 +139,9 @@ impl Run<'_> {
         let count = work.max(1) as usize;
         let warm = count.div_ceil(WARM_PART as usize);
         let target = self.target(Play::Quiet)?;
-        churn(self.proxy.addr, warm, self.sessions, &target, self.deadline)?;
+        churn(&self.proxy.dialer, warm, self.sessions, &target, self.deadline)?;
         let meter = Meter::start(self.proxy)?;
-        let churned = churn(self.proxy.addr, count, self.sessions, &target, self.deadline)?;
+        let churned = churn(&self.proxy.dialer, count, self.sessions, &target, self.deadline)?;
         let (cpu_s, wall_s) = meter.stop()?;
         Ok(Outcome {
             figures: vec![
@@ -126,12 +151,13 @@ impl Run<'_> {
                 beside("sessions/s", count as f64 / wall_s),
                 beside("unclean ends", churned.unclean as f64),
             ],
+            pairs: None,
             messages: (warm + count) as u64,
         })
     }
 
     fn mix(&self, duration_ms: u64) -> io::Result<Outcome> {
-        let frames = self.speaks_frames();
+        let frames = self.proxy.moves_bytes();
         let target = self.target(Play::Mix {
             update: Message::new(UPDATE_BYTES, frames, false),
             event: Message::new(EVENT_BYTES, frames, frames),
@@ -158,36 +184,68 @@ impl Run<'_> {
                 compared("update p99 us", quantile(&updates_ns, 0.99) / 1e3),
                 beside("% of a core", cpu_s / wall_s * 100.0),
             ],
+            pairs: None,
             messages: sent(EVENTS_PER_S) + sent(UPDATES_PER_S),
         })
     }
 
-    fn idle(&self) -> io::Result<Outcome> {
-        let target = self.target(Play::Quiet)?;
+    fn idle(&self, trips: u64, pairs: usize, second: Option<&Proxy>) -> io::Result<Outcome> {
+        let target = self.target(Play::Echo(ECHO_BYTES))?;
         // The first sessions pay for what is made once; what is asked is the growth.
-        let first = Fleet::open(self.proxy.addr, IDLE_BASE, &target, self.deadline)?;
+        let first = Fleet::open(&self.proxy.dialer, IDLE_BASE, &target, self.deadline)?;
         settled_cpu_s(self.proxy.pid())?;
         let before = private_bytes(self.proxy.pid())?;
         let fleet = self.open(&target)?;
         settled_cpu_s(self.proxy.pid())?;
         let after = private_bytes(self.proxy.pid())?;
         let growth = after.saturating_sub(before) as f64 / fleet.len() as f64;
+        let pairs = match second {
+            Some(second) => Some(self.active_and_alone(&target, second, trips, pairs)?),
+            None => None,
+        };
         Ok(Outcome {
             figures: vec![beside("private B/session", growth), beside("sessions", fleet.len() as f64)],
+            pairs,
             messages: (first.len() + fleet.len()) as u64,
         })
     }
 
+    /// The p99 of one active session's round trips: in turns of one among those that stand, and of one that
+    /// has another instance of the same proxy for itself. In microseconds.
+    fn active_and_alone(
+        &self,
+        target: &Target,
+        second: &Proxy,
+        trips: u64,
+        pairs: usize,
+    ) -> io::Result<Pairs> {
+        let quiet = Target::start(&second.listener, second.moves_bytes(), Play::Echo(ECHO_BYTES))?;
+        let mut active = Fleet::open(&self.proxy.dialer, 1, target, self.deadline)?;
+        let mut alone = Fleet::open(&second.dialer, 1, &quiet, self.deadline)?;
+        active.ping_pong(ECHO_BYTES, trips, target)?;
+        alone.ping_pong(ECHO_BYTES, trips, &quiet)?;
+        let mut result = Pairs::default();
+        for pair in 0..pairs as u64 {
+            let until = (pair + 2) * trips;
+            let p99_us = |times_ns: Vec<f64>| quantile(&times_ns, 0.99) / 1e3;
+            // Who goes first changes, too.
+            if pair % 2 == 0 {
+                result.loaded.push(p99_us(active.ping_pong(ECHO_BYTES, until, target)?));
+                result.alone.push(p99_us(alone.ping_pong(ECHO_BYTES, until, &quiet)?));
+            } else {
+                result.alone.push(p99_us(alone.ping_pong(ECHO_BYTES, until, &quiet)?));
+                result.loaded.push(p99_us(active.ping_pong(ECHO_BYTES, until, target)?));
+            }
+        }
+        Ok(result)
+    }
+
     fn open(&self, target: &Target) -> io::Result<Fleet> {
-        Fleet::open(self.proxy.addr, self.sessions, target, self.deadline)
+        Fleet::open(&self.proxy.dialer, self.sessions, target, self.deadline)
     }
 
     fn target(&self, play: Play) -> io::Result<Target> {
-        Target::start(&self.proxy.listener, self.speaks_frames(), play)
-    }
-
-    fn speaks_frames(&self) -> bool {
-        self.proxy.found.peer.speaks == Speaks::Bytes
+        Target::start(&self.proxy.listener, self.proxy.moves_bytes(), play)
     }
 }
 
@@ -223,6 +281,9 @@ const GIB: f64 = (1u64 << 30) as f64;
 
 /// One part in this many of the work goes through before the measurement begins: windows open, pools fill.
 const WARM_PART: u64 = 8;
+
+/// What the active session among idle ones sends, in bytes.
+const ECHO_BYTES: usize = 32;
 
 /// Sessions that stand before the growth of memory is counted.
 const IDLE_BASE: usize = 10;

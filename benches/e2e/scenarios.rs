@@ -3,6 +3,7 @@
 //! A new scenario of a known job is a row. Amounts are fixed, not timed, so that the same command does the
 //! same work on every machine and for every peer (but for a slow peer's share).
 
+use crate::e2e::options::Form;
 use crate::e2e::pin::Placement;
 
 /// One row.
@@ -13,13 +14,14 @@ pub(crate) struct Scenario {
     pub(crate) sessions: u64,
     /// The work of one run, in the job's own units.
     pub(crate) work: u64,
-    /// The work of one run in the quick form.
-    pub(crate) quick: u64,
-    /// What our own binary must stay below in the quick form: system calls per message under strace; of idle
-    /// sessions, private bytes per session. Counts, not times, so they hold on any machine; where the batch
-    /// depends on who is scheduled first, the limit is that of no batching at all.
-    pub(crate) most: f64,
-    /// Left out unless the full form is asked for.
+    /// Sessions and work of one run in the quick form.
+    pub(crate) quick: (u64, u64),
+    /// What our own binary must stay below in the quick form, over ws and over wss: system calls per message
+    /// under strace; of idle sessions, private bytes per session. Counts, not times, so they hold on any
+    /// machine; where a batch depends on who is scheduled first, the limit is that of no batching at all.
+    /// Infinite where another row stands for this one.
+    pub(crate) most: [f64; 2],
+    /// Left out unless the full form (or the quick one, which has less work) is asked for.
     pub(crate) full_only: bool,
 }
 
@@ -36,57 +38,122 @@ pub(crate) enum Job {
     Churn,
     /// A desktop on each session: small events up, updates down, at their pace (milliseconds).
     Mix,
-    /// Open and hold (no unit; the sessions are the work).
+    /// Open and hold, with one session active among the idle (round trips of that one, in each pair of
+    /// samples).
     Idle,
 }
 
-impl Scenario {
-    /// True when a filter (a part of the name) or no filter at all selects the scenario.
-    pub(crate) fn is_selected(&self, filters: &[String]) -> bool {
-        filters.is_empty() || filters.iter().any(|filter| self.name.contains(filter.as_str()))
-    }
+/// How the client speaks to the proxy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wire {
+    Ws,
+    Wss,
+}
 
-    /// Where the load generator runs.
-    pub(crate) fn placement(&self) -> Placement {
-        match self.job {
-            Job::Echo(_) | Job::Churn if self.sessions == 1 => Placement::Together,
-            _ => Placement::Apart,
+/// A scenario on a wire.
+#[derive(Clone, Copy)]
+pub(crate) struct Trial {
+    pub(crate) scenario: &'static Scenario,
+    pub(crate) wire: Wire,
+}
+
+impl Wire {
+    pub(crate) const BOTH: [Wire; 2] = [Wire::Ws, Wire::Wss];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Wire::Ws => "ws",
+            Wire::Wss => "wss",
         }
     }
 }
 
+impl Trial {
+    /// All that the form has and a filter (a part of the name, like `ws/` or `wss/echo`), or no filter at all,
+    /// selects.
+    pub(crate) fn select(form: Form, filters: &[String]) -> Vec<Trial> {
+        Wire::BOTH
+            .iter()
+            .flat_map(|&wire| SCENARIOS.iter().map(move |scenario| Trial { scenario, wire }))
+            .filter(|trial| form != Form::Usual || !trial.scenario.full_only)
+            .filter(|trial| {
+                let name = trial.name();
+                filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
+            })
+            .collect()
+    }
+
+    pub(crate) fn name(self) -> String {
+        format!("{}/{}", self.wire.name(), self.scenario.name)
+    }
+
+    /// Where the load generator runs.
+    pub(crate) fn placement(self) -> Placement {
+        match self.scenario.job {
+            Job::Echo(_) | Job::Churn if self.scenario.sessions == 1 => Placement::Together,
+            Job::Idle => Placement::Together,
+            _ => Placement::Apart,
+        }
+    }
+
+    /// Our own limit in the quick form.
+    pub(crate) fn most(self) -> f64 {
+        self.scenario.most[self.wire as usize]
+    }
+}
+
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    row("down-1k", Job::Down(KIB), 1, 48 * MIB, 2 * MIB, 3.2),
-    row("down-16k", Job::Down(16 * KIB), 1, 96 * MIB, 4 * MIB, 3.2),
-    row("down-64k", Job::Down(64 * KIB), 1, 96 * MIB, 4 * MIB, 3.5),
-    row("down-1m", Job::Down(1024 * KIB), 1, 96 * MIB, 8 * MIB, 56.0),
-    full(row("down-64k-x8", Job::Down(64 * KIB), 8, 96 * MIB, 8 * MIB, 3.5)),
-    full(row("down-64k-x64", Job::Down(64 * KIB), 64, 96 * MIB, 32 * MIB, 3.5)),
-    row("up-64b", Job::Up(64), 1, 16 * MIB, MIB, 0.1),
-    row("up-1k", Job::Up(KIB), 1, 64 * MIB, 2 * MIB, 0.2),
-    row("up-16k", Job::Up(16 * KIB), 1, 96 * MIB, 4 * MIB, 1.0),
-    row("up-64k", Job::Up(64 * KIB), 1, 96 * MIB, 4 * MIB, 3.5),
-    row("up-1m", Job::Up(1024 * KIB), 1, 96 * MIB, 8 * MIB, 56.0),
-    full(row("up-64k-x8", Job::Up(64 * KIB), 8, 96 * MIB, 8 * MIB, 3.5)),
-    full(row("up-64k-x64", Job::Up(64 * KIB), 64, 96 * MIB, 32 * MIB, 3.5)),
-    row("echo-32b", Job::Echo(32), 1, 4_000, 400, 6.2),
-    row("echo-32b-x256", Job::Echo(32), 256, 25_600, 1_024, 6.2),
-    row("churn", Job::Churn, 1, 400, 40, 45.0),
-    full(row("churn-x64", Job::Churn, 64, 3_200, 128, 45.0)),
-    row("vnc-x50", Job::Mix, 50, 400, 100, 3.5),
-    full(row("vnc-x200", Job::Mix, 200, 400, 100, 3.5)),
-    full(row("vnc-x500", Job::Mix, 500, 400, 100, 3.5)),
-    row("idle", Job::Idle, 1_000, 0, 0, 1024.0),
-    full(row("idle-9000", Job::Idle, 9_000, 0, 0, 1024.0)),
+    row("down-128b", Job::Down(128), 1, 16 * MIB).quick(1, MIB).most(3.2, 3.2),
+    row("down-4k", Job::Down(4 * KIB), 1, 64 * MIB).quick(1, 2 * MIB).most(3.2, 3.2),
+    row("down-64k", Job::Down(64 * KIB), 1, 96 * MIB).quick(1, 4 * MIB).most(3.5, 8.0),
+    row("down-1m", Job::Down(1024 * KIB), 1, 96 * MIB).quick(1, 8 * MIB).most(56.0, 128.0),
+    full(row("down-128b-x8", Job::Down(128), 8, 16 * MIB).quick(8, 4 * MIB)),
+    full(row("down-4k-x8", Job::Down(4 * KIB), 8, 64 * MIB).quick(8, 4 * MIB)),
+    full(row("down-64k-x8", Job::Down(64 * KIB), 8, 96 * MIB).quick(8, 8 * MIB).most(3.5, 8.0)),
+    full(row("down-1m-x8", Job::Down(1024 * KIB), 8, 96 * MIB).quick(8, 8 * MIB)),
+    full(row("down-128b-x64", Job::Down(128), 64, 32 * MIB).quick(16, 4 * MIB)),
+    full(row("down-4k-x64", Job::Down(4 * KIB), 64, 64 * MIB).quick(16, 4 * MIB)),
+    full(row("down-64k-x64", Job::Down(64 * KIB), 64, 128 * MIB).quick(16, 4 * MIB)),
+    full(row("down-1m-x64", Job::Down(1024 * KIB), 64, 128 * MIB).quick(16, 16 * MIB)),
+    row("up-64b", Job::Up(64), 1, 16 * MIB).quick(1, MIB).most(0.1, 0.1),
+    row("up-1k", Job::Up(KIB), 1, 64 * MIB).quick(1, 2 * MIB).most(0.2, 0.5),
+    row("up-16k", Job::Up(16 * KIB), 1, 96 * MIB).quick(1, 4 * MIB).most(1.0, 4.0),
+    row("up-64k", Job::Up(64 * KIB), 1, 96 * MIB).quick(1, 4 * MIB).most(3.5, 12.0),
+    row("up-1m", Job::Up(1024 * KIB), 1, 96 * MIB).quick(1, 8 * MIB).most(56.0, 192.0),
+    full(row("up-64k-x8", Job::Up(64 * KIB), 8, 96 * MIB).quick(8, 8 * MIB).most(3.5, 12.0)),
+    full(row("up-64k-x64", Job::Up(64 * KIB), 64, 128 * MIB).quick(16, 4 * MIB)),
+    row("echo-32b", Job::Echo(32), 1, 4_000).quick(1, 400).most(6.2, 6.2),
+    row("echo-32b-x256", Job::Echo(32), 256, 25_600).quick(64, 640).most(6.2, 6.2),
+    row("vnc-x50", Job::Mix, 50, 400).quick(20, 100).most(3.5, 5.0),
+    full(row("vnc-x200", Job::Mix, 200, 400).quick(50, 50)),
+    full(row("vnc-x500", Job::Mix, 500, 400).quick(50, 50)),
+    full(row("vnc-x1000", Job::Mix, 1_000, 400).quick(50, 50)),
+    row("idle-1000", Job::Idle, 1_000, 400).quick(1_000, 50).most(1024.0, 8192.0),
+    full(row("idle-5000", Job::Idle, 5_000, 400).quick(100, 50)),
+    full(row("idle-9000", Job::Idle, 9_000, 400).quick(100, 50)),
+    row("churn", Job::Churn, 1, 400).quick(1, 40).most(45.0, 60.0),
+    full(row("churn-x64", Job::Churn, 64, 3_200).quick(64, 128).most(45.0, 60.0)),
 ];
 
-const fn row(name: &'static str, job: Job, sessions: u64, work: u64, quick: u64, most: f64) -> Scenario {
-    Scenario { name, job, sessions, work, quick, most, full_only: false }
+const fn row(name: &'static str, job: Job, sessions: u64, work: u64) -> Scenario {
+    Scenario { name, job, sessions, work, quick: (1, 1), most: [f64::INFINITY; 2], full_only: false }
 }
 
 const fn full(mut scenario: Scenario) -> Scenario {
     scenario.full_only = true;
     scenario
+}
+
+impl Scenario {
+    const fn quick(mut self, sessions: u64, work: u64) -> Scenario {
+        self.quick = (sessions, work);
+        self
+    }
+
+    const fn most(mut self, ws: f64, wss: f64) -> Scenario {
+        self.most = [ws, wss];
+        self
+    }
 }
 
 const KIB: usize = 1024;

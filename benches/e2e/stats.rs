@@ -3,7 +3,7 @@
 //! Ratios are taken pair by pair: both figures of a pair were measured one right after the other, so that
 //! what else the machine does falls on both.
 
-/// A ratio with the interval that holds its true value with 95 % probability.
+/// A ratio (or another median) with the interval that holds its true value with 95 % probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
@@ -16,22 +16,26 @@ impl Ratio {
     /// when there is no pair or a divisor is not positive.
     pub(crate) fn of_pairs(ours: &[f64], theirs: &[f64]) -> Option<Ratio> {
         let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(our, their)| our / their).collect();
-        if ratios.is_empty() || theirs.iter().any(|their| *their <= 0.0) {
+        if theirs.iter().any(|their| *their <= 0.0) {
             return None;
         }
-        let mut random = Random(0x2545_f491_4f6c_dd1d);
-        let medians: Vec<f64> = (0..RESAMPLES)
-            .map(|_| {
-                let sample: Vec<f64> = ratios.iter().map(|_| ratios[random.below(ratios.len())]).collect();
-                median(&sample)
-            })
-            .collect();
-        Some(Ratio {
-            median: median(&ratios),
-            low: quantile(&medians, 0.025),
-            high: quantile(&medians, 0.975),
-        })
+        median_interval(&ratios)
     }
+}
+
+/// The median of the values with its interval, by a percentile bootstrap; `None` for no values.
+pub(crate) fn median_interval(values: &[f64]) -> Option<Ratio> {
+    if values.is_empty() {
+        return None;
+    }
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let medians: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            let sample: Vec<f64> = values.iter().map(|_| values[random.below(values.len())]).collect();
+            median(&sample)
+        })
+        .collect();
+    Some(Ratio { median: median(values), low: quantile(&medians, 0.025), high: quantile(&medians, 0.975) })
 }
 
 /// The middle value, or the mean of the middle two; NaN for no values.

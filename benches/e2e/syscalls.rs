@@ -3,16 +3,14 @@
 //! Each proxy is run twice, the second time with three times the work; the difference of the two counts,
 //! divided by the difference in messages, is what a message costs without what starting and ending cost.
 
-use crate::e2e::compare::amounts;
-use crate::e2e::options::Options;
-use crate::e2e::peers::{Found, Proxy, on_path};
-use crate::e2e::run::run;
-use crate::e2e::scenarios::{Job, Scenario};
+use crate::e2e::compare::{Bench, amount};
+use crate::e2e::found::{Found, on_path};
+use crate::e2e::proxy::Proxy;
+use crate::e2e::run::{Amount, run};
+use crate::e2e::scenarios::{Job, Trial};
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
 use std::io;
-use std::process;
 
 /// Calls per message, in all and by name (most frequent first, rare ones left out).
 pub(crate) struct Calls {
@@ -25,15 +23,17 @@ pub(crate) fn can_count() -> bool {
     on_path("strace").is_some()
 }
 
-/// Counts for one scenario and proxy; `None` for a job that has no messages.
-pub(crate) fn count(scenario: &Scenario, found: &Found, options: &Options) -> Option<io::Result<Calls>> {
-    if matches!(scenario.job, Job::Idle) {
+/// Counts for one trial and proxy; `None` for a job that has no messages, and a wire that the proxy does not
+/// serve.
+pub(crate) fn count(bench: &Bench, trial: Trial, found: &Found) -> Option<io::Result<Calls>> {
+    if matches!(trial.scenario.job, Job::Idle) || found.peer.start(trial.wire).is_none() {
         return None;
     }
-    let (sessions, _) = amounts(scenario, found, options);
-    let small = traced(scenario, found, sessions, scenario.quick);
-    let large = small.and_then(|small| Ok((small, traced(scenario, found, sessions, scenario.quick * 3)?)));
-    Some(large.map(|((few, calls_few), (many, calls_many))| {
+    let small = Amount { work: trial.scenario.quick.1, ..amount(trial, found, bench.options) };
+    let large = Amount { work: small.work * 3, ..small };
+    let few = traced(bench, trial, found, small);
+    let both = few.and_then(|few| Ok((few, traced(bench, trial, found, large)?)));
+    Some(both.map(|((few, calls_few), (many, calls_many))| {
         let messages = (many - few) as f64;
         let mut by_name: Vec<(String, f64)> = calls_many
             .into_iter()
@@ -51,20 +51,18 @@ pub(crate) fn count(scenario: &Scenario, found: &Found, options: &Options) -> Op
 
 /// Messages, and calls by name, of one run.
 fn traced(
-    scenario: &Scenario,
+    bench: &Bench,
+    trial: Trial,
     found: &Found,
-    sessions: u64,
-    work: u64,
+    amount: Amount,
 ) -> io::Result<(u64, BTreeMap<String, u64>)> {
-    let path = env::temp_dir().join(format!("websockify-bench-{}.strace", process::id()));
-    let wrapper = ["strace", "-f", "-c", "-o", &path.to_string_lossy()].map(str::to_owned).to_vec();
-    let proxy = Proxy::start(found, &wrapper)?;
-    let outcome = run(scenario, sessions, work, &proxy)
+    let path = bench.kit.path("strace");
+    let wrapper = ["strace", "-f", "-c", "-o", &path.to_string_lossy()].map(str::to_owned);
+    let proxy = Proxy::start(found, trial.wire, bench.kit, &wrapper)?;
+    let outcome = run(trial.scenario.job, amount, &proxy, None)
         .map_err(|error| io::Error::other(format!("{error}; {}", proxy.last_words())));
     proxy.stop_wrapped()?;
-    let table = fs::read_to_string(&path);
-    let _ = fs::remove_file(&path);
-    Ok((outcome?.messages, parse(&table?)))
+    Ok((outcome?.messages, parse(&fs::read_to_string(&path)?)))
 }
 
 /// Reads strace's summary: per cent, seconds, microseconds per call, calls, perhaps errors, name.

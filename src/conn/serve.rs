@@ -4,6 +4,8 @@
 //! connection; the next chunk is asked for when the one before it is written, and what a client does not take
 //! is dropped and read again later. So a download that stalls holds its file, but no memory.
 
+mod outgoing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,8 @@ use crate::http::body::{BodyError, Framing, Skipper};
 use crate::http::request::Request;
 use crate::http::response::Status;
 use crate::timers::Tick;
-use crate::web::{Body, Cut, Manner, Question, Reply, Site};
+use crate::web::{Cut, Manner, Question, Reply, Site};
+use outgoing::Outgoing;
 
 /// The web server's part of what connections share.
 pub struct Files {
@@ -73,21 +76,6 @@ enum Stage {
     Pause(Outgoing, Tick),
     /// What was promised can't be read any more.
     Lost,
-}
-
-/// An answer on its way.
-#[derive(Debug)]
-struct Outgoing {
-    bytes: Vec<u8>,
-    /// How many of `bytes` are written.
-    sent: usize,
-    /// How many of `bytes` can't be read again, because they are the head.
-    firm: usize,
-    body: Option<Arc<Body>>,
-    /// How much of the body is written or in `bytes`.
-    at: u64,
-    /// How much is read next, in bytes: as much as the client is expected to take.
-    appetite: usize,
 }
 
 impl Files {
@@ -165,8 +153,7 @@ impl Serve {
     pub fn read(&mut self, chunk: Result<Vec<u8>, Cut>) {
         self.stage = match (std::mem::replace(&mut self.stage, Stage::Lost), chunk) {
             (Stage::Reading(mut outgoing), Ok(bytes)) => {
-                outgoing.at += bytes.len() as u64;
-                (outgoing.bytes, outgoing.sent, outgoing.firm) = (bytes, 0, 0);
+                outgoing.refill(bytes);
                 Stage::Write(outgoing)
             }
             (Stage::Reading(_), Err(_)) => Stage::Lost,
@@ -368,9 +355,7 @@ impl Serve {
         if outgoing.is_whole() {
             return Ok(Turn::Done(None));
         }
-        if outgoing.sent == outgoing.appetite {
-            outgoing.appetite = (2 * outgoing.appetite).min(CHUNK_BYTES_MAX);
-        }
+        outgoing.grow_appetite();
         if client.socket.is_writable() {
             return Ok(Turn::Done(Some(outgoing)));
         }
@@ -400,39 +385,6 @@ impl Serve {
 
 type Step = Turn<Box<Serve>, Served>;
 
-impl Outgoing {
-    fn new(reply: Reply) -> Outgoing {
-        let at = (reply.bytes.len() - reply.head_len) as u64;
-        Outgoing {
-            bytes: reply.bytes,
-            sent: 0,
-            firm: reply.head_len,
-            body: reply.body.map(Arc::new),
-            at,
-            appetite: CHUNK_BYTES_MAX,
-        }
-    }
-
-    /// Whether nothing is left behind `bytes`.
-    fn is_whole(&self) -> bool {
-        self.body.as_ref().is_none_or(|body| self.at >= body.length())
-    }
-
-    /// The client takes no more for now: lets go of what can be read again. A little is kept.
-    fn drop_the_unsent(&mut self) {
-        let kept = self.sent.max(self.firm);
-        let left = self.bytes.len() - kept;
-        if self.body.is_some() && left > LEFTOVER_BYTES {
-            self.at -= left as u64;
-            self.appetite = self.sent.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
-            self.bytes.truncate(kept);
-            self.bytes.drain(..self.sent);
-            self.bytes.shrink_to_fit();
-            (self.sent, self.firm) = (0, self.bytes.len());
-        }
-    }
-}
-
 impl Files {
     fn submit(&self, cx: &Cx<'_>, job: impl FnOnce() -> Answer + Send + 'static) -> Result<(), Refused> {
         let (replies, id) = (cx.replies.clone(), cx.id);
@@ -461,15 +413,6 @@ const LOOK: Duration = Duration::from_secs(30);
 
 /// Until a full lane is tried again.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
-
-/// So much of a file is read at a time for a client that takes it: as much as a ring holds.
-const CHUNK_BYTES_MAX: usize = 256 << 10;
-
-/// So much for one that takes little, since what it does not take is read again.
-const CHUNK_BYTES_MIN: usize = 16 << 10;
-
-/// A smaller rest of a chunk is kept for a client that does not take it at once.
-const LEFTOVER_BYTES: usize = 4 << 10;
 
 /// Threads for files. A file system that hangs holds one for each request.
 const THREADS_MAX: usize = 8;

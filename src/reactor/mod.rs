@@ -210,8 +210,9 @@ impl Reactor {
                     }
                 }
             }
-            self.expire(now);
+            // In this order: after a pause of the whole process, what has come in time counts.
             self.turn();
+            self.expire(now);
             self.accept(now);
         }
         Ok(())

@@ -13,7 +13,7 @@ const CANVAS = "#noVNC_container canvas";
 /** A file that noVNC asks for its version and that Debian's package leaves out. */
 const LACKED = "/package.json";
 
-/** Without these Chromium needs a sandbox that root has not, and asks for hosts of its maker at every start. */
+/** Without these Chromium needs a sandbox that root has not, and asks for its maker's hosts at every start. */
 const FLAGS = [
     ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
     ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
@@ -49,19 +49,17 @@ export class Page {
     }
 
     #watch() {
-        this.tab.on("pageerror", (error) => this.faults.push(`error in the page: ${error}`));
-        this.tab.on("requestfailed", (request) => {
-            this.faults.push(`${request.url()}: ${request.failure()?.errorText}`);
-        });
+        const fault = (url, text) => url.endsWith(LACKED) || this.faults.push(`${url}: ${text}`);
+        this.tab.on("pageerror", (error) => fault("error in the page", error));
+        this.tab.on("requestfailed", (request) => fault(request.url(), request.failure()?.errorText));
         this.tab.on("response", (response) => {
             this.answers += 1;
-            const missing = response.status() >= 400 && !response.url().endsWith(LACKED);
-            if (missing) this.faults.push(`${response.url()}: status ${response.status()}`);
+            if (response.status() >= 400) fault(response.url(), `status ${response.status()}`);
         });
         this.tab.on("websocket", (socket) => {
             this.sockets.push(socket.url());
-            socket.on("close", () => this.faults.push(`${socket.url()} was closed`));
-            socket.on("socketerror", (text) => this.faults.push(`${socket.url()}: ${text}`));
+            socket.on("close", () => fault(socket.url(), "was closed"));
+            socket.on("socketerror", (text) => fault(socket.url(), text));
         });
     }
 
@@ -104,10 +102,11 @@ export class Page {
             return btoa(bytes);
         }, CANVAS);
         const bytes = Buffer.from(text, "base64");
-        return Uint32Array.from({ length: bytes.length / 4 }, (_, pixel) => bytes.readUInt32BE(4 * pixel) >>> 8);
+        const colour = (_, pixel) => bytes.readUInt32BE(4 * pixel) >>> 8;
+        return Uint32Array.from({ length: bytes.length / 4 }, colour);
     }
 
-    /** Clicks on a point of the picture, once nothing lies over it (as noVNC's veil does while it connects). */
+    /** Clicks on a point of the picture, once noVNC's veil, which swallows clicks, is gone from it. */
     async click({ x, y }) {
         const place = await this.#when(
             ({ canvas, x, y }) => {
@@ -134,7 +133,8 @@ export class Page {
 
     /** Waits in the page, frame by frame, until `check` returns something true, and returns it. */
     async #when(check, values) {
-        const handle = await this.tab.waitForFunction(check, { canvas: CANVAS, ...values }, { polling: "raf" });
+        const all = { canvas: CANVAS, ...values };
+        const handle = await this.tab.waitForFunction(check, all, { polling: "raf" });
         return handle.jsonValue();
     }
 }

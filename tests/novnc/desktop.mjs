@@ -35,14 +35,9 @@ export class Desktop {
         await stage.until("VNC port", () => listens(desktop.port));
         desktop.paint(ROOT);
         const keep = `while IFS= read -r line; do printf '%s\\n' "$line" >>"$0"; done`;
-        stage.start(
-            "xterm",
-            [
-                ...["xterm", "-geometry", "60x16+100+80", "-fn", "fixed", "-bg", hex(TERMINAL), "-fg", hex(INK)],
-                ...["-e", "sh", "-c", keep, stage.file(TYPED)],
-            ],
-            { DISPLAY: desktop.display },
-        );
+        const look = ["-geometry", "60x16+100+80", "-fn", "fixed", "-bg", hex(TERMINAL), "-fg", hex(INK)];
+        const program = ["-e", "sh", "-c", keep, stage.file(TYPED)];
+        stage.start("xterm", ["xterm", ...look, ...program], { DISPLAY: desktop.display });
         await stage.until("xterm", () => at(desktop.picture(), TERMINAL_POINT) === TERMINAL);
         return desktop;
     }

@@ -4,7 +4,7 @@
 // something learns at once when a program it depends on has ended.
 
 import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -22,7 +22,7 @@ export const GATEWAY = process.env.WEBSOCKIFY_BIN;
 export const STEP_MS = 20_000;
 
 /** Milliseconds that a program has for its end before it is killed, when a case is over. */
-const END_MS = 5_000;
+export const END_MS = 5_000;
 
 export class Stage {
     #programs = [];
@@ -46,6 +46,12 @@ export class Stage {
         } catch {
             return "";
         }
+    }
+
+    /** The names of the logs with something in them, and what that is. */
+    logs() {
+        const names = readdirSync(this.folder).filter((name) => name.endsWith(".log"));
+        return names.map((name) => [name, this.read(name)]).filter(([, log]) => log !== "");
     }
 
     /** Starts a program. Its output goes to `NAME.log`, and its descriptor 3 to `NAME.out`. */
@@ -86,7 +92,8 @@ export class Stage {
         this.#programs.splice(this.#programs.indexOf(program), 1);
         program.child.kill("SIGTERM");
         try {
-            return await this.until(`end of ${program.name}`, () => program.ended !== null && done() && program.ended);
+            const over = () => program.ended !== null && done() && program.ended;
+            return await this.until(`end of ${program.name}`, over);
         } finally {
             // What it has left in its group goes, too.
             killGroup(program);

@@ -2,7 +2,7 @@
 //!
 //! `up` decodes what the client sends and writes it to the target; `down` frames what the target sends and
 //! writes it to the client. Each moves on its own. What ends the session is decided here, in one place:
-//! a [`Phase`] says who is leaving and what is still owed, and [`Relay::pump`] is done when nothing is.
+//! a phase says who is leaving and what is still owed, and [`Relay::pump`] is done when nothing is.
 
 mod bulk;
 mod down;
@@ -201,7 +201,8 @@ impl Relay {
         {
             closing.look_at = cx.now.after(CLOSE / 2);
             // While the target takes nothing the client is not read, and its Close can't be seen.
-            let undelivered = client.socket.unacknowledged() + self.down.len() + self.up.len();
+            let to_target = self.up.len() + self.target.as_ref().map_or(0, Transport::unsent);
+            let undelivered = client.socket.unacknowledged() + self.down.len() + to_target;
             if closing.delivery.is_over(undelivered, cx.now) {
                 return Err(self.end_or(End::ClientStalled));
             }

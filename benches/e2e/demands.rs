@@ -1,0 +1,278 @@
+//! What this proxy has to reach, and whether it does: a table of limits, each checked against a run's rows.
+//!
+//! Nothing fails by it: times depend on the machine and on what else it does. It is printed and recorded.
+
+use crate::e2e::compare::{ACTIVE, Column, Row};
+use crate::e2e::peers::{HAPROXY, OURS, PLAIN, PYTHON, Role};
+use crate::e2e::stats::{Ratio, median_interval};
+
+/// One limit for one figure in some trials.
+struct Demand {
+    text: &'static str,
+    trials: &'static [&'static str],
+    figure: &'static str,
+    of: Of,
+    most: f64,
+}
+
+/// What the limit is a limit of.
+enum Of {
+    /// The ratio to this proxy's figure.
+    RatioTo(&'static str),
+    /// The ratio that the figure has by itself: to one session alone.
+    OwnRatio,
+    Value,
+}
+
+/// What became of a demand in one trial.
+pub(crate) struct Verdict {
+    pub(crate) demand: String,
+    pub(crate) trial: String,
+    pub(crate) figure: &'static str,
+    pub(crate) most: f64,
+    /// Median and interval of what is limited.
+    pub(crate) reached: Option<Ratio>,
+    pub(crate) word: &'static str,
+}
+
+/// Checks every demand; those whose trials were not run are left out.
+pub(crate) fn verdicts(rows: &[Row]) -> Vec<Verdict> {
+    let mut verdicts: Vec<Verdict> = DEMANDS
+        .iter()
+        .flat_map(|demand| demand.trials.iter().map(move |trial| (demand, *trial)))
+        .filter(|(_, trial)| rows.iter().any(|row| row.trial == **trial))
+        .map(|(demand, trial)| demand.check(rows, trial))
+        .collect();
+    verdicts.extend(worst(rows, "less CPU and memory than Python websockify everywhere", |row| {
+        row.peer == PYTHON
+    }));
+    verdicts.extend(worst(rows, "no peer ahead anywhere beyond its interval", |row| row.role == Role::Peer));
+    verdicts
+}
+
+impl Demand {
+    fn check(&self, rows: &[Row], trial: &str) -> Verdict {
+        let column = |peer: &str| column(rows, trial, peer, self.figure);
+        let reached = match self.of {
+            Of::RatioTo(other) => column(OURS).zip(column(other)).and_then(|(our, their)| ratio(our, their)),
+            Of::OwnRatio => column(OURS).and_then(|column| column.ratio),
+            Of::Value => column(OURS).and_then(|column| median_interval(&column.values)),
+        };
+        let word = match reached {
+            None => "not measured",
+            Some(ratio) if ratio.high <= self.most => "reached",
+            Some(ratio) if ratio.median <= self.most => "reached, not surely",
+            Some(ratio) if ratio.low <= self.most => "missed, not surely",
+            Some(_) => "missed",
+        };
+        Verdict {
+            demand: self.text.into(),
+            trial: trial.into(),
+            figure: self.figure,
+            most: self.most,
+            reached,
+            word,
+        }
+    }
+}
+
+/// Of all comparable figures in all trials: those in which one of `others` is ahead of us beyond the interval;
+/// if there is none, the one in which we are least ahead.
+fn worst(rows: &[Row], demand: &str, others: impl Fn(&Row) -> bool) -> Vec<Verdict> {
+    let mut all: Vec<Verdict> = Vec::new();
+    for row in rows.iter().filter(|row| others(row)) {
+        for theirs in row.figures.iter().filter(|theirs| theirs.comparable) {
+            let Some(ours) = column(rows, &row.trial, OURS, theirs.name) else { continue };
+            let Some(reached) = ratio(ours, theirs) else { continue };
+            all.push(Verdict {
+                demand: demand.into(),
+                trial: format!("{} {}", row.trial, row.peer),
+                figure: theirs.name,
+                most: 1.0,
+                reached: Some(reached),
+                word: if reached.low > 1.0 { "missed" } else { "reached" },
+            });
+        }
+    }
+    all.sort_by(|a, b| low(b).total_cmp(&low(a)));
+    let missed = all.iter().filter(|verdict| verdict.word == "missed").count();
+    all.truncate(missed.max(1));
+    all
+}
+
+fn low(verdict: &Verdict) -> f64 {
+    verdict.reached.map_or(0.0, |ratio| ratio.low)
+}
+
+fn column<'r>(rows: &'r [Row], trial: &str, peer: &str, figure: &str) -> Option<&'r Column> {
+    rows.iter().find(|row| row.trial == trial && row.peer == peer)?.column(figure)
+}
+
+/// Round by round: the rounds that both have.
+fn ratio(ours: &Column, theirs: &Column) -> Option<Ratio> {
+    let rounds = ours.values.len().min(theirs.values.len());
+    Ratio::of_pairs(&ours.values[..rounds], &theirs.values[..rounds])
+}
+
+const DEMANDS: &[Demand] = &[
+    Demand {
+        text: "bulk down at 64 KiB: CPU to the plain relay's",
+        trials: &["ws/down-64k", "ws/down-64k-x8", "ws/down-64k-x64"],
+        figure: "CPU s/GiB",
+        of: Of::RatioTo(PLAIN),
+        most: 1.05,
+    },
+    Demand {
+        text: "bulk down at 1 MiB: CPU to the plain relay's",
+        trials: &["ws/down-1m", "ws/down-1m-x8", "ws/down-1m-x64"],
+        figure: "CPU s/GiB",
+        of: Of::RatioTo(PLAIN),
+        most: 0.7,
+    },
+    Demand {
+        text: "bulk up at 16 KiB and more: CPU to the plain relay's",
+        trials: &["ws/up-16k", "ws/up-64k", "ws/up-1m", "ws/up-64k-x8", "ws/up-64k-x64"],
+        figure: "CPU s/GiB",
+        of: Of::RatioTo(PLAIN),
+        most: 1.15,
+    },
+    Demand {
+        text: "bulk up at 1 KiB: CPU to the plain relay's",
+        trials: &["ws/up-1k"],
+        figure: "CPU s/GiB",
+        of: Of::RatioTo(PLAIN),
+        most: 1.3,
+    },
+    Demand {
+        text: "bulk up at 64 B: CPU to the plain relay's",
+        trials: &["ws/up-64b"],
+        figure: "CPU s/GiB",
+        of: Of::RatioTo(PLAIN),
+        most: 2.0,
+    },
+    Demand {
+        text: "bulk down over TLS: CPU to HAProxy's",
+        trials: &[
+            "wss/down-128b",
+            "wss/down-4k",
+            "wss/down-64k",
+            "wss/down-1m",
+            "wss/down-64k-x8",
+            "wss/down-64k-x64",
+            "wss/down-1m-x8",
+            "wss/down-1m-x64",
+        ],
+        figure: "CPU s/GiB",
+        of: Of::RatioTo(HAPROXY),
+        most: 0.8,
+    },
+    Demand {
+        text: "bulk up over TLS at 16 KiB and more: CPU to HAProxy's",
+        trials: &["wss/up-16k", "wss/up-64k", "wss/up-1m", "wss/up-64k-x8", "wss/up-64k-x64"],
+        figure: "CPU s/GiB",
+        of: Of::RatioTo(HAPROXY),
+        most: 0.8,
+    },
+    Demand {
+        text: "bulk up over TLS at 64 B: CPU to HAProxy's",
+        trials: &["wss/up-64b"],
+        figure: "CPU s/GiB",
+        of: Of::RatioTo(HAPROXY),
+        most: 1.1,
+    },
+    Demand {
+        text: "echo: CPU to the plain relay's",
+        trials: &["ws/echo-32b", "ws/echo-32b-x256"],
+        figure: "CPU us/trip",
+        of: Of::RatioTo(PLAIN),
+        most: 1.1,
+    },
+    Demand {
+        text: "echo: p99 to the plain relay's",
+        trials: &["ws/echo-32b", "ws/echo-32b-x256"],
+        figure: "p99 us",
+        of: Of::RatioTo(PLAIN),
+        most: 1.2,
+    },
+    Demand {
+        text: "echo over TLS: CPU to HAProxy's",
+        trials: &["wss/echo-32b", "wss/echo-32b-x256"],
+        figure: "CPU us/trip",
+        of: Of::RatioTo(HAPROXY),
+        most: 0.75,
+    },
+    Demand {
+        text: "opening and closing: CPU to the plain relay's",
+        trials: &["ws/churn", "ws/churn-x64"],
+        figure: "CPU us/opening",
+        of: Of::RatioTo(PLAIN),
+        most: 1.2,
+    },
+    Demand {
+        text: "opening and closing with a full handshake: CPU to HAProxy's",
+        trials: &["wss/churn", "wss/churn-x64"],
+        figure: "CPU us/opening",
+        of: Of::RatioTo(HAPROXY),
+        most: 0.9,
+    },
+    Demand {
+        text: "bulk up: a seventh of Python websockify's CPU",
+        trials: &[
+            "ws/up-64b",
+            "ws/up-1k",
+            "ws/up-16k",
+            "ws/up-64k",
+            "ws/up-1m",
+            "wss/up-64b",
+            "wss/up-1k",
+            "wss/up-16k",
+            "wss/up-64k",
+            "wss/up-1m",
+        ],
+        figure: "CPU s/GiB",
+        of: Of::RatioTo(PYTHON),
+        most: 1.0 / 7.0,
+    },
+    Demand {
+        text: "private bytes of an idle session",
+        trials: &["ws/idle-9000"],
+        figure: "private B/session",
+        of: Of::Value,
+        most: 400.0,
+    },
+    Demand {
+        text: "private bytes of an idle session over TLS",
+        trials: &["wss/idle-9000"],
+        figure: "private B/session",
+        of: Of::Value,
+        most: 4500.0,
+    },
+    Demand {
+        text: "p99 of an active session among idle ones to one alone",
+        trials: &[
+            "ws/idle-1000",
+            "ws/idle-5000",
+            "ws/idle-9000",
+            "wss/idle-1000",
+            "wss/idle-5000",
+            "wss/idle-9000",
+        ],
+        figure: ACTIVE,
+        of: Of::OwnRatio,
+        most: 1.2,
+    },
+    Demand {
+        text: "desktops: CPU to the plain relay's",
+        trials: &["ws/vnc-x50", "ws/vnc-x200", "ws/vnc-x500"],
+        figure: "CPU us/message",
+        of: Of::RatioTo(PLAIN),
+        most: 1.15,
+    },
+    Demand {
+        text: "desktops: an event's p99 to the plain relay's",
+        trials: &["ws/vnc-x50", "ws/vnc-x200", "ws/vnc-x500"],
+        figure: "event p99 us",
+        of: Of::RatioTo(PLAIN),
+        most: 1.3,
+    },
+];
