@@ -22,6 +22,7 @@ pub mod ws;
 
 // Floor 2: services. They may block, and run on helpers.
 pub mod resolve;
+pub mod web;
 
 // Floor 3: sockets.
 pub mod net;

@@ -6,8 +6,8 @@ mod common;
 use std::io::Write;
 
 use common::client::Client;
-use common::flow::{Check, Flood, pattern, pattern_at};
-use common::frame::{Frame, Length, PING, PONG, apply_mask};
+use common::flow::{Check, Flood, masked_at, pattern};
+use common::frame::{Frame, Length, PING, PONG};
 use common::server::Server;
 use common::target::{Target, echo};
 
@@ -40,6 +40,7 @@ fn a_client_that_stops_reading_stops_its_target_and_loses_nothing() {
     assert!(flood.sent() < 64 * MIB, "the whole flood went somewhere");
     let grown = server.memory_kib().saturating_sub(before);
     let closing = std::thread::spawn(move || drop(flood.join()));
+    client.wire.widen();
     client.check_data(64 * MIB);
     assert_eq!(client.closed(), (Some(1000), "Target closed".to_owned()));
     closing.join().expect("the target's sender failed");
@@ -58,6 +59,7 @@ fn a_target_that_stops_reading_stops_its_client_and_loses_nothing() {
     flood.wait_for_stall();
     assert!(flood.sent() < 64 * MIB, "the whole upload went somewhere");
     let grown = server.memory_kib().saturating_sub(before);
+    wire.widen();
     Check::default().read(&mut wire, 64 * MIB);
     flood.join().send(&Frame::close(1000, "").bytes());
     assert_eq!(wire.read_to_end(), b"");
@@ -78,6 +80,7 @@ fn a_client_that_reads_goes_on_reading_while_its_target_is_stalled() {
         wire.send(b"the other direction");
         assert_eq!(client.data(19), b"the other direction");
     }
+    wire.widen();
     Check::default().read(&mut wire, 64 * MIB);
     drop(flood.join());
 }
@@ -95,6 +98,7 @@ fn a_target_that_reads_goes_on_reading_while_its_client_is_stalled() {
         assert_eq!(wire.read_exactly(19), b"the other direction");
     }
     let draining = std::thread::spawn(move || drop(flood.join()));
+    client.wire.widen();
     client.check_data(32 * MIB);
     draining.join().expect("the target's sender failed");
 }
@@ -110,18 +114,19 @@ fn pings_before_and_in_a_stalled_upload_are_all_answered() {
     let mut count = 0;
     let flood = Flood::chunks(client.wire.twin(), move |_| {
         count += 1;
-        let data = Frame::binary(&pattern(64 * 1024)).bytes();
+        let data = Frame::pattern(0, 64 * 1024);
         let ping = Frame::new(PING, format!("{count}").as_bytes()).bytes();
-        if count > 256 { Vec::new() } else { [data, ping].concat() }
+        if count > 1024 { Vec::new() } else { [data, ping].concat() }
     });
     flood.wait_for_stall();
+    wire.widen();
     let mut reader = wire.twin();
     let draining = std::thread::spawn(move || {
-        for _ in 0..256 {
+        for _ in 0..1024 {
             assert!(reader.read_exactly(64 * 1024) == pattern(64 * 1024), "the upload was changed");
         }
     });
-    for number in 1..=256 {
+    for number in 1..=1024 {
         assert_eq!(client.frame_of(PONG), format!("{number}").as_bytes());
     }
     draining.join().expect("the target's reader failed");
@@ -142,6 +147,7 @@ fn a_client_whose_target_is_stalled_still_gets_heartbeats_and_is_not_ended() {
     for _ in 0..4 {
         client.frame_of(PING);
     }
+    wire.widen();
     Check::default().read(&mut wire, 32 * MIB);
     drop(flood.join());
     wire.send(b"still here");
@@ -156,16 +162,12 @@ fn a_frame_of_a_tebibyte_streams_through_as_it_comes() {
     let mut client = Client::open(&server);
     let mut wire = target.accept();
     let before = server.memory_kib();
-    let key = [9, 8, 7, 6];
-    let head = Frame { mask: Some(key), ..Frame::binary(b"").length(Length::Announced(1 << 40)) };
-    client.send(&head);
+    client.send(&Frame::binary(b"").length(Length::Announced(1 << 40)));
     let mut sender = client.wire.twin();
     let sending = std::thread::spawn(move || {
         // Parts of a length divisible by four keep the key in step.
         for part in 0..32 * 16 {
-            let mut bytes = pattern_at(part * 64 * 1024)[..64 * 1024].to_vec();
-            apply_mask(&mut bytes, key);
-            sender.send(&bytes);
+            sender.send(&masked_at(part * 64 * 1024)[..64 * 1024]);
         }
     });
     Check::default().read(&mut wire, 32 * MIB);
@@ -240,10 +242,12 @@ fn both_directions_stalled_at_once_recover() {
     let down = Flood::pattern(wire.twin(), 32 * MIB);
     up.wait_for_stall();
     down.wait_for_stall();
+    wire.widen();
     let reading = std::thread::spawn(move || {
         Check::default().read(&mut wire, 32 * MIB);
         wire
     });
+    client.wire.widen();
     client.check_data(32 * MIB);
     let wire = reading.join().expect("the target's reader failed");
     drop((up.join(), down.join()));

@@ -10,32 +10,42 @@ use std::path::Path;
 
 #[test]
 fn every_seed_of_the_decoder_holds() {
-    replay("decode", properties::decode);
+    replay("decode", properties::decode, DAMAGE_MAX);
 }
 
 #[test]
 fn every_seed_of_the_request_head_holds() {
-    replay("request_head", properties::request_head);
+    replay("request_head", properties::request_head, DAMAGE_MAX);
 }
 
 #[test]
 fn every_seed_of_the_first_byte_holds() {
-    replay("sniff", properties::sniff);
+    replay("sniff", properties::sniff, DAMAGE_MAX);
+}
+
+#[test]
+fn every_seed_of_the_plain_requests_holds() {
+    replay("files", properties::files, DAMAGE_MAX);
 }
 
 #[test]
 fn every_seed_of_the_states_holds() {
-    replay("states", properties::states);
+    replay("states", properties::states, DAMAGE_MAX);
 }
 
-fn replay(target: &str, property: fn(&[u8])) {
+#[test]
+fn every_seed_of_tls_holds() {
+    replay("tls", properties::tls, HANDSHAKE_DAMAGE_MAX);
+}
+
+fn replay(target: &str, property: fn(&[u8]), damage_max: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut seeds = 0;
     for entry in fs::read_dir(&folder).expect("the corpus is part of the repository") {
         let path = entry.expect("the corpus is readable").path();
         let seed = fs::read(&path).expect("a seed is a file");
         property(&seed);
-        for at in 0..seed.len().min(DAMAGE_MAX) {
+        for at in 0..seed.len().min(damage_max) {
             property(&seed[..at]);
             let mut damaged = seed.clone();
             for bit in 0..8 {
@@ -50,3 +60,6 @@ fn replay(target: &str, property: fn(&[u8])) {
 
 /// How far into a seed each bit is tried, so that a large one does not take long.
 const DAMAGE_MAX: usize = 256;
+
+/// The same where every try costs a handshake.
+const HANDSHAKE_DAMAGE_MAX: usize = 8;

@@ -150,6 +150,7 @@ fn a_close_frame_with_data_pending_to_a_stalled_target_delivers_it_first() {
     let sent_at_stall = flood.sent();
     assert!(sent_at_stall < 64 * MIB);
     let closing = std::thread::spawn(move || flood.join().send(&Frame::close(1000, "").bytes()));
+    wire.widen();
     Check::default().read(&mut wire, 64 * MIB);
     assert_eq!(wire.read_to_end(), b"");
     closing.join().expect("the client's sender failed");

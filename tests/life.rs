@@ -24,10 +24,11 @@ fn the_start_prints_the_lines_that_scripts_wait_for() {
     let server = Server::relay(&target.address);
     let port = server.port;
     assert_ne!(port, 0, "port 0 in the command line, the real one in the log");
+    let tls = if common::tls::is_on() { "SSL/TLS support" } else { "No SSL/TLS support (no cert file)" };
     let expected = [
         "WebSocket server settings:".to_owned(),
         format!("  - Listen on 127.0.0.1:{port}"),
-        "  - No SSL/TLS support (no cert file)".to_owned(),
+        format!("  - {tls}"),
         format!("  - proxying from 127.0.0.1:{port} to {}", target.address),
     ];
     assert_eq!(server.log.lines(), expected);

@@ -11,3 +11,5 @@ mod frames;
 mod handshake;
 #[path = "life.rs"]
 mod life;
+#[path = "web.rs"]
+mod web;

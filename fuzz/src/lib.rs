@@ -11,11 +11,15 @@ use websockify::sniff::{Kind, classify};
 use websockify::ws::decode::{CloseFrame, Control, Decoder, Finish, Violation};
 use websockify::ws::{CONTROL_MAX, encode, handshake};
 
+mod files;
 mod states;
+mod tls;
 #[path = "../../src/ws/decode/twin.rs"]
 mod twin;
 
+pub use files::files;
 pub use states::states;
+pub use tls::tls;
 use twin::Yield;
 
 /// Frames decode alike whole, in pieces, and with the plain twin; nothing follows the end.

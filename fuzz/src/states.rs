@@ -45,8 +45,9 @@ impl Input<'_> {
     /// A number that is mostly small.
     fn size(&mut self) -> usize {
         match usize::from(self.byte().unwrap_or(1)) {
-            small @ 0..=199 => small,
-            large => (large - 199) * 4093,
+            small @ 0..=239 => small,
+            // Up to two rings.
+            large => (large - 239) * 16_411,
         }
     }
 
@@ -83,6 +84,7 @@ impl World {
             served: how & 0xf0 == 0x10,
             admitted: how & 0xf0 != 0x20,
             held_bytes_max: if how & 0xf0 == 0x30 { 20_000 } else { 1 << 29 },
+            web: None,
         };
         let mut world = World {
             rig: Rig::new(&setup),
@@ -258,7 +260,8 @@ impl World {
             }
             _ => {}
         }
-        for _ in 0..ROUNDS_MAX {
+        // A round for each step that is left, in case they all block, and some for what follows.
+        for _ in 0..self.rig.client.reads_left() + self.rig.target.reads_left() + ROUNDS_MORE {
             self.rig.client.write_step(Step::Room(1 << 20));
             self.rig.target.write_step(Step::Room(1 << 20));
             self.rig.wake();
@@ -320,5 +323,5 @@ const PASSES: [Duration; 8] = {
 /// Enough for each peer, so that an input stays fast.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Rounds of room and readiness after which nothing moves any more.
-const ROUNDS_MAX: usize = 12;
+/// Rounds of room and readiness in which both ends come to their end.
+const ROUNDS_MORE: usize = 8;

@@ -6,6 +6,7 @@
 
 use super::address;
 use super::config::{Config, Destination, Listen, Syslog, TlsOptions, TlsVersion, WrapMode};
+use super::header;
 use super::parse::Given;
 use super::plugins::{AuthClass, AuthPlugin, TokenClass, TokenPlugin};
 use super::{Environment, python};
@@ -45,6 +46,13 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
         web: path("web"),
         file_only: given.flag("file-only"),
         web_auth: given.flag("web-auth"),
+        web_outside_links: given.flag("web-outside-links"),
+        web_dot_files: given.flag("web-dot-files"),
+        web_cache_control: header::cache_control(given.text("web-cache-control"))?,
+        web_headers: given
+            .texts(&["web-header"])
+            .map(|(_, text)| header::field(text))
+            .collect::<Result<_, _>>()?,
         daemon: given.flag("daemon"),
         run_once: given.flag("run-once"),
         timeout: seconds(given.integer("timeout")),
@@ -81,6 +89,10 @@ fn dependencies(given: &Given) -> Result<(), String> {
         (has("auth-source"), "auth-source", "auth-plugin"),
         (given.flag("web-auth"), "web-auth", "auth-plugin"),
         (given.flag("web-auth"), "web-auth", "web"),
+        (has("web-header"), "web-header", "web"),
+        (has("web-cache-control"), "web-cache-control", "web"),
+        (given.flag("web-dot-files"), "web-dot-files", "web"),
+        (given.flag("web-outside-links"), "web-outside-links", "web"),
         (given.flag("legacy-syslog"), "legacy-syslog", "syslog"),
         (has("ssl-target-ca"), "ssl-target-ca", "ssl-target"),
         (has("ssl-target-name"), "ssl-target-name", "ssl-target"),

@@ -35,6 +35,14 @@ pub struct Config {
     pub file_only: bool,
     /// `--web-auth`: files need authentication, too.
     pub web_auth: bool,
+    /// `--web-outside-links`: symbolic links may lead out of the directory.
+    pub web_outside_links: bool,
+    /// `--web-dot-files`: names that begin with a dot are served.
+    pub web_dot_files: bool,
+    /// `--web-cache-control`: the value of `Cache-Control`, fit for a header.
+    pub web_cache_control: String,
+    /// `--web-header`: names and values, fit for a header, in the order given.
+    pub web_headers: Vec<(String, String)>,
 
     /// `--daemon`: go into the background.
     pub daemon: bool,

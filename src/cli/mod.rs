@@ -8,6 +8,7 @@
 mod address;
 mod check;
 mod config;
+mod header;
 mod help;
 #[cfg(test)]
 mod manual;

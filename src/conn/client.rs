@@ -69,7 +69,7 @@ pub fn discard(
 
 /// Control frames and heads of responses that wait for the next frame boundary.
 ///
-/// Answers to pings are bounded: when [`PONGS_BYTES_MAX`] are waiting, the newest replaces the rest
+/// Answers to pings are bounded: when a KiB of them is waiting, the newest replaces the rest
 /// (RFC 6455 section 5.5.3 allows to answer only the most recent ping).
 #[derive(Debug, Default)]
 pub struct Out {

@@ -78,12 +78,19 @@ impl Close {
 struct Linger {
     done: bool,
     look_at: Tick,
+    /// Enough was dropped for this tick; a peer that floods must not keep a reactor busy with it.
+    rest_until: Tick,
     delivery: Delivery,
 }
 
 impl Linger {
     fn new(now: Tick) -> Linger {
-        Linger { done: false, look_at: now.after(LINGER / 2), delivery: Delivery::new(now) }
+        Linger {
+            done: false,
+            look_at: now.after(LINGER / 2),
+            rest_until: Tick::NEVER,
+            delivery: Delivery::new(now),
+        }
     }
 
     fn step(&mut self, socket: &mut Transport, space: &mut [u8], cx: &mut Cx<'_>) {
@@ -94,9 +101,15 @@ impl Linger {
             self.done = true;
             return;
         }
+        if self.rest_until != Tick::NEVER {
+            if cx.now < self.rest_until {
+                return;
+            }
+            self.rest_until = Tick::NEVER;
+        }
         match discard(socket, space, DISCARD_BYTES, cx.rings) {
             Ok(ReadEnd::Blocked) => cx.again |= socket.is_readable(),
-            Ok(ReadEnd::Data(_)) => cx.again = true,
+            Ok(ReadEnd::Data(_)) => self.rest_until = cx.now.plus(1),
             Ok(ReadEnd::Eof) | Err(_) => self.done = true,
         }
     }
@@ -110,7 +123,7 @@ impl Linger {
     }
 
     fn deadline(&self) -> Tick {
-        if self.done { Tick::NEVER } else { self.look_at }
+        if self.done { Tick::NEVER } else { self.look_at.min(self.rest_until) }
     }
 }
 
@@ -145,8 +158,8 @@ pub const LINGER: Duration = Duration::from_secs(5);
 /// How long a peer may take nothing at all. Long, because browsers suspend the tabs of laptops that sleep.
 pub const STALL: Duration = Duration::from_secs(15 * 60);
 
-/// Bytes dropped in one turn before others have theirs.
-const DISCARD_BYTES: usize = 256 * 1024;
+/// Bytes dropped in a tenth of a second.
+const DISCARD_BYTES: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -30,6 +30,10 @@ pub enum End {
     HalfRequest,
     /// The request was answered with an error of HTTP, this status.
     Refused(u16),
+    /// The client's plain requests were answered, and no more came.
+    Served,
+    /// A file could not be read to its end while it was sent: it has shrunk, or is out of reach.
+    FileLost,
     /// The target could not be reached.
     Unreachable,
     /// The client closed the WebSocket, or its connection without saying so.
@@ -88,20 +92,22 @@ impl End {
             End::SlowRequest => 7,
             End::HalfRequest => 8,
             End::Refused(_) => 9,
-            End::Unreachable => 10,
-            End::ClientClosed => 11,
-            End::ClientReset(_) => 12,
-            End::ClientCut => 13,
-            End::ClientTls(_) => 14,
-            End::ClientViolated(_) => 15,
-            End::ClientSilent => 16,
-            End::ClientStalled => 17,
-            End::TargetClosed => 18,
-            End::TargetReset => 19,
-            End::TargetStalled => 20,
-            End::Overcommitted => 21,
-            End::Shutdown => 22,
-            End::System(_) => 23,
+            End::Served => 10,
+            End::FileLost => 11,
+            End::Unreachable => 12,
+            End::ClientClosed => 13,
+            End::ClientReset(_) => 14,
+            End::ClientCut => 15,
+            End::ClientTls(_) => 16,
+            End::ClientViolated(_) => 17,
+            End::ClientSilent => 18,
+            End::ClientStalled => 19,
+            End::TargetClosed => 20,
+            End::TargetReset => 21,
+            End::TargetStalled => 22,
+            End::Overcommitted => 23,
+            End::Shutdown => 24,
+            End::System(_) => 25,
         }
     }
 
@@ -127,10 +133,13 @@ impl End {
     /// Who should look at it, which decides how loudly it is logged.
     pub fn blame(&self) -> Blame {
         match self {
-            End::ClientClosed | End::TargetClosed | End::Shutdown | End::Probe => Blame::Nobody,
-            End::Full | End::Unreachable | End::TargetStalled | End::Overcommitted | End::System(_) => {
-                Blame::Operator
-            }
+            End::ClientClosed | End::TargetClosed | End::Shutdown | End::Probe | End::Served => Blame::Nobody,
+            End::Full
+            | End::FileLost
+            | End::Unreachable
+            | End::TargetStalled
+            | End::Overcommitted
+            | End::System(_) => Blame::Operator,
             _ => Blame::Peer,
         }
     }
@@ -150,6 +159,8 @@ impl fmt::Display for End {
             End::SlowRequest => f.write_str("request did not come in time"),
             End::HalfRequest => f.write_str("client left in the middle of its request"),
             End::Refused(status) => write!(f, "refused with status {status}"),
+            End::Served => f.write_str("client was served"),
+            End::FileLost => f.write_str("a file could not be read to its end"),
             End::Unreachable => f.write_str("Failed to connect"),
             End::ClientClosed => f.write_str("Client closed connection"),
             End::ClientReset(kind) => write!(f, "Client closed connection ({kind})"),
@@ -168,7 +179,7 @@ impl fmt::Display for End {
     }
 }
 
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 26] = [
     "probe",
     "silent",
     "full",
@@ -179,6 +190,8 @@ const NAMES: [&str; 24] = [
     "slow-request",
     "half-request",
     "refused",
+    "served",
+    "file-lost",
     "unreachable",
     "client-closed",
     "client-reset",
@@ -214,6 +227,8 @@ mod tests {
             End::SlowRequest,
             End::HalfRequest,
             End::Refused(400),
+            End::Served,
+            End::FileLost,
             End::Unreachable,
             End::ClientClosed,
             End::ClientReset(kind),

@@ -1,4 +1,5 @@
-//! One HTTP request: an upgrade to WebSocket, or something that is answered with an error.
+//! One HTTP request: an upgrade to WebSocket, a plain request for the web server, or something that is
+//! answered with an error.
 //!
 //! The head is collected in the client's own buffer, so a thousand half-open handshakes hold no rings, and
 //! what came behind it, frames of an eager client, stays there for the relay.
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::end::End;
+use super::serve::Serve;
 use super::{Cx, Turn};
 use crate::http::path;
 use crate::http::request::{HEAD_MAX, HeadReader, Request};
@@ -22,6 +24,10 @@ pub struct Handshake {
     deadline: Tick,
     /// Bytes that the reader has not seen yet are there.
     fresh: bool,
+    /// Requests that were answered on this connection before.
+    served: u32,
+    /// Nothing of this request has come yet, and nothing needs to.
+    resting: bool,
 }
 
 /// What the request asks for.
@@ -29,8 +35,12 @@ pub struct Handshake {
 pub enum Asked {
     /// An upgrade that may be granted. Nothing has been answered yet.
     Upgrade(Accepted),
+    /// Something that the web server answers.
+    Plain(Box<Serve>),
     /// An error, whose answer is queued for the client.
     Refused(u16),
+    /// No further request: the client has ended its side behind the last answer.
+    Nothing,
 }
 
 /// A request for an upgrade that is in order.
@@ -47,7 +57,20 @@ pub struct Accepted {
 impl Handshake {
     /// The clock starts now; what the client has sent so far is looked at first.
     pub fn begin(cx: &Cx<'_>) -> Handshake {
-        Handshake { reader: HeadReader::new(), deadline: cx.now.after(REQUEST), fresh: true }
+        Handshake {
+            reader: HeadReader::new(),
+            deadline: cx.now.after(REQUEST),
+            fresh: true,
+            served: 0,
+            resting: false,
+        }
+    }
+
+    /// A further request on a connection on which `served` were answered. It need not come.
+    pub fn again(client: &Client, served: u32, cx: &Cx<'_>) -> Handshake {
+        let resting = client.kept.is_empty();
+        let patience = if resting { KEEP_ALIVE } else { REQUEST };
+        Handshake { deadline: cx.now.after(patience), served, resting, ..Handshake::begin(cx) }
     }
 
     /// Reads until the head is whole, then decides what it asks for.
@@ -59,7 +82,7 @@ impl Handshake {
             if self.fresh {
                 self.fresh = false;
                 match self.reader.scan(&client.kept) {
-                    Ok(Some(len)) => return Ok(Turn::Done(answer(client, len, cx))),
+                    Ok(Some(len)) => return Ok(Turn::Done(self.answer(client, len, cx))),
                     Ok(None) => {}
                     Err(error) => {
                         let asked = refuse(client, error.status(), &error.to_string(), &[], "", cx);
@@ -70,20 +93,61 @@ impl Handshake {
             if !client.socket.is_readable() {
                 return Ok(Turn::Wait(self));
             }
-            self.fresh = read_more(client, cx)?;
+            self.fresh = match read_more(client, cx) {
+                Err(End::HalfRequest) if self.resting => return Ok(Turn::Done(Asked::Nothing)),
+                more => more?,
+            };
+            if self.fresh && self.resting {
+                self.resting = false;
+                self.deadline = cx.now.after(REQUEST);
+            }
         }
+    }
+
+    /// Whether nothing of a further request has come: the connection may end without anyone to blame.
+    pub fn is_resting(&self) -> bool {
+        self.resting
     }
 
     /// When the request is overdue, however it drips.
     pub fn deadline(&self) -> Tick {
         self.deadline
     }
+
+    /// Decides about the request whose head is the first `len` bytes, and leaves what is behind it.
+    fn answer(&self, client: &mut Client, len: usize, cx: &Cx<'_>) -> Asked {
+        let mut head = std::mem::take(&mut client.kept);
+        client.kept = head.split_off(len);
+        let request = match Request::parse(&head) {
+            Ok(request) => request,
+            Err(error) => return refuse(client, error.status(), &error.to_string(), &[], "", cx),
+        };
+        let line = cx.shared.request_line(&request);
+        if !handshake::is_upgrade(&request) {
+            return match &cx.shared.web {
+                Some(_) => Asked::Plain(Serve::begin(client, &request, line, self.served, cx)),
+                // Only a WebSocket is served, so a plain request is refused like a wrong method.
+                None => refuse(client, Status(405), "Method Not Allowed", &[], &line, cx),
+            };
+        }
+        match handshake::check(&request) {
+            Ok(upgrade) => {
+                let path = if cx.shared.log.shows_secrets() {
+                    request.target.to_owned()
+                } else {
+                    path::redact(request.target).into_owned()
+                };
+                Asked::Upgrade(Accepted { upgrade, line, path })
+            }
+            Err(refusal) => refuse(client, refusal.status, refusal.reason, refusal.extra, &line, cx),
+        }
+    }
 }
 
 type Step = Turn<Box<Handshake>, Asked>;
 
 /// Appends what the client has sent to what is kept; false when nothing was there.
-fn read_more(client: &mut Client, cx: &mut Cx<'_>) -> Result<bool, End> {
+pub(super) fn read_more(client: &mut Client, cx: &mut Cx<'_>) -> Result<bool, End> {
     // The reader refuses a head longer than HEAD_MAX, so there is always room for at least one byte.
     let room = (HEAD_MAX + 1).saturating_sub(client.kept.len()).max(1);
     let mut ring = cx.rings.take();
@@ -100,32 +164,6 @@ fn read_more(client: &mut Client, cx: &mut Cx<'_>) -> Result<bool, End> {
     };
     cx.rings.give(ring);
     more
-}
-
-/// Decides about the request whose head is the first `len` bytes, and leaves what is behind it.
-fn answer(client: &mut Client, len: usize, cx: &Cx<'_>) -> Asked {
-    let mut head = std::mem::take(&mut client.kept);
-    client.kept = head.split_off(len);
-    let request = match Request::parse(&head) {
-        Ok(request) => request,
-        Err(error) => return refuse(client, error.status(), &error.to_string(), &[], "", cx),
-    };
-    let line = cx.shared.request_line(&request);
-    // Only a WebSocket is served, so a plain request is refused like a wrong method.
-    if !handshake::is_upgrade(&request) {
-        return refuse(client, Status(405), "Method Not Allowed", &[], &line, cx);
-    }
-    match handshake::check(&request) {
-        Ok(upgrade) => {
-            let path = if cx.shared.log.shows_secrets() {
-                request.target.to_owned()
-            } else {
-                path::redact(request.target).into_owned()
-            };
-            Asked::Upgrade(Accepted { upgrade, line, path })
-        }
-        Err(refusal) => refuse(client, refusal.status, refusal.reason, refusal.extra, &line, cx),
-    }
 }
 
 /// Queues an error for the client, and says so in the log.
@@ -149,3 +187,7 @@ pub fn refuse(
 
 /// Time for a whole request head. A drip of single bytes does not extend it.
 pub const REQUEST: Duration = Duration::from_secs(20);
+
+/// How long a connection may rest between two requests. Browsers load a page's files within this, and each
+/// connection counts while it lasts.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);

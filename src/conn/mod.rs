@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! Sniff ─▶ Tls ─▶ Handshake ─▶ Connect ─▶ Relay ─▶ Close ─▶ Gone
-//!    └── plain ───▲   └─ refused ─▶ Reply ──────────▲
+//!    └── plain ───▲   │  ▲ └─ refused ─▶ Reply ─────▲
+//!                     ▼  └─ next                    │
+//!                     Serve ─ last ─────────────────┘
 //! ```
 //! Set-up states are consumed by value and name no other state: each returns what it found, and
 //! [`Conn::drive`] alone knows what follows what. Events, answers of helpers and deadlines only leave marks;
@@ -16,6 +18,7 @@ pub mod handshake;
 pub mod relay;
 #[doc(hidden)]
 pub mod rig;
+pub mod serve;
 pub mod sniff;
 #[cfg(test)]
 mod tests;
@@ -40,6 +43,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::net::certs::{Certificates, TargetOptions};
 use crate::net::listen::Peer;
+use crate::net::pipe::Splicer;
 use crate::net::socket::Socket;
 use crate::net::transport::Transport;
 use crate::resolve::{Addresses, Resolver};
@@ -47,6 +51,7 @@ use crate::ring::Pool;
 use crate::sniff::Kind;
 use crate::target::Target;
 use crate::timers::Tick;
+use crate::web::{Cut, Reply};
 use crate::ws::code;
 use client::Client;
 use close::Close;
@@ -54,6 +59,7 @@ use connect::{Connect, Dialled};
 use end::{Blame, End};
 use handshake::{Accepted, Asked, Handshake};
 use relay::Relay;
+use serve::{Files, Serve, Served};
 use sniff::Sniff;
 use tls::Tls;
 
@@ -79,6 +85,8 @@ pub struct Shared {
     pub tls_only: bool,
     /// How targets are spoken to in TLS (`--ssl-target`).
     pub target_tls: Option<TargetTls>,
+    /// What plain requests get (`--web`); 405 without it.
+    pub web: Option<Files>,
 }
 
 /// TLS towards targets.
@@ -145,6 +153,10 @@ pub enum Answer {
     Resolved(Addresses),
     /// What to serve a TLS client with; `None` without a usable certificate.
     Certificate(Option<Arc<ServerConfig>>),
+    /// The answer to a plain request.
+    File(Box<Reply>),
+    /// The next bytes of an answer, or that they can't be read.
+    Chunk(Result<Vec<u8>, Cut>),
 }
 
 /// Where helpers leave their answers: the inbox of the connection's reactor.
@@ -173,6 +185,8 @@ pub struct Cx<'a> {
     pub registry: &'a Registry,
     /// The reactor's rings.
     pub rings: &'a mut Pool,
+    /// The reactor's pipe.
+    pub splicer: &'a mut Splicer,
     /// The reactor's counters.
     pub metrics: &'a Metrics,
     /// What all connections share.
@@ -216,6 +230,7 @@ enum State {
     Sniff(Sniff),
     Tls(Tls),
     Handshake(Box<Handshake>),
+    Serve(Box<Serve>),
     Connect(Box<Connect>),
     Relay(Relay),
     /// An answer of HTTP is being written.
@@ -273,8 +288,10 @@ impl Conn {
         match (answer, &mut self.state) {
             (Answer::Resolved(addresses), State::Connect(connect)) => connect.answered(addresses),
             (Answer::Certificate(config), State::Tls(tls)) => tls.answered(config),
+            (Answer::File(reply), State::Serve(serve)) => serve.found(*reply),
+            (Answer::Chunk(chunk), State::Serve(serve)) => serve.read(chunk),
             // The connection has gone on without it, to its end.
-            (Answer::Resolved(_) | Answer::Certificate(_), _) => {}
+            (Answer::Resolved(_) | Answer::Certificate(_) | Answer::File(_) | Answer::Chunk(_), _) => {}
         }
     }
 
@@ -327,7 +344,13 @@ impl Conn {
             match &mut self.state {
                 State::Sniff(sniff) => (cx.now >= sniff.deadline()).then_some(End::Silent),
                 State::Tls(tls) => (cx.now >= tls.deadline()).then_some(End::SlowTls),
-                State::Handshake(state) => (cx.now >= state.deadline()).then_some(End::SlowRequest),
+                State::Handshake(state) if cx.now < state.deadline() => None,
+                State::Handshake(state) if state.is_resting() => {
+                    self.state = self.close(End::Served, cx);
+                    None
+                }
+                State::Handshake(_) => Some(End::SlowRequest),
+                State::Serve(serve) => serve.expired(&self.client, cx),
                 State::Connect(connect) => {
                     connect.expired(cx);
                     None
@@ -353,6 +376,7 @@ impl Conn {
             State::Sniff(sniff) => sniff.deadline(),
             State::Tls(tls) => tls.deadline(),
             State::Handshake(handshake) => handshake.deadline(),
+            State::Serve(serve) => serve.deadline(),
             State::Connect(connect) => connect.deadline(),
             State::Relay(relay) => relay.deadline(),
             State::Reply(deadline) => *deadline,
@@ -377,6 +401,7 @@ impl Conn {
                 self.finish(&End::Shutdown, cx);
                 self.cut(cx);
             }
+            State::Serve(serve) => serve.be_last(),
             State::Reply(_) | State::Close(_) | State::Gone => {}
         }
     }
@@ -424,8 +449,11 @@ impl Conn {
             State::Handshake(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Handshake(state)),
                 Turn::Done(Asked::Upgrade(accepted)) => Turn::Done(self.upgrade(&accepted, cx)),
+                Turn::Done(Asked::Plain(serve)) => Turn::Done(State::Serve(serve)),
                 Turn::Done(Asked::Refused(status)) => Turn::Done(self.reply(status, cx)),
+                Turn::Done(Asked::Nothing) => Turn::Done(self.close(End::Served, cx)),
             },
+            State::Serve(state) => self.serve(state, cx)?,
             State::Connect(state) => {
                 let to = Arc::clone(&state.to);
                 match state.step(client, cx)? {
@@ -439,6 +467,25 @@ impl Conn {
                 Err(broken) => return Err(End::client_lost(broken)),
             },
             state => Turn::Wait(state),
+        })
+    }
+
+    /// Answers a plain request; behind it comes another, or the end.
+    fn serve(&mut self, state: Box<Serve>, cx: &mut Cx<'_>) -> Result<Turn<State, State>, End> {
+        let shared = cx.shared;
+        let Some(files) = &shared.web else { return Err(End::Served) };
+        Ok(match state.step(&mut self.client, files, cx)? {
+            Turn::Wait(state) => Turn::Wait(State::Serve(state)),
+            Turn::Done(Served::Last) => Turn::Done(self.close(End::Served, cx)),
+            Turn::Done(Served::Next(served)) => {
+                let next = State::Handshake(Box::new(Handshake::again(&self.client, served, cx)));
+                if self.client.kept.is_empty() {
+                    return Ok(Turn::Done(next));
+                }
+                // Requests that came together are answered in turns of their own, so that others have theirs.
+                cx.again = true;
+                Turn::Wait(next)
+            }
         })
     }
 
@@ -583,6 +630,7 @@ impl Conn {
         if let Some(target) = self.target() {
             target.retire(cx.registry, cx.rings);
         }
+        self.client.socket.take_leave(cx.rings);
         self.client.socket.retire(cx.registry, cx.rings);
         self.state = State::Gone;
     }

@@ -6,25 +6,30 @@
 pub mod wire;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use mio::Poll;
 
 use super::end::End;
+use super::serve::Files;
 use super::{Answer, Conn, Cx, Destination, Replies, Shared, State};
 use crate::id::{ConnId, Side};
 use crate::limit::Limiter;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::net::listen::Peer;
+use crate::net::pipe::Splicer;
 use crate::net::scripted::{Handle, Scripted};
 use crate::net::socket::{Io, Socket};
 use crate::resolve::{Resolver, Unresolved};
 use crate::ring::{HELD_BYTES_MAX, Pool, RING_BYTES};
 use crate::target::Target;
 use crate::timers::Tick;
+use crate::web::{self, Site};
 
 /// What the connection lives under.
 #[derive(Clone, Debug)]
@@ -39,12 +44,14 @@ pub struct Setup {
     pub admitted: bool,
     /// The reactor's budget for bytes that peers refuse.
     pub held_bytes_max: usize,
+    /// `--web`.
+    pub web: Option<PathBuf>,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
         let held_bytes_max = HELD_BYTES_MAX;
-        Setup { heartbeat: None, traffic: false, served: false, admitted: true, held_bytes_max }
+        Setup { heartbeat: None, traffic: false, served: false, admitted: true, held_bytes_max, web: None }
     }
 }
 
@@ -60,9 +67,12 @@ pub struct Rig {
     pub to_target: Vec<u8>,
     poll: Poll,
     rings: Pool,
+    splicer: Splicer,
     metrics: Metrics,
     shared: Shared,
     replies: Replies,
+    /// What helpers have found and the connection has not been told.
+    answers: Receiver<Answer>,
     /// Dropped when it is gone, as the reactor does.
     conn: Option<Conn>,
     again: bool,
@@ -79,12 +89,14 @@ impl Rig {
         let (undialled, target) = Scripted::new([], []);
         let mut rings = Pool::new(setup.held_bytes_max);
         let (metrics, shared) = (Metrics::new(End::KINDS), shared(setup));
-        let replies = Replies::new(|_, _| {});
+        let (sender, answers) = channel();
+        let replies = Replies::new(move |_, answer| drop(sender.send(answer)));
         let cx = Cx {
             id: ID,
             now: Tick::ZERO,
             registry: poll.registry(),
             rings: &mut rings,
+            splicer: &mut Splicer::default(),
             metrics: &metrics,
             shared: &shared,
             replies: &replies,
@@ -99,9 +111,11 @@ impl Rig {
             to_target: Vec::new(),
             poll,
             rings,
+            splicer: Splicer::default(),
             metrics,
             shared,
             replies,
+            answers,
             conn: Some(conn),
             again: false,
             now: Tick::ZERO,
@@ -175,6 +189,16 @@ impl Rig {
         self.now = self.now.max(end);
     }
 
+    /// The process stands still for `time`, as one that was stopped does: all deadlines in it come at once,
+    /// at its end.
+    pub fn freeze(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+        if self.due() <= self.now {
+            self.with(|conn, cx| conn.expired(cx));
+        }
+        self.settle();
+    }
+
     /// Dials: the scripted target is connecting from now on, and connected once it is writable. False when
     /// the connection is not there yet, or has a target.
     pub fn dial(&mut self) -> bool {
@@ -189,6 +213,29 @@ impl Rig {
         let words = String::from("Name or service not known");
         self.with(|conn, _| conn.answered(Answer::Resolved(Err(Unresolved::System(words)))));
         self.settle();
+    }
+
+    /// Waits for what a helper has been asked, and tells the connection.
+    ///
+    /// # Panics
+    /// When no helper answers.
+    pub fn answer_from_helper(&mut self) {
+        let answer = self.answers.recv_timeout(HELPER_PATIENCE).expect("a helper was asked");
+        self.with(|conn, _| conn.answered(answer));
+        self.settle();
+    }
+
+    /// Whether the web server waits for a helper.
+    pub fn is_asking(&self) -> bool {
+        matches!(&self.conn, Some(Conn { state: State::Serve(serve), .. }) if serve.is_asking())
+    }
+
+    /// Bytes of an answer of the web server that wait for the client.
+    pub fn answer_bytes(&self) -> usize {
+        match &self.conn {
+            Some(Conn { state: State::Serve(serve), .. }) => serve.held_bytes(),
+            _ => 0,
+        }
     }
 
     /// The process ends: everything is cut after `patience`.
@@ -256,6 +303,7 @@ impl Rig {
             State::Sniff(_) => "sniff",
             State::Tls(_) => "tls",
             State::Handshake(_) => "handshake",
+            State::Serve(_) => "serve",
             State::Connect(_) => "connect",
             State::Relay(_) => "relay",
             State::Reply(_) => "reply",
@@ -296,6 +344,7 @@ impl Rig {
             now: self.now,
             registry: self.poll.registry(),
             rings: &mut self.rings,
+            splicer: &mut self.splicer,
             metrics: &self.metrics,
             shared: &self.shared,
             replies: &self.replies,
@@ -321,6 +370,10 @@ fn shared(setup: &Setup) -> Shared {
         tls: None,
         tls_only: false,
         target_tls: None,
+        web: setup.web.as_ref().map(|root| {
+            let settings = web::Settings { root: root.clone(), ..web::Settings::default() };
+            Files::new(Site::open(settings).expect("the test has made its directory"))
+        }),
     }
 }
 
@@ -336,6 +389,9 @@ const OUT_BYTES_MAX: usize = 2048;
 /// Reads and writes of one drive that may move nothing: each stream may block, end or fail in each
 /// direction, once in the relay and once in what follows it.
 const IDLE_CALLS_MAX: usize = 8;
+
+/// Far more than a helper needs to read a small file on a busy machine.
+const HELPER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// More turns than any test has work for.
 const DRIVES_MAX: usize = 10_000;

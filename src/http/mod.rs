@@ -1,5 +1,11 @@
-//! HTTP/1.1 as far as a gateway needs it: one request head in, one short answer out.
+//! HTTP/1.1 as far as a gateway with a few files needs it: one request head in, one answer out.
 
+pub mod body;
+pub mod conditional;
+pub mod encoding;
+pub mod mime;
 pub mod path;
+pub mod range;
 pub mod request;
+pub mod resource;
 pub mod response;

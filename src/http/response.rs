@@ -1,4 +1,6 @@
-//! Status lines, and the short answers that end a connection.
+//! Status lines, heads, and the short answers that end a connection.
+
+use std::fmt::{self, Write as _};
 
 /// An HTTP status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,26 +24,57 @@ pub fn refusal(status: Status, reason: &str, extra: &[(&str, &str)], head_only: 
     push_line(&mut body, &[reason]);
     body.push('\n');
 
-    let mut out = String::with_capacity(192 + body.len());
-    push_header(&mut out, &["HTTP/1.1 ", &status.0.to_string(), " ", status.reason()]);
-    push_header(&mut out, &["Content-Type: text/plain; charset=utf-8"]);
-    push_header(&mut out, &["Content-Length: ", &body.len().to_string()]);
+    let mut head = Head::new(status);
+    head.field("Content-Type", "text/plain; charset=utf-8");
+    head.field("Content-Length", body.len());
     if !extra.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
-        push_header(&mut out, &["Connection: close"]);
+        head.field("Connection", "close");
     }
     for (name, value) in extra {
-        push_header(&mut out, &[name, ": ", value]);
+        head.field(name, value);
     }
-    push_header(&mut out, &[]);
+    let mut out = head.finish();
     if !head_only {
-        out.push_str(&body);
+        out.extend_from_slice(body.as_bytes());
     }
-    out.into_bytes()
+    out
 }
 
-fn push_header(out: &mut String, parts: &[&str]) {
-    push_line(out, parts);
-    out.push_str("\r\n");
+/// The head of an answer, field by field. Control characters are left out of all that is written into it.
+#[derive(Debug)]
+pub struct Head(String);
+
+impl Head {
+    /// Begins with the status line.
+    pub fn new(status: Status) -> Head {
+        let mut out = String::with_capacity(HEAD_BYTES_USUAL);
+        push_line(&mut out, &["HTTP/1.1 ", &status.0.to_string(), " ", status.reason()]);
+        out.push_str("\r\n");
+        Head(out)
+    }
+
+    /// Adds a field.
+    pub fn field(&mut self, name: &str, value: impl fmt::Display) {
+        // Writing to a String can't fail; a Display that reports an error leaves a shorter line.
+        let _ = write!(Line(&mut self.0), "{name}: {value}");
+        self.0.push_str("\r\n");
+    }
+
+    /// The bytes, up to and with the empty line.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.0.push_str("\r\n");
+        self.0.into_bytes()
+    }
+}
+
+/// Passes text on without its control characters.
+struct Line<'a>(&'a mut String);
+
+impl fmt::Write for Line<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        push_line(self.0, &[text]);
+        Ok(())
+    }
 }
 
 fn push_line(out: &mut String, parts: &[&str]) {
@@ -49,6 +82,9 @@ fn push_line(out: &mut String, parts: &[&str]) {
         out.extend(part.chars().filter(|char| !char.is_control()));
     }
 }
+
+/// Most heads are not longer than this, in bytes.
+const HEAD_BYTES_USUAL: usize = 512;
 
 /// Every status that this program sends.
 const REASONS: &[(u16, &str)] = &[
@@ -63,6 +99,7 @@ const REASONS: &[(u16, &str)] = &[
     (404, "Not Found"),
     (405, "Method Not Allowed"),
     (408, "Request Timeout"),
+    (412, "Precondition Failed"),
     (413, "Content Too Large"),
     (414, "URI Too Long"),
     (416, "Range Not Satisfiable"),

@@ -2,6 +2,7 @@
 
 pub mod certs;
 pub mod listen;
+pub mod pipe;
 pub mod scripted;
 pub mod socket;
 pub mod tls;

@@ -131,6 +131,26 @@ impl Socket {
         }
     }
 
+    /// What carries the bytes, for moving them without reading them.
+    pub(super) fn io(&self) -> &Io {
+        &self.io
+    }
+
+    /// Takes in that a read found nothing.
+    pub(super) fn note_drained(&mut self) {
+        self.bits &= !READABLE;
+    }
+
+    /// Takes in that a write was refused.
+    pub(super) fn note_full(&mut self) {
+        self.bits &= !WRITABLE;
+    }
+
+    /// Whether this is a TCP socket.
+    pub fn is_tcp(&self) -> bool {
+        matches!(self.io, Io::Tcp(_))
+    }
+
     /// Whether a read may bring something.
     pub fn is_readable(&self) -> bool {
         self.bits & READABLE != 0

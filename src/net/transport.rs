@@ -172,6 +172,14 @@ impl Transport {
         }
     }
 
+    /// Says what can still be said before the transport is dropped without waiting for anything: that the
+    /// TLS session is over.
+    pub fn take_leave(&mut self, rings: &mut Pool) {
+        if let Transport::Tls(tls) = self {
+            tls.shutdown_write(rings);
+        }
+    }
+
     /// Gives up what was taken and not yet given to the socket. Nothing may be written any more.
     pub fn stop_writing(&mut self, rings: &mut Pool) {
         if let Transport::Tls(tls) = self {

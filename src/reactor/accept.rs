@@ -106,6 +106,7 @@ impl Acceptor {
         let reactor = &self.reactors[fewest.1];
         if live >= self.limits.connections_max + self.limits.overflow_max {
             // There is not even room to say that there is none.
+            self.reactors[own].metrics.accepted.add(1);
             self.reactors[own].metrics.ended(End::Full.kind());
             return;
         }

@@ -21,6 +21,7 @@ use crate::conn::{Answer, Conn, Cx, Replies, Shared};
 use crate::id::{ConnId, SLOTS_MAX, Side};
 use crate::metrics::Metrics;
 use crate::net::listen::{Listener, Peer};
+use crate::net::pipe::Splicer;
 use crate::net::socket::{Io, Socket};
 use crate::ring::Pool;
 use crate::sys;
@@ -104,6 +105,7 @@ pub struct Reactor {
     /// The clock as of this pass of the loop.
     tick: Tick,
     rings: Pool,
+    splicer: Splicer,
     handle: Handle,
     messages: Receiver<Message>,
     replies: Replies,
@@ -149,6 +151,7 @@ impl Reactor {
             timers: Timers::new(Instant::now()),
             tick: Tick::ZERO,
             rings: Pool::new(held_bytes_max),
+            splicer: Splicer::default(),
             handle,
             messages,
             replies: Replies::new(move |id, answer| way_back.send(Message::Answer(id, answer))),
@@ -207,8 +210,9 @@ impl Reactor {
                     }
                 }
             }
-            self.expire(now);
+            // In this order: after a pause of the whole process, what has come in time counts.
             self.turn();
+            self.expire(now);
             self.accept(now);
         }
         Ok(())
@@ -254,6 +258,7 @@ impl Reactor {
             now: self.tick,
             registry: self.poll.registry(),
             rings: &mut self.rings,
+            splicer: &mut self.splicer,
             metrics: &self.handle.metrics,
             shared: &self.shared,
             replies: &self.replies,
@@ -303,6 +308,7 @@ impl Reactor {
             now: self.tick,
             registry: self.poll.registry(),
             rings: &mut self.rings,
+            splicer: &mut self.splicer,
             metrics: &self.handle.metrics,
             shared: &self.shared,
             replies: &self.replies,
@@ -392,6 +398,7 @@ impl Reactor {
             now: self.tick,
             registry: self.poll.registry(),
             rings: &mut self.rings,
+            splicer: &mut self.splicer,
             metrics: &self.handle.metrics,
             shared: &self.shared,
             replies: &self.replies,

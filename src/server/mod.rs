@@ -103,6 +103,7 @@ impl Server {
         let destination = settings::destination(config).map_err(late)?;
         let certificates = tls::certificates(config, &log);
         let target_tls = tls::target(config).map_err(late)?;
+        let web = settings::files(config).map_err(late)?;
         let (sender, notices) = channel();
         let to_main = sender.clone();
         signal::forward(signals, move |number| drop(to_main.send(Notice::Signal(number))))
@@ -121,6 +122,7 @@ impl Server {
             tls: Some(certificates),
             tls_only: config.tls.only,
             target_tls,
+            web,
         });
         let reactors = start_reactors(config, limits, listener, &shared, &sender)
             .map_err(|error| late(format!("starting a reactor failed: {error}")))?;

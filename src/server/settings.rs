@@ -3,9 +3,12 @@
 
 use crate::cli::{Config, Destination as Place, Listen};
 use crate::conn::Destination;
+use crate::conn::connect::describe;
+use crate::conn::serve::Files;
 use crate::log::Log;
 use crate::net::listen::Address;
 use crate::target::Target;
+use crate::web::{self, Site};
 
 /// Where to listen.
 ///
@@ -46,6 +49,26 @@ pub(super) fn using_tls(config: &Config) -> &'static str {
     if config.tls.target.is_some() { " (using SSL)" } else { "" }
 }
 
+/// What plain requests get.
+///
+/// # Errors
+/// The web root is no directory or out of reach, in words for the log.
+pub(super) fn files(config: &Config) -> Result<Option<Files>, String> {
+    let Some(root) = &config.web else { return Ok(None) };
+    let site = Site::open(web::Settings {
+        root: root.clone(),
+        listings: !config.file_only,
+        outside_links: config.web_outside_links,
+        dot_files: config.web_dot_files,
+        cache_control: config.web_cache_control.clone(),
+        headers: config.web_headers.clone(),
+    });
+    match site {
+        Ok(site) => Ok(Some(Files::new(site))),
+        Err(error) => Err(format!("web root {}: {}", root.display(), describe(&error))),
+    }
+}
+
 /// What the service listens on, in the words of the last line of the settings. `port` is the one that was
 /// bound, which differs from the one that was asked for when that was 0.
 pub(super) fn source(config: &Config, port: Option<u16>) -> String {
@@ -63,6 +86,10 @@ pub(super) fn say(log: &Log, config: &Config, port: Option<u16>) {
         Listen::Tcp { .. } => log.info(format_args!("  - Listen on {}", source(config, port))),
         Listen::Unix { path, .. } => log.info(format_args!("  - Listen on unix socket {}", path.display())),
         Listen::Inetd => log.info(format_args!("  - Listen for inetd connections")),
+    }
+    if let Some(root) = &config.web {
+        let quiet = if config.file_only { " (no directory listings)" } else { "" };
+        log.info(format_args!("  - Web server{quiet}. Web root: {}", root.display()));
     }
     // Looked at here only for this line: a file that appears later turns TLS on.
     if config.tls.pairs.iter().any(|pair| pair.cert.exists()) {

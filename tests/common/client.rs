@@ -1,6 +1,6 @@
 //! A WebSocket client that does what it is told, the wrong things included.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Instant;
 
@@ -39,9 +39,14 @@ pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 impl Client {
     /// Connects without sending anything.
     pub(crate) fn connect(server: &Server) -> Self {
+        Self::connect_to(server.address())
+    }
+
+    /// The same to an address that is not the usual one.
+    pub(crate) fn connect_to(address: SocketAddr) -> Self {
         let start = Instant::now();
         loop {
-            match TcpStream::connect(server.address()) {
+            match TcpStream::connect(address) {
                 Ok(stream) => return Self { wire: Wire::new(secured(stream.into(), false)) },
                 Err(error) => assert!(start.elapsed() < DEADLINE, "connecting to the gateway: {error}"),
             }
@@ -184,9 +189,8 @@ impl Client {
                 return Vec::new();
             }
             let count = size.min(usize::try_from(total - position).unwrap_or(usize::MAX));
-            let payload = &super::flow::pattern_at(position)[..count];
             position += count as u64;
-            Frame::binary(payload).bytes()
+            Frame::pattern(position - count as u64, count)
         })
     }
 

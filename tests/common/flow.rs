@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::frame::{KEY, apply_mask};
 use super::wire::Wire;
 use super::{DEADLINE, eventually};
 
@@ -29,6 +30,23 @@ pub(crate) fn pattern_at(position: u64) -> &'static [u8] {
     &table[start..]
 }
 
+/// The same, masked with the tests' key from its first byte on. Made once, since builds for tests are slow
+/// at masking tens of megabytes.
+pub(crate) fn masked_at(position: u64) -> &'static [u8] {
+    static TABLES: OnceLock<[Vec<u8>; 4]> = OnceLock::new();
+    let tables = TABLES.get_or_init(|| {
+        [0, 1, 2, 3].map(|phase| {
+            let mut key = KEY;
+            key.rotate_right(phase);
+            let mut table = pattern_at(0).to_vec();
+            apply_mask(&mut table, key);
+            table
+        })
+    });
+    let start = usize::try_from(position % PERIOD as u64).expect("smaller than the period");
+    &tables[start % 4][start..]
+}
+
 const PERIOD: usize = 65_521;
 
 /// `count` bytes of the pattern from its start.
@@ -42,7 +60,7 @@ pub(crate) fn pattern(count: usize) -> Vec<u8> {
 }
 
 /// Compares a stream with the pattern as it comes.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Check {
     /// How many bytes have been compared.
     pub(crate) position: u64,

@@ -1,6 +1,10 @@
 //! WebSocket frames (RFC 6455 section 5.2) written and read by hand, the broken ones included.
 
+use super::flow::masked_at;
 use super::wire::Wire;
+
+/// The masking key, where a test does not choose another.
+pub(crate) const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// Continuation, text, binary, close, ping and pong.
 pub(crate) const CONTINUATION: u8 = 0;
@@ -43,8 +47,14 @@ pub(crate) enum Length {
 impl Frame {
     /// A masked, final frame, as a client sends it.
     pub(crate) fn new(opcode: u8, payload: &[u8]) -> Self {
-        let mask = Some([0x37, 0xfa, 0x21, 0x3d]);
-        Self { fin: true, rsv: 0, opcode, mask, length: Length::Minimal, payload: payload.to_vec() }
+        Self {
+            fin: true,
+            rsv: 0,
+            opcode,
+            mask: Some(KEY),
+            length: Length::Minimal,
+            payload: payload.to_vec(),
+        }
     }
 
     /// A binary message in one frame.
@@ -83,8 +93,24 @@ impl Frame {
 
     /// The bytes on the wire.
     pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.head(self.payload.len());
+        let start = bytes.len();
+        bytes.extend_from_slice(&self.payload);
+        apply_mask(&mut bytes[start..], self.mask.unwrap_or_default());
+        bytes
+    }
+
+    /// The bytes of a binary message that carries `count` bytes of the test pattern.
+    pub(crate) fn pattern(position: u64, count: usize) -> Vec<u8> {
+        let mut bytes = Self::binary(&[]).head(count);
+        bytes.extend_from_slice(&masked_at(position)[..count]);
+        bytes
+    }
+
+    /// What comes before `count` bytes of payload.
+    fn head(&self, count: usize) -> Vec<u8> {
         let mut bytes = vec![u8::from(self.fin) << 7 | self.rsv << 4 | self.opcode];
-        let count = self.payload.len() as u64;
+        let count = count as u64;
         let masked = u8::from(self.mask.is_some()) << 7;
         match self.length {
             Length::Minimal if count < 126 => bytes.push(masked | count as u8),
@@ -93,11 +119,7 @@ impl Frame {
             Length::Minimal | Length::SixtyFour => extend_64(&mut bytes, masked, count),
             Length::Announced(announced) => extend_64(&mut bytes, masked, announced),
         }
-        let key = self.mask.unwrap_or_default();
         bytes.extend_from_slice(&self.mask.map_or(vec![], Vec::from));
-        let start = bytes.len();
-        bytes.extend_from_slice(&self.payload);
-        apply_mask(&mut bytes[start..], key);
         bytes
     }
 

@@ -19,6 +19,11 @@ struct Lines {
 impl Log {
     /// Reads `source` to its end on a thread of its own.
     pub(crate) fn collect(source: impl Read + Send + 'static) -> Self {
+        Self::collect_if(source, |_| true)
+    }
+
+    /// The same, keeping only some lines, for programs that write for hours.
+    pub(crate) fn collect_if(source: impl Read + Send + 'static, keep: fn(&str) -> bool) -> Self {
         let log = Self::default();
         let writer = log.clone();
         std::thread::spawn(move || {
@@ -26,8 +31,10 @@ impl Log {
             let mut line = Vec::new();
             while matches!(source.read_until(b'\n', &mut line), Ok(count) if count > 0) {
                 let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
-                writer.lock().lines.push(text);
-                writer.0.1.notify_all();
+                if keep(&text) {
+                    writer.lock().lines.push(text);
+                    writer.0.1.notify_all();
+                }
                 line.clear();
             }
             writer.lock().ended = true;

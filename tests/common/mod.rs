@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 /// How long any single wait may take before the test fails. Far above what is needed, because machines
 /// that run tests are busy; nothing is measured with it.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Polls `condition` until it holds. Panics with `what` when the deadline passes first.
 pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
@@ -38,6 +38,12 @@ pub(crate) fn eventually_within(limit: Duration, what: &str, mut condition: impl
         assert!(start.elapsed() < limit, "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Says that a test was skipped, and why, also when its output is kept back.
+pub(crate) fn skipped(reason: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
 }
 
 /// A directory of its own for one test, removed at the end.

@@ -73,6 +73,15 @@ impl Namespace {
         std::fs::write(directory.join("resolv.conf"), text).expect("write resolv.conf");
     }
 
+    /// Lets a name have this address without asking anybody, or with an empty text none. To be said before the
+    /// start, and again at any time.
+    pub(crate) fn set_hosts(&self, text: &str) {
+        let directory = self.settings();
+        std::fs::create_dir_all(&directory).expect("make a directory in /etc/netns");
+        // Written in place, because what is mounted is the file and not its name.
+        std::fs::write(directory.join("hosts"), text).expect("write hosts");
+    }
+
     /// Does something on a thread inside; sockets that it opens stay inside.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let file = File::open(format!("/run/netns/{}", self.name)).expect("the namespace is there");

@@ -12,7 +12,7 @@ pub(crate) enum Piece<'a> {
 }
 
 /// The state between two reads.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Pieces {
     /// A header, or a control frame, that is not whole yet.
     begun: Vec<u8>,

@@ -27,6 +27,11 @@ impl Random {
         ((self.next() >> 16) % bound as u64) as usize
     }
 
+    /// One of `things`, of which there is one at least.
+    pub(crate) fn one_of<T: Copy>(&mut self, things: &[T]) -> T {
+        things[self.below(things.len())]
+    }
+
     /// True once in `times`.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0

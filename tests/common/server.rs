@@ -57,10 +57,15 @@ impl Server {
     /// Starts it by a command that becomes it in the end, and waits until it listens.
     pub(crate) fn launch(command: &mut Command) -> Self {
         let mut server = Self::spawn(command);
-        server.log.wait_for("  - proxying from ");
-        let listening = server.log.wait_for("  - Listen on ");
-        server.port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
+        server.wait_until_it_listens();
         server
+    }
+
+    /// Waits for the lines that say so, and learns the port from them.
+    pub(crate) fn wait_until_it_listens(&mut self) {
+        self.log.wait_for("  - proxying from ");
+        let listening = self.log.wait_for("  - Listen on ");
+        self.port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
     }
 
     /// Starts a command and collects its output, without waiting for anything.

@@ -137,9 +137,14 @@ pub(crate) struct DeafTarget {
 }
 
 impl DeafTarget {
-    /// Fills the smallest backlog with connections of its own until one hangs.
+    /// A listener that is deaf from the start.
     pub(crate) fn new() -> Self {
-        let target = Target::bound();
+        Self::deafen(Target::bound())
+    }
+
+    /// Fills the smallest backlog with connections of its own until one hangs. What was accepted before
+    /// goes on.
+    pub(crate) fn deafen(target: Target) -> Self {
         target.socket.listen(0).expect("listen");
         let address = target.socket.local_addr().expect("bound");
         let mut fillers = Vec::new();

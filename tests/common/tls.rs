@@ -108,8 +108,7 @@ impl Bridge {
 
     fn run(mut self) {
         while !(self.told_plain && self.told_raw) {
-            self.wait();
-            if self.turn().is_err() {
+            if self.wait().and_then(|()| self.turn()).is_err() {
                 // Dropping sends resets.
                 for socket in [&self.raw, &self.plain] {
                     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
@@ -119,7 +118,7 @@ impl Bridge {
         }
     }
 
-    fn wait(&self) {
+    fn wait(&self) -> Result<(), Broken> {
         let mut raw = PollFlags::empty();
         let mut plain = PollFlags::empty();
         raw.set(PollFlags::OUT, self.conn.wants_write());
@@ -131,6 +130,9 @@ impl Bridge {
             PollFd::from_borrowed_fd(self.plain.as_fd(), plain),
         ];
         let _ = poll(fds, None);
+        // A reset shows also while this end is not read.
+        let reset = fds.iter().any(|fd| fd.revents().contains(PollFlags::ERR));
+        if reset { Err(Broken) } else { Ok(()) }
     }
 
     fn reads_raw(&self) -> bool {

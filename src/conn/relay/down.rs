@@ -1,10 +1,12 @@
 //! Target to client: read behind room for a frame header, write the header before it, write both at once.
 
+use super::bulk::Spliced;
 use super::{Down, Phase, Relay, TURN_BYTES};
 use crate::conn::client::Client;
 use crate::conn::end::End;
 use crate::conn::{Cx, traffic};
 use crate::net::socket::ReadEnd;
+use crate::net::transport::Transport;
 use crate::ring::Ring;
 use crate::ws::{code, encode};
 
@@ -31,20 +33,34 @@ impl Relay {
             if self.down_state == Down::Ended || !client.socket.is_writable() {
                 return;
             }
-            let Some(target) = &mut self.target else { return };
-            if !target.is_readable() {
+            if !self.target.as_ref().is_some_and(Transport::is_readable) {
                 return;
             }
             if budget == 0 {
                 cx.again = true;
                 return;
             }
+            match self.splice_down(client, cx) {
+                Spliced::No => {}
+                Spliced::Moved(count) => {
+                    budget = budget.saturating_sub(count);
+                    continue;
+                }
+                Spliced::Blocked => return,
+                Spliced::Ended(broken) => {
+                    self.target_ended(client, broken, cx);
+                    continue;
+                }
+                Spliced::Refused => return self.client_refused(client, cx),
+            }
+            let Some(target) = &mut self.target else { return };
             let mut ring = cx.rings.take();
             ring.leave_room(encode::HEADROOM);
             let most = client.socket.write_max().saturating_sub(encode::HEADROOM);
             let limit = cx.rings.read_limit().min(ring.space().len()).min(most);
             match target.read(&mut ring.space()[..limit], cx.rings) {
                 Ok(ReadEnd::Data(count)) => {
+                    self.bulk.note(count);
                     budget = budget.saturating_sub(count);
                     self.deliver(client, ring, count, cx);
                 }

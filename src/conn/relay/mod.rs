@@ -2,8 +2,9 @@
 //!
 //! `up` decodes what the client sends and writes it to the target; `down` frames what the target sends and
 //! writes it to the client. Each moves on its own. What ends the session is decided here, in one place:
-//! a [`Phase`] says who is leaving and what is still owed, and [`Relay::pump`] is done when nothing is.
+//! a phase says who is leaving and what is still owed, and [`Relay::pump`] is done when nothing is.
 
+mod bulk;
 mod down;
 mod up;
 
@@ -34,6 +35,7 @@ pub struct Relay {
     up_state: Up,
     down_state: Down,
     phase: Phase,
+    bulk: bulk::Bulk,
     /// When the client is pinged next.
     heartbeat_at: Tick,
     /// When something came from the client last, or its silence was not its own doing.
@@ -104,6 +106,7 @@ impl Relay {
             up_state: Up::Running,
             down_state: Down::Running,
             phase: Phase::Open,
+            bulk: bulk::Bulk::default(),
             heartbeat_at: next_heartbeat(cx),
             heard_at: cx.now,
             silence_ticks: cx.shared.heartbeat.map_or(0, |period| Tick::ticks_of(silence(period))),
@@ -127,6 +130,7 @@ impl Relay {
             up_state: Up::Discarding,
             down_state: Down::Ended,
             phase: Phase::Open,
+            bulk: bulk::Bulk::default(),
             heartbeat_at: Tick::NEVER,
             heard_at: cx.now,
             silence_ticks: 0,
@@ -197,7 +201,8 @@ impl Relay {
         {
             closing.look_at = cx.now.after(CLOSE / 2);
             // While the target takes nothing the client is not read, and its Close can't be seen.
-            let undelivered = client.socket.unacknowledged() + self.down.len() + self.up.len();
+            let to_target = self.up.len() + self.target.as_ref().map_or(0, Transport::unsent);
+            let undelivered = client.socket.unacknowledged() + self.down.len() + to_target;
             if closing.delivery.is_over(undelivered, cx.now) {
                 return Err(self.end_or(End::ClientStalled));
             }
@@ -224,21 +229,26 @@ impl Relay {
 
     /// Pings the client when it is time, and notices when it has not answered for too long.
     fn beat(&mut self, client: &mut Client, cx: &Cx<'_>) -> Result<(), End> {
-        if self.heartbeat_at == Tick::NEVER {
+        let silent = cx.now >= self.heard_at.plus(self.silence_ticks);
+        if self.heartbeat_at == Tick::NEVER || (cx.now < self.heartbeat_at && !silent) {
             return Ok(());
         }
-        if cx.now >= self.heard_at.plus(self.silence_ticks) {
-            // While the target takes nothing the client is not read, and its answers can't be seen. And a
-            // client that does not read can't see our pings, but its system answers ours.
-            let unseen = self.up_waits();
-            let full = self.down.stalled_at != Tick::NEVER && client.socket.unanswered() <= UNANSWERED_MAX;
-            if !unseen && !full {
-                return Err(self.end_or(End::ClientSilent));
-            }
+        // While the target takes nothing the client is not read, and its answers can't be seen. And a client
+        // that does not read can't see our pings. But the system at its end answers ours: until it does not,
+        // the silence is not the client's.
+        let excused = self.up_waits() || self.down.stalled_at != Tick::NEVER;
+        // A process that was stopped has pinged nobody meanwhile, so nobody owes it an answer.
+        let stopped = cx.now >= self.heartbeat_at.after(LATE_MAX);
+        if stopped || (excused && client.socket.unanswered() <= UNANSWERED_MAX) {
             self.heard_at = cx.now;
+        } else if silent {
+            return Err(self.end_or(End::ClientSilent));
         }
         if cx.now >= self.heartbeat_at {
-            client.out.ping(b"");
+            // Behind what the client does not take, one ping is as good as many.
+            if client.out.is_empty() {
+                client.out.ping(b"");
+            }
             self.heartbeat_at = next_heartbeat(cx);
         }
         Ok(())
@@ -361,6 +371,9 @@ fn silence(heartbeat: Duration) -> Duration {
 
 /// A client is never ended for a silence shorter than this, however short the heartbeat.
 const SILENCE_MIN: Duration = Duration::from_secs(10);
+
+/// A heartbeat that is later than this was held up by more than work.
+const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// Repetitions of the system's without an answer that a living peer may show for a moment.
 const UNANSWERED_MAX: u8 = 1;

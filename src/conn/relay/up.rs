@@ -51,6 +51,11 @@ impl Relay {
                     cx.rings.give(ring);
                     self.client_ended(End::ClientClosed, None);
                 }
+                // What came until then is whole, and is still owed to the target.
+                Err(Broken::Cut) => {
+                    cx.rings.give(ring);
+                    self.client_ended(End::ClientCut, None);
+                }
                 Err(broken) => {
                     cx.rings.give(ring);
                     return Err(self.end_or(End::client_lost(broken)));

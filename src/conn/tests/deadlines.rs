@@ -241,6 +241,33 @@ fn a_heartbeat_pings_a_client_that_answers_and_ends_one_that_does_not() {
 }
 
 #[test]
+fn a_heartbeat_excuses_everybody_when_the_process_was_stopped() {
+    let setup = Setup { heartbeat: Some(SECOND), ..Setup::default() };
+    let mut session = Session::open(SMOOTH, &setup);
+    session.rig.freeze(600 * SECOND);
+    session.run();
+    assert_eq!((session.received().pings.len(), session.rig.is_alive()), (1, true));
+    session.rig.advance(60 * SECOND);
+    assert_eq!(session.rig.endings(), ["client-silent"]);
+}
+
+#[test]
+fn pings_do_not_pile_up_behind_a_frame_that_nobody_takes() {
+    let setup = Setup { heartbeat: Some(SECOND), ..Setup::default() };
+    let mut session = Session::open(Pace { client_room: 0, ..SMOOTH }, &setup);
+    session.target_sends(b"a frame that is taken byte by byte");
+    session.run();
+    for _ in 0..5 {
+        session.rig.advance(STALL - SECOND);
+        session.rig.client.write_step(Step::Room(1));
+        session.rig.wake();
+    }
+    session.pace.client_room = ALL;
+    session.run();
+    assert_eq!(session.received().pings.len(), 1);
+}
+
+#[test]
 fn a_heartbeat_does_not_end_a_client_whose_answers_wait_behind_a_stalled_target() {
     let setup = Setup { heartbeat: Some(SECOND), ..Setup::default() };
     let mut session = Session::open(Pace { target_room: 0, ..SMOOTH }, &setup);

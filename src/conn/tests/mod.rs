@@ -6,6 +6,7 @@
 mod deadlines;
 mod endings;
 mod handshake;
+mod serve;
 mod stalls;
 
 use std::time::Duration;

@@ -11,31 +11,32 @@ use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt, KeyInit, KeyIvInit};
 use des::{Des, TdesEde3};
 use md5::{Digest, Md5};
 use pkcs8::EncryptedPrivateKeyInfoRef;
+use pkcs8::der::asn1::AnyRef;
+use pkcs8::der::{Decode, Tag, Tagged};
 use rustls::pki_types::PrivateKeyDer;
 
 use super::pem::Block;
-use super::x509;
 
 /// The first private key among `blocks`, decrypted; `None` if there is none.
 ///
 /// # Errors
 /// It can't be had, in words that go behind the file's name.
 pub(super) fn private_key(
-    blocks: &[Block<'_>],
+    blocks: &[Block],
     password: Option<&[u8]>,
 ) -> Result<Option<PrivateKeyDer<'static>>, String> {
     let Some(block) = blocks.iter().find(|block| block.label.ends_with(SUFFIX)) else { return Ok(None) };
     let data = block.data()?;
     let traditional = || match block.header("Proc-Type") {
         Some(kind) if kind.ends_with("ENCRYPTED") => {
-            decrypted_traditional(block, &data, password.ok_or(NO_PASSWORD)?)
+            decrypted_traditional(block, data, password.ok_or(NO_PASSWORD)?)
         }
-        _ => Ok(data.clone()),
+        _ => Ok(data.to_vec()),
     };
-    match block.label {
-        "PRIVATE KEY" => Ok(Some(PrivateKeyDer::Pkcs8(data.into()))),
+    match block.label.as_str() {
+        "PRIVATE KEY" => Ok(Some(PrivateKeyDer::Pkcs8(data.to_vec().into()))),
         "ENCRYPTED PRIVATE KEY" => {
-            let key = decrypted_pkcs8(&data, password.ok_or(NO_PASSWORD)?)?;
+            let key = decrypted_pkcs8(data, password.ok_or(NO_PASSWORD)?)?;
             Ok(Some(PrivateKeyDer::Pkcs8(key.into())))
         }
         "RSA PRIVATE KEY" => Ok(Some(PrivateKeyDer::Pkcs1(traditional()?.into()))),
@@ -58,7 +59,7 @@ fn decrypted_pkcs8(data: &[u8], password: &[u8]) -> Result<Vec<u8>, String> {
 
 /// Undoes what `openssl rsa -aes256` does (RFC 1421 section 4.6.1.3 for the header; the derivation is
 /// OpenSSL's own).
-fn decrypted_traditional(block: &Block<'_>, data: &[u8], password: &[u8]) -> Result<Vec<u8>, String> {
+fn decrypted_traditional(block: &Block, data: &[u8], password: &[u8]) -> Result<Vec<u8>, String> {
     let info = block.header("DEK-Info").unwrap_or_default();
     let unknown = || format!("{BAD_CIPHER}: '{info}'");
     let (cipher, iv) = info.split_once(',').ok_or_else(unknown)?;
@@ -105,7 +106,8 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 
 /// Whether the bytes are one whole sequence, as every key is, which begins with a version number.
 fn is_key(bytes: &[u8]) -> bool {
-    x509::sequence(bytes).is_some_and(|fields| fields.starts_with(&[0x02, 0x01]))
+    AnyRef::from_der(bytes)
+        .is_ok_and(|key| key.tag() == Tag::Sequence && key.value().starts_with(&[0x02, 0x01]))
 }
 
 /// What the labels of all private keys end in.

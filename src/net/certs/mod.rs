@@ -202,14 +202,6 @@ impl Shared {
     }
 }
 
-/// The same for a client whose ALPN offers nothing that is spoken here (`NoApplicationProtocol`): it may go on
-/// without ALPN, as OpenSSL servers let it that don't know the extension.
-pub fn without_alpn(config: &ServerConfig) -> Arc<ServerConfig> {
-    let mut config = config.clone();
-    config.alpn_protocols.clear();
-    Arc::new(config)
-}
-
 /// A thread that panicked while it held a lock has ended the process; the lock's content is sound.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -57,8 +57,8 @@ impl Loaded {
     /// What the operator should know about the certificate's dates, in words that go behind the file's name.
     pub(super) fn warning(&self) -> Option<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-        let expired = self.facts.not_after.is_some_and(|end| end < now);
-        let early = self.facts.not_before.is_some_and(|start| start > now);
+        let expired = self.facts.not_after < now;
+        let early = self.facts.not_before > now;
         match (expired, early) {
             (true, _) => Some("the certificate has expired: clients will refuse it".to_owned()),
             (_, true) => Some("the certificate is not valid yet: clients will refuse it".to_owned()),
@@ -76,9 +76,12 @@ impl Loaded {
 ///
 /// # Errors
 /// One is damaged, or there is none; in words that go behind the file's name.
-pub(super) fn certificates(blocks: &[Block<'_>]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let wanted = blocks.iter().filter(|block| matches!(block.label, "CERTIFICATE" | "X509 CERTIFICATE"));
-    let found = wanted.map(|block| block.data().map(CertificateDer::from)).collect::<Result<Vec<_>, _>>()?;
+pub(super) fn certificates(blocks: &[Block]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let wanted =
+        blocks.iter().filter(|block| matches!(block.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE"));
+    let found = wanted
+        .map(|block| block.data().map(|data| CertificateDer::from(data.to_vec())))
+        .collect::<Result<Vec<_>, _>>()?;
     match found.is_empty() {
         true => Err("there is no certificate in it (in PEM form)".to_owned()),
         false => Ok(found),
@@ -86,7 +89,7 @@ pub(super) fn certificates(blocks: &[Block<'_>]) -> Result<Vec<CertificateDer<'s
 }
 
 fn signing_key(
-    blocks: &[Block<'_>],
+    blocks: &[Block],
     password: Option<&[u8]>,
     provider: &CryptoProvider,
     none: &str,

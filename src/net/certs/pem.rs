@@ -1,34 +1,34 @@
 //! PEM files (RFC 7468, and RFC 1421 for the headers of encrypted keys) as people keep them: with text around
 //! the blocks, any line ends, and blocks of other kinds.
 //!
-//! A reader of its own, because the TLS library's does not know the headers that traditional encrypted keys
-//! have.
+//! The `pem` crate reads the blocks, one at a time: so an error has its block's kind, and is none as long as
+//! nobody asks for that block. What the crate is particular about is put right before.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use pem::{Pem, PemError};
 
 /// What stands between a BEGIN and its END.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Block<'a> {
+#[derive(Debug, PartialEq)]
+pub(super) struct Block {
     /// The kind: `CERTIFICATE`.
-    pub(super) label: &'a str,
-    /// Names and values of the lines in front of the data: `Proc-Type`, `4,ENCRYPTED`.
-    headers: Vec<(&'a str, &'a str)>,
-    base64: String,
+    pub(super) label: String,
+    content: Result<Pem, PemError>,
 }
 
-impl<'a> Block<'a> {
-    /// The value of a header.
-    pub(super) fn header(&self, name: &str) -> Option<&'a str> {
-        self.headers.iter().find(|header| header.0 == name).map(|header| header.1)
+impl Block {
+    /// The value of a header, such as `4,ENCRYPTED` for `Proc-Type`.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.content.as_ref().ok()?.headers().get(name)
     }
 
     /// The data.
     ///
     /// # Errors
-    /// It is not base64; in words that go behind the file's name.
-    pub(super) fn data(&self) -> Result<Vec<u8>, String> {
-        STANDARD.decode(&self.base64).map_err(|_| format!("the {} in it is damaged (bad base64)", self.label))
+    /// It is damaged; in words that go behind the file's name.
+    pub(super) fn data(&self) -> Result<&[u8], String> {
+        self.content.as_ref().map(Pem::contents).map_err(|error| match error {
+            PemError::InvalidData(_) => format!("the {} in it is damaged (bad base64)", self.label),
+            error => format!("the {} in it is damaged ({error})", self.label),
+        })
     }
 }
 
@@ -36,39 +36,36 @@ impl<'a> Block<'a> {
 ///
 /// # Errors
 /// A block does not end; in words that go behind the file's name.
-pub(super) fn blocks(text: &str) -> Result<Vec<Block<'_>>, String> {
+pub(super) fn blocks(text: &str) -> Result<Vec<Block>, String> {
     let mut blocks = Vec::new();
-    let mut open: Option<Block<'_>> = None;
-    let unended = |label: &str| format!("the {label} in it has no end");
-    // An editor may have put a byte order mark in front.
-    for line in text.trim_start_matches('\u{feff}').split(['\n', '\r']).map(str::trim) {
-        if let Some(label) = marker(line, "-----BEGIN ") {
-            if let Some(block) = open {
-                return Err(unended(block.label));
-            }
-            open = Some(Block { label, headers: Vec::new(), base64: String::new() });
-        } else if let Some(label) = marker(line, "-----END ") {
-            match open.take() {
-                Some(block) if block.label == label => blocks.push(block),
-                Some(block) => return Err(unended(block.label)),
-                None => {} // Text between blocks.
-            }
-        } else if let Some(block) = &mut open {
-            match line.split_once(':') {
-                Some((name, value)) => block.headers.push((name.trim(), value.trim())),
-                None => block.base64.extend(line.split_ascii_whitespace()),
-            }
+    for part in tidy(text).split(BEGIN).skip(1) {
+        let Some(label) = part.lines().next().and_then(|line| line.strip_suffix("-----")) else { continue };
+        let content = pem::parse(format!("{BEGIN}{part}"));
+        if matches!(content, Err(PemError::MalformedFraming | PemError::MismatchedTags(..))) {
+            return Err(format!("the {label} in it has no end"));
         }
+        blocks.push(Block { label: label.to_owned(), content });
     }
-    match open {
-        Some(block) => Err(unended(block.label)),
-        None => Ok(blocks),
-    }
+    Ok(blocks)
 }
 
-fn marker<'a>(line: &'a str, start: &str) -> Option<&'a str> {
-    line.strip_prefix(start)?.strip_suffix("-----")
+/// The same text, each line behind one `\n` and without blanks around it, and with no empty lines but those
+/// that the crate wants between headers and data.
+fn tidy(text: &str) -> String {
+    let mut tidy = String::with_capacity(text.len());
+    let mut is_header = false;
+    // An editor may have put a byte order mark in front.
+    let lines = text.trim_start_matches('\u{feff}').split(['\n', '\r']).map(str::trim);
+    for line in lines.filter(|line| !line.is_empty()) {
+        let was_header = std::mem::replace(&mut is_header, line.contains(':'));
+        tidy.push_str(if was_header && !is_header { "\n\n" } else { "\n" });
+        tidy.push_str(line);
+    }
+    tidy
 }
+
+/// What a block begins with.
+const BEGIN: &str = "\n-----BEGIN ";
 
 #[cfg(test)]
 mod tests {
@@ -110,6 +107,16 @@ mod tests {
         assert_eq!(blocks[0].header("DEK-Info"), Some("X,00"));
         assert_eq!(blocks[0].header("X"), None);
         assert_eq!(blocks[0].data().expect("base64"), b"hello");
+    }
+
+    #[test]
+    fn what_is_damaged_is_no_matter_until_it_is_asked_for() {
+        // Such a checksum line is no base64.
+        let message = "-----BEGIN M-----\nVersion: 1\n\naGVsbG8=\n=abcd\n-----END M-----\n";
+        let text = format!("{message}{PLAIN}");
+        let blocks = blocks(&text).expect("two blocks");
+        assert!(blocks[0].label == "M" && blocks[0].data().is_err() && blocks[0].header("Version").is_none());
+        assert_eq!(blocks[1].data(), Ok(b"hello".as_slice()));
     }
 
     #[test]

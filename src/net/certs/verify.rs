@@ -216,13 +216,13 @@ fn facts(cert: &CertificateDer<'_>) -> Result<Facts, Error> {
 
 fn in_time(facts: &Facts, now: UnixTime) -> Result<(), Error> {
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let error = match (facts.not_before, facts.not_after) {
-        (Some(start), _) if now < start => CertificateError::NotValidYet,
-        (_, Some(end)) if now > end => CertificateError::Expired,
-        (Some(_), Some(_)) => return Ok(()),
-        _ => CertificateError::BadEncoding,
-    };
-    Err(Error::InvalidCertificate(error))
+    if now < facts.not_before {
+        return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
+    }
+    if now > facts.not_after {
+        return Err(Error::InvalidCertificate(CertificateError::Expired));
+    }
+    Ok(())
 }
 
 fn is_for(facts: &Facts, name: &ServerName<'_>) -> bool {

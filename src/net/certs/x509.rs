@@ -1,10 +1,18 @@
 //! What a certificate says about itself, as far as it decides something here: names, dates and key.
 //!
-//! A reader of its own, and not that of the TLS library, because it must not be stricter than the peers that
-//! will read the same bytes: an X.509 version 1 certificate is served like any other. It never decides
-//! whom to trust; chains and signatures are the library's.
+//! Read by `x509-parser`, and not by the TLS library, because the reader must not be stricter than the peers
+//! that will read the same bytes: an X.509 version 1 certificate is served like any other. What is read here
+//! never decides whom to trust; chains and signatures are the library's.
 
 use std::net::IpAddr;
+
+use x509_parser::asn1_rs::{BmpString, Tag};
+use x509_parser::certificate::X509CertificateParser;
+use x509_parser::extensions::{GeneralName, SubjectAlternativeName};
+use x509_parser::nom::Parser;
+use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME;
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
 /// Who a client is, by its certificate. Worth something only for a certificate that was verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,10 +47,10 @@ pub(super) struct Facts {
     pub(super) addresses: Vec<IpAddr>,
     /// Mail addresses and URIs.
     pub(super) others: Vec<String>,
-    /// Seconds since 1970 from which on it is valid, if that could be read.
-    pub(super) not_before: Option<i64>,
-    /// Seconds since 1970 up to which it is valid, if that could be read.
-    pub(super) not_after: Option<i64>,
+    /// Seconds since 1970 from which on it is valid.
+    pub(super) not_before: i64,
+    /// Seconds since 1970 up to which it is valid.
+    pub(super) not_after: i64,
     /// Whether it names itself as its issuer, as a self-signed certificate does.
     pub(super) is_self_issued: bool,
     /// The public key with its type (SubjectPublicKeyInfo, in DER).
@@ -52,30 +60,24 @@ pub(super) struct Facts {
 impl Facts {
     /// Reads a certificate (DER). `None` if it is none.
     pub(super) fn of(certificate: &[u8]) -> Option<Facts> {
-        let mut outer = Der(Der(certificate).expect(SEQUENCE)?);
-        let mut fields = Der(outer.expect(SEQUENCE)?);
-        fields.optional(VERSION);
-        fields.expect(INTEGER)?; // serial number
-        fields.expect(SEQUENCE)?; // signature algorithm
-        let issuer = fields.expect(SEQUENCE)?;
-        let mut validity = Der(fields.expect(SEQUENCE)?);
-        let (not_before, not_after) = (validity.next()?, validity.next()?);
-        let subject = fields.expect(SEQUENCE)?;
+        // Only one of the extensions matters here; damage in the others is not for this reader to find.
+        let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
+        let (_, certificate) = parser.parse(certificate).ok()?;
         let mut facts = Facts {
-            common_name: common_name(subject),
-            not_before: seconds(not_before),
-            not_after: seconds(not_after),
-            is_self_issued: issuer == subject,
-            public_key: fields.whole(SEQUENCE)?.to_vec(),
+            common_name: common_name(certificate.subject()),
+            not_before: certificate.validity().not_before.timestamp(),
+            not_after: certificate.validity().not_after.timestamp(),
+            is_self_issued: certificate.issuer().as_raw() == certificate.subject().as_raw(),
+            public_key: certificate.public_key().raw.to_vec(),
             ..Facts::default()
         };
-        fields.optional(ISSUER_ID);
-        fields.optional(SUBJECT_ID);
-        if let Some(extensions) = fields.optional(EXTENSIONS)
-            && let Some(names) = alt_names(extensions)
-        {
+        let mut extensions = certificate.extensions().iter();
+        if let Some(names) = extensions.find(|extension| extension.oid == OID_X509_EXT_SUBJECT_ALT_NAME) {
+            // An unreadable list does not make the common name count.
             facts.has_alt_names = true;
-            facts.read_names(names);
+            if let Ok((_, names)) = SubjectAlternativeName::from_der(names.value) {
+                facts.read_names(&names.general_names);
+            }
         }
         Some(facts)
     }
@@ -103,16 +105,16 @@ impl Facts {
         self.hosts.iter().map(String::as_str).chain(common)
     }
 
-    /// The names of a GeneralNames value (RFC 5280 section 4.2.1.6).
-    fn read_names(&mut self, names: &[u8]) {
-        let mut names = Der(names);
-        while let Some((tag, value)) = names.next() {
-            match (tag, value) {
-                (DNS_NAME, _) => self.hosts.push(String::from_utf8_lossy(value).into_owned()),
-                (MAIL | URI, _) => self.others.push(String::from_utf8_lossy(value).into_owned()),
-                (ADDRESS, _) => {
-                    let four = <[u8; 4]>::try_from(value).map(IpAddr::from);
-                    self.addresses.extend(four.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from)));
+    fn read_names(&mut self, names: &[GeneralName<'_>]) {
+        for name in names {
+            match *name {
+                GeneralName::DNSName(host) => self.hosts.push(host.to_owned()),
+                GeneralName::RFC822Name(other) | GeneralName::URI(other) => {
+                    self.others.push(other.to_owned())
+                }
+                GeneralName::IPAddress(bytes) => {
+                    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+                    self.addresses.extend(four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)));
                 }
                 _ => {}
             }
@@ -121,89 +123,25 @@ impl Facts {
 }
 
 /// The bits of a key (SubjectPublicKeyInfo, in DER), without its type, which can be written in more than one way.
-pub(super) fn key_bits(info: &[u8]) -> Option<&[u8]> {
-    let mut info = Der(sequence(info)?);
-    info.expect(SEQUENCE)?;
-    info.expect(BIT_STRING)
+pub(super) fn key_bits(info: &[u8]) -> Option<Vec<u8>> {
+    let (_, info) = SubjectPublicKeyInfo::from_der(info).ok()?;
+    Some(info.subject_public_key.data.into_owned())
 }
 
-/// The content of the outermost sequence, if `der` is one.
-pub(super) fn sequence(der: &[u8]) -> Option<&[u8]> {
-    Der(der).expect(SEQUENCE)
-}
-
-/// The last common name of a Name (RFC 5280 section 4.1.2.4).
-fn common_name(subject: &[u8]) -> Option<String> {
-    let mut found = None;
-    let mut parts = Der(subject);
-    while let Some((SET, part)) = parts.next() {
-        let mut attributes = Der(part);
-        while let Some((SEQUENCE, attribute)) = attributes.next() {
-            let mut attribute = Der(attribute);
-            if attribute.expect(OBJECT_ID) == Some(COMMON_NAME)
-                && let Some((tag, value)) = attribute.next()
-            {
-                found = text(tag, value).or(found);
-            }
-        }
-    }
-    found
+/// The last common name of a subject.
+fn common_name(subject: &X509Name<'_>) -> Option<String> {
+    subject.iter_common_name().filter_map(text).last()
 }
 
 /// A DirectoryString.
-fn text(tag: u8, value: &[u8]) -> Option<String> {
-    match tag {
-        UTF8 | PRINTABLE | IA5 | NUMERIC => String::from_utf8(value.to_vec()).ok(),
+fn text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
+    let value = attribute.attr_value();
+    match value.tag() {
         // Latin-1 in practice.
-        TELETEX => Some(value.iter().map(|&byte| char::from(byte)).collect()),
-        BMP => {
-            let units: Vec<u16> =
-                value.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
-            String::from_utf16(&units).ok()
-        }
-        _ => None,
+        Tag::T61String => Some(value.data.iter().map(|&byte| char::from(byte)).collect()),
+        Tag::BmpString => BmpString::try_from(value.clone()).ok().map(|text| text.string()),
+        _ => attribute.as_str().ok().map(str::to_owned),
     }
-}
-
-/// The alternative names in the content of the extensions field.
-fn alt_names(extensions: &[u8]) -> Option<&[u8]> {
-    let mut extensions = Der(Der(extensions).expect(SEQUENCE)?);
-    while let Some((SEQUENCE, extension)) = extensions.next() {
-        let mut extension = Der(extension);
-        if extension.expect(OBJECT_ID) == Some(ALT_NAMES) {
-            extension.optional(BOOLEAN); // critical
-            return Der(extension.expect(OCTET_STRING)?).expect(SEQUENCE);
-        }
-    }
-    None
-}
-
-/// A UTCTime or GeneralizedTime in the only forms that RFC 5280 section 4.1.2.5 allows, as seconds since 1970.
-fn seconds((tag, value): (u8, &[u8])) -> Option<i64> {
-    let text = std::str::from_utf8(value).ok()?.strip_suffix('Z')?;
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let (year, rest) = match (tag, text.len()) {
-        (UTC_TIME, 12) => {
-            let year: i64 = text[..2].parse().ok()?;
-            (if year < 50 { 2000 + year } else { 1900 + year }, &text[2..])
-        }
-        (GENERALIZED_TIME, 14) => (text[..4].parse().ok()?, &text[4..]),
-        _ => return None,
-    };
-    let part = |at: usize| rest[at..at + 2].parse::<i64>().ok();
-    let (month, day) = (part(0)?, part(2)?);
-    let valid = (1..=12).contains(&month) && (1..=31).contains(&day);
-    valid.then_some(days(year, month, day) * 86_400 + part(4)? * 3600 + part(6)? * 60 + part(8)?)
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar, negative before. Years begin in March here, so
-/// that the leap day is the last one.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
 }
 
 /// Whether a pattern such as `*.example.com` is for `name`: the star stands for exactly one label, which is
@@ -216,83 +154,11 @@ fn wildcard_matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Elements of DER (X.690 section 8.1), one after the other: tags of one byte, definite lengths.
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    /// The next element's tag and content; `None` at the end, or where the bytes are no DER.
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (&tag, rest) = self.0.split_first()?;
-        let (&first, rest) = rest.split_first()?;
-        let (length, rest) = match first {
-            0..=0x7f => (usize::from(first), rest),
-            0x81..=0x84 => {
-                let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-                (bytes.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), rest)
-            }
-            _ => return None,
-        };
-        let (value, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, value))
-    }
-
-    /// The next element's content, which must have this tag.
-    fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
-        self.next().filter(|element| element.0 == tag).map(|element| element.1)
-    }
-
-    /// The next element with its tag, which must be this one.
-    fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let before = self.0;
-        self.expect(tag)?;
-        before.get(..before.len() - self.0.len())
-    }
-
-    /// The next element's content if it has this tag; else nothing is read.
-    fn optional(&mut self, tag: u8) -> Option<&'a [u8]> {
-        if self.0.first() == Some(&tag) { self.expect(tag) } else { None }
-    }
-}
-
-const BOOLEAN: u8 = 0x01;
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
-const OBJECT_ID: u8 = 0x06;
-const UTF8: u8 = 0x0c;
-const NUMERIC: u8 = 0x12;
-const PRINTABLE: u8 = 0x13;
-const TELETEX: u8 = 0x14;
-const IA5: u8 = 0x16;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-const BMP: u8 = 0x1e;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-
-/// Optional fields of a certificate.
-const VERSION: u8 = 0xa0;
-const ISSUER_ID: u8 = 0x81;
-const SUBJECT_ID: u8 = 0x82;
-const EXTENSIONS: u8 = 0xa3;
-
-/// Kinds of alternative names.
-const MAIL: u8 = 0x81;
-const DNS_NAME: u8 = 0x82;
-const URI: u8 = 0x86;
-const ADDRESS: u8 = 0x87;
-
-/// id-at-commonName, 2.5.4.3.
-const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-
-/// id-ce-subjectAltName, 2.5.29.17.
-const ALT_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use rcgen::{CertificateParams, DnType, DnValue, KeyPair, SanType};
+    use x509_parser::time::ASN1Time;
 
     fn made(change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
         let mut params = CertificateParams::default();
@@ -345,6 +211,26 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_alternative_names_that_can_t_be_read_still_rules_the_common_name_out() {
+        let mut der = made(|params| {
+            params.distinguished_name.push(DnType::CommonName, "host.example");
+            params.subject_alt_names = vec![SanType::IpAddress([192, 0, 2, 1].into())];
+        });
+        // The extension's name, the length of its value, and the sequence therein.
+        let list = [0x55, 0x1d, 0x11, 0x04, 0x08, 0x30];
+        let at = der.windows(list.len()).position(|bytes| bytes == list).expect("the list");
+        der[at + 5] = 0x31;
+        let facts = Facts::of(&der).expect("a certificate");
+        assert!(facts.has_alt_names && !facts.is_for_host("host.example"));
+    }
+
+    #[test]
+    fn a_certificate_from_before_1970_is_read() {
+        let der = made(|params| params.not_before = rcgen::date_time_ymd(1950, 1, 1));
+        assert_eq!(Facts::of(&der).expect("a certificate").not_before, -631_152_000);
+    }
+
+    #[test]
     fn old_kinds_of_text_are_read() {
         let teletex = |text: &str| DnValue::TeletexString(text.try_into().expect("ascii"));
         for (value, expected) in [
@@ -363,19 +249,21 @@ mod tests {
     #[test]
     fn both_forms_of_time_are_read() {
         for (tag, text, expected) in [
-            (UTC_TIME, "700101000000Z", Some(0)),
-            (UTC_TIME, "261122131022Z", Some(1_795_353_022)),
-            (UTC_TIME, "500101000000Z", Some(-631_152_000)),
-            (UTC_TIME, "491231235959Z", Some(2_524_607_999)),
-            (GENERALIZED_TIME, "20240229120000Z", Some(1_709_208_000)),
-            (GENERALIZED_TIME, "99991231235959Z", Some(253_402_300_799)),
-            (GENERALIZED_TIME, "20241329120000Z", None),
-            (GENERALIZED_TIME, "2024022912000Z", None),
-            (UTC_TIME, "2611221310Z", None),
-            (UTC_TIME, "26112213102+Z", None),
-            (UTF8, "261122131022Z", None),
+            (Tag::UtcTime, "700101000000Z", Some(0)),
+            (Tag::UtcTime, "261122131022Z", Some(1_795_353_022)),
+            (Tag::UtcTime, "500101000000Z", Some(-631_152_000)),
+            (Tag::UtcTime, "491231235959Z", Some(2_524_607_999)),
+            (Tag::GeneralizedTime, "20240229120000Z", Some(1_709_208_000)),
+            (Tag::GeneralizedTime, "99991231235959Z", Some(253_402_300_799)),
+            (Tag::GeneralizedTime, "20241329120000Z", None),
+            (Tag::GeneralizedTime, "2024022912000Z", None),
+            (Tag::UtcTime, "2611221310Z", Some(1_795_353_000)),
+            (Tag::UtcTime, "26112213102+Z", None),
+            (Tag::Utf8String, "261122131022Z", None),
         ] {
-            assert_eq!(seconds((tag, text.as_bytes())), expected, "{text}");
+            let der = [&[tag.0 as u8, text.len() as u8], text.as_bytes()].concat();
+            let seconds = ASN1Time::from_der(&der).ok().map(|(_, time)| time.timestamp());
+            assert_eq!(seconds, expected, "{text}");
         }
     }
 
@@ -389,7 +277,7 @@ mod tests {
             assert_eq!(Facts::of(&der[..end]), None, "{end}");
         }
         for at in 0..der.len() {
-            for value in [0, 0x7f, 0x80, 0x84, 0xff] {
+            for value in 0..=u8::MAX {
                 let mut der = der.clone();
                 der[at] = value;
                 let _ = Facts::of(&der);

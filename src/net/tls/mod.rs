@@ -71,6 +71,12 @@ impl Tls {
     /// # Errors
     /// The connection is broken, or the peers can't agree. The alert that says so is on its way then.
     pub fn handshake(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
+        if self.deaf {
+            return Err(Broken::Cut);
+        }
+        if self.reach != Reach::Handshake {
+            return self.flush(rings);
+        }
         let mut ring = rings.take();
         let result = self.shake(&mut ring, rings);
         rings.give(ring);
@@ -91,7 +97,10 @@ impl Tls {
             match self.receive(ring, RECORD_MAX)? {
                 ReadEnd::Data(_) => {}
                 ReadEnd::Blocked => return Ok(false),
-                ReadEnd::Eof => return Err(Broken::Cut),
+                ReadEnd::Eof => {
+                    self.deaf = true;
+                    return Err(Broken::Cut);
+                }
             }
         }
     }

@@ -1,0 +1,5 @@
+//! Path, headers and body of a plain request. The property is in the library.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| websockify_fuzz::files(data));

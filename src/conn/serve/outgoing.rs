@@ -1,0 +1,79 @@
+//! What of an answer is here, waiting for the client, and where the rest is read from.
+//!
+//! What can be read again is never kept for a client that does not take it.
+
+use std::sync::Arc;
+
+use crate::web::{Body, Reply};
+
+/// An answer on its way.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// What is to be written next.
+    pub(super) bytes: Vec<u8>,
+    /// How many of `bytes` are written.
+    pub(super) sent: usize,
+    /// How many of `bytes` can't be read again, because they are the head.
+    firm: usize,
+    /// Where more comes from.
+    pub(super) body: Option<Arc<Body>>,
+    /// How much of the body is written or in `bytes`.
+    pub(super) at: u64,
+    /// How much is read next, in bytes: as much as the client is expected to take.
+    pub(super) appetite: usize,
+}
+
+impl Outgoing {
+    pub(super) fn new(reply: Reply) -> Outgoing {
+        let at = (reply.bytes.len() - reply.head_len) as u64;
+        Outgoing {
+            bytes: reply.bytes,
+            sent: 0,
+            firm: reply.head_len,
+            body: reply.body.map(Arc::new),
+            at,
+            appetite: CHUNK_BYTES_MAX,
+        }
+    }
+
+    /// Whether nothing is left behind `bytes`.
+    pub(super) fn is_whole(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| self.at >= body.length())
+    }
+
+    /// Takes in the next bytes of the body.
+    pub(super) fn refill(&mut self, bytes: Vec<u8>) {
+        self.at += bytes.len() as u64;
+        (self.bytes, self.sent, self.firm) = (bytes, 0, 0);
+    }
+
+    /// The client took all that was read: it is offered more next time.
+    pub(super) fn grow_appetite(&mut self) {
+        if self.sent == self.appetite {
+            self.appetite = (2 * self.appetite).min(CHUNK_BYTES_MAX);
+        }
+    }
+
+    /// The client takes no more for now: lets go of what can be read again. A little is kept.
+    pub(super) fn drop_the_unsent(&mut self) {
+        let kept = self.sent.max(self.firm);
+        let left = self.bytes.len() - kept;
+        if self.body.is_some() && left > LEFTOVER_BYTES {
+            self.at -= left as u64;
+            self.appetite = self.sent.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+            self.bytes.truncate(kept);
+            self.bytes.drain(..self.sent);
+            self.bytes.shrink_to_fit();
+            (self.sent, self.firm) = (0, self.bytes.len());
+        }
+    }
+}
+
+/// So much of a file is read at a time for a client that takes it: as much as a ring holds.
+const CHUNK_BYTES_MAX: usize = 256 << 10;
+
+/// So much for one that takes little, since what it does not take is read again.
+const CHUNK_BYTES_MIN: usize = 16 << 10;
+
+/// A smaller rest of a chunk is kept for a client that does not take it at once.
+const LEFTOVER_BYTES: usize = 4 << 10;

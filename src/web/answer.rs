@@ -1,0 +1,304 @@
+//! From a question to an answer: find the thing, weigh the conditions, write the head, read the first bytes.
+
+use std::collections::hash_map::RandomState;
+use std::fs::{File, Metadata};
+use std::hash::{BuildHasher, Hasher};
+use std::os::unix::fs::MetadataExt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::body::{Body, Part};
+use super::tree::{Entry, Folder, Missing};
+use super::{Manner, Question, Reply, Site, listing};
+use crate::http::conditional::{Validators, Verdict, date};
+use crate::http::encoding::Coding;
+use crate::http::mime;
+use crate::http::range::{self, Selection, Span};
+use crate::http::resource::Resource;
+use crate::http::response::{Head, Status};
+
+/// A status that is no success, and what is wrong in the words of the Python program's log.
+type Refusal = (Status, &'static str);
+
+impl Site {
+    /// The answer to a question. Whatever goes wrong is an answer, too.
+    pub fn answer(&self, question: &Question) -> Reply {
+        match self.find(question) {
+            Ok(reply) => reply,
+            Err((status, reason)) => self.refusal(status, reason, &[], question.manner),
+        }
+    }
+
+    /// An answer that says what is wrong in a line of text. This does not block.
+    pub fn refusal(
+        &self,
+        status: Status,
+        reason: &'static str,
+        extra: &[(&str, &str)],
+        manner: Manner,
+    ) -> Reply {
+        let text = format!("{reason}\n");
+        let mut head = self.head(status, manner);
+        for (name, value) in extra {
+            head.field(name, value);
+        }
+        self.nosniff(&mut head);
+        head.field("Content-Type", "text/plain; charset=utf-8");
+        reply(status, reason, head, text.into_bytes(), manner)
+    }
+
+    fn find(&self, question: &Question) -> Result<Reply, Refusal> {
+        let resource = Resource::parse(&question.target).map_err(|_| (Status(400), "Path contains NUL"))?;
+        if resource.is_hidden() && !self.settings.dot_files {
+            return Err(NOT_FOUND);
+        }
+        match self.tree.descend(&resource.names)? {
+            Entry::Folder(_) if !resource.slash => Ok(self.moved(&resource.location(), question.manner)),
+            Entry::Folder(folder) => self.folder(question, &resource, &folder),
+            Entry::File(_) if resource.slash => Err(NOT_FOUND),
+            Entry::File(file) => {
+                let (name, way) = resource.names.split_last().ok_or(NOT_FOUND)?;
+                let sibling = |suffix: &str| {
+                    let mut names = way.to_vec();
+                    names.push([name, suffix.as_bytes()].concat());
+                    self.tree.descend(&names)
+                };
+                self.file(question, name, file, sibling)
+            }
+        }
+    }
+
+    /// The directory's index page, or its list of names.
+    fn folder(&self, question: &Question, resource: &Resource, folder: &Folder) -> Result<Reply, Refusal> {
+        for name in INDEX_NAMES {
+            match self.tree.find(folder, name.as_bytes()) {
+                Ok(Entry::File(file)) => {
+                    let sibling = |suffix: &str| self.tree.find(folder, format!("{name}{suffix}").as_bytes());
+                    return self.file(question, name.as_bytes(), file, sibling);
+                }
+                Err(Missing::Busy) => return Err(BUSY),
+                Ok(Entry::Folder(_)) | Err(Missing::Absent) => {}
+            }
+        }
+        if !self.settings.listings {
+            return Err((Status(404), "Not Found"));
+        }
+        let page = listing::page(&self.tree, folder, &resource.shown(), self.settings.dot_files)?;
+        let mut head = self.head(Status(200), question.manner);
+        self.nosniff(&mut head);
+        head.field("Content-Type", "text/html; charset=utf-8");
+        Ok(reply(Status(200), "", head, page, question.manner))
+    }
+
+    /// The file, or the form of it that the client likes better.
+    fn file(
+        &self,
+        question: &Question,
+        name: &[u8],
+        plain: File,
+        sibling: impl Fn(&str) -> Result<Entry, Missing>,
+    ) -> Result<Reply, Refusal> {
+        let compressed = question.codings.iter().find_map(|&coding| match sibling(coding.suffix()) {
+            Ok(Entry::File(file)) => Some((file, coding)),
+            _ => None,
+        });
+        let (file, coding) = match compressed {
+            Some((file, coding)) => (file, Some(coding)),
+            None => (plain, None),
+        };
+        let facts = file.metadata().map_err(|_| BUSY)?;
+        let state = validators(&facts);
+        match question.conditions.verdict(&state) {
+            Verdict::Failed => return Err((Status(412), "Precondition Failed")),
+            Verdict::NotModified => return Ok(self.not_modified(&state, question.manner)),
+            Verdict::Go => {}
+        }
+        let wanted = question.conditions.range(&state).filter(|_| !question.manner.head_only);
+        let selection = wanted.map_or(Selection::Whole, |value| range::select(value, facts.len()));
+        let page = Page { name, state, length: facts.len(), coding };
+        match selection {
+            Selection::Unsatisfiable => {
+                let all = format!("bytes */{}", page.length);
+                let extra = [("Content-Range", &all[..])];
+                Ok(self.refusal(Status(416), "Range Not Satisfiable", &extra, question.manner))
+            }
+            Selection::Whole => {
+                let mut head = self.page_head(Status(200), &page, question.manner);
+                head.field("Content-Type", mime::of(name));
+                let span = (page.length > 0).then_some(Span { from: 0, len: page.length });
+                let body = Body::new(file, span.map(Part::Span).into_iter().collect());
+                streamed(Status(200), head, body, question.manner)
+            }
+            Selection::Spans(spans) => {
+                let mut head = self.page_head(Status(206), &page, question.manner);
+                let parts = match &spans[..] {
+                    [span] => {
+                        head.field("Content-Type", mime::of(name));
+                        head.field("Content-Range", content_range(*span, page.length));
+                        vec![Part::Span(*span)]
+                    }
+                    _ => {
+                        let kind = format_args!("multipart/byteranges; boundary={}", self.boundary);
+                        head.field("Content-Type", kind);
+                        self.multipart(&spans, &page)
+                    }
+                };
+                streamed(Status(206), head, Body::new(file, parts), question.manner)
+            }
+        }
+    }
+
+    /// The spans with a small head before each (RFC 9110, 14.6).
+    fn multipart(&self, spans: &[Span], page: &Page<'_>) -> Vec<Part> {
+        let mut parts = Vec::with_capacity(2 * spans.len() + 1);
+        for (at, span) in spans.iter().enumerate() {
+            let text = format!(
+                "{}--{}\r\nContent-Type: {}\r\nContent-Range: {}\r\n\r\n",
+                if at == 0 { "" } else { "\r\n" },
+                self.boundary,
+                mime::of(page.name),
+                content_range(*span, page.length),
+            );
+            parts.push(Part::Text(text.into_bytes()));
+            parts.push(Part::Span(*span));
+        }
+        parts.push(Part::Text(format!("\r\n--{}--\r\n", self.boundary).into_bytes()));
+        parts
+    }
+
+    fn moved(&self, location: &str, manner: Manner) -> Reply {
+        let mut head = self.head(Status(301), manner);
+        head.field("Location", location);
+        reply(Status(301), "", head, Vec::new(), manner)
+    }
+
+    fn not_modified(&self, state: &Validators, manner: Manner) -> Reply {
+        let mut head = self.head(Status(304), manner);
+        head.field("ETag", &state.tag);
+        head.field("Last-Modified", date(state.modified));
+        head.field("Vary", "Accept-Encoding");
+        let bytes = head.finish();
+        Reply { status: Status(304), reason: "", head_len: bytes.len(), bytes, body: None }
+    }
+
+    /// What answers with a file's bytes have in common.
+    fn page_head(&self, status: Status, page: &Page<'_>, manner: Manner) -> Head {
+        let mut head = self.head(status, manner);
+        head.field("ETag", &page.state.tag);
+        head.field("Last-Modified", date(page.state.modified));
+        head.field("Accept-Ranges", "bytes");
+        // Whether there are other forms is found out only for those who take them, so it is said to all.
+        head.field("Vary", "Accept-Encoding");
+        if let Some(coding) = page.coding {
+            head.field("Content-Encoding", coding.name());
+        }
+        if !mime::is_recording(page.name) {
+            self.nosniff(&mut head);
+        }
+        head
+    }
+
+    /// What all answers have in common.
+    fn head(&self, status: Status, manner: Manner) -> Head {
+        let mut head = Head::new(status);
+        if !self.is_replaced("Server") {
+            head.field("Server", "websockify");
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        head.field("Date", date(now));
+        match (manner.minor_version, manner.keep) {
+            (0, true) => head.field("Connection", "keep-alive"),
+            (_, true) => {}
+            (_, false) => head.field("Connection", "close"),
+        }
+        if !self.is_replaced("Cache-Control") {
+            head.field("Cache-Control", &self.settings.cache_control);
+        }
+        for (name, value) in &self.settings.headers {
+            head.field(name, value);
+        }
+        head
+    }
+
+    fn nosniff(&self, head: &mut Head) {
+        if !self.is_replaced("X-Content-Type-Options") {
+            head.field("X-Content-Type-Options", "nosniff");
+        }
+    }
+
+    /// Whether the operator has set a header of this name.
+    fn is_replaced(&self, name: &str) -> bool {
+        self.settings.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
+    }
+}
+
+/// A file that is about to be sent.
+struct Page<'a> {
+    /// Its plain name, which decides about its type.
+    name: &'a [u8],
+    state: Validators,
+    length: u64,
+    coding: Option<Coding>,
+}
+
+/// An answer whose body is in memory.
+fn reply(status: Status, reason: &'static str, mut head: Head, body: Vec<u8>, manner: Manner) -> Reply {
+    head.field("Content-Length", body.len());
+    let mut bytes = head.finish();
+    let head_len = bytes.len();
+    if !manner.head_only {
+        bytes.extend_from_slice(&body);
+    }
+    Reply { status, reason, bytes, head_len, body: None }
+}
+
+/// An answer whose body is in a file, with its first bytes.
+fn streamed(status: Status, mut head: Head, body: Body, manner: Manner) -> Result<Reply, Refusal> {
+    head.field("Content-Length", body.length());
+    let mut bytes = head.finish();
+    let head_len = bytes.len();
+    if manner.head_only {
+        return Ok(Reply { status, reason: "", bytes, head_len, body: None });
+    }
+    // Nothing has been promised yet, so there is still a better answer than an end in the middle.
+    body.read(0, FIRST_BYTES, &mut bytes).map_err(|_| (Status(503), "File changed while it was read"))?;
+    Ok(Reply { status, reason: "", bytes, head_len, body: Some(body) })
+}
+
+/// The strong tag of a file: it changes with every change that its file system tells of.
+fn validators(facts: &Metadata) -> Validators {
+    let (seconds, nanos) = (facts.mtime(), facts.mtime_nsec());
+    let tag = format!("\"{:x}-{:x}-{seconds:x}.{nanos:x}\"", facts.ino(), facts.len());
+    Validators { tag, modified: u64::try_from(seconds).unwrap_or(0) }
+}
+
+fn content_range(span: Span, length: u64) -> String {
+    format!("bytes {}-{}/{length}", span.from, span.from + span.len - 1)
+}
+
+/// A boundary that nobody can guess: the seeds of the standard library's hash maps are random.
+pub(super) fn new_boundary() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", random(), random())
+}
+
+impl From<Missing> for Refusal {
+    fn from(missing: Missing) -> Refusal {
+        match missing {
+            Missing::Absent => NOT_FOUND,
+            Missing::Busy => BUSY,
+        }
+    }
+}
+
+const NOT_FOUND: Refusal = (Status(404), "File not found");
+
+const BUSY: Refusal = (Status(503), "File can't be opened now");
+
+/// What stands for a directory, in this order.
+const INDEX_NAMES: [&str; 2] = ["index.html", "index.htm"];
+
+/// So much of a body comes with its head: most files of a web page whole.
+const FIRST_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! The files below one directory, as answers to requests.
+//!
+//! It blocks: everything here runs on helper threads and knows no connection. A question comes with all that
+//! the answer depends on, and the answer is complete: head and first bytes together, so that most requests
+//! cost one change of threads and one write, and a [`Body`] to read the rest from.
+
+mod answer;
+mod body;
+mod listing;
+mod tree;
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::http::conditional::Conditions;
+use crate::http::encoding::{self, Coding};
+use crate::http::request::Request;
+use crate::http::response::Status;
+pub use body::{Body, Cut};
+use tree::Tree;
+
+/// What is served, and how.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The directory whose files are served.
+    pub root: PathBuf,
+    /// Whether directories without an index page are listed.
+    pub listings: bool,
+    /// Whether symbolic links may lead out of the root.
+    pub outside_links: bool,
+    /// Whether names that begin with a dot are served and listed.
+    pub dot_files: bool,
+    /// The value of `Cache-Control`.
+    pub cache_control: String,
+    /// Further headers of each answer, names and values. One that is sent anyway replaces what is sent.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Default for Settings {
+    /// The current directory, served as without any option but `--web`.
+    fn default() -> Settings {
+        Settings {
+            root: PathBuf::from("."),
+            listings: true,
+            outside_links: false,
+            dot_files: false,
+            cache_control: "no-cache".into(),
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// The files of one root.
+#[derive(Debug)]
+pub struct Site {
+    settings: Settings,
+    tree: Tree,
+    /// What separates the parts of an answer with several ranges. Nobody outside can know it beforehand, so
+    /// no file can be made that contains it.
+    boundary: String,
+}
+
+/// All that an answer depends on, in bytes of its own.
+#[derive(Debug)]
+pub struct Question {
+    /// Path and query, as they came.
+    pub target: String,
+    /// Whether the connection goes on behind the answer, and what the client was told to speak.
+    pub manner: Manner,
+    conditions: Conditions,
+    codings: Vec<Coding>,
+}
+
+/// What an answer has to know of the connection it goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// The request was HEAD: no body.
+    pub head_only: bool,
+    /// The connection stays open behind the answer.
+    pub keep: bool,
+    /// 0 or 1: HTTP/1.0 or HTTP/1.1.
+    pub minor_version: u8,
+}
+
+/// An answer: its first bytes, and where the others come from.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status, for the log.
+    pub status: Status,
+    /// What is wrong, when the status says that something is; for the log.
+    pub reason: &'static str,
+    /// The head, and behind it the first bytes of the body.
+    pub bytes: Vec<u8>,
+    /// How many of them are the head.
+    pub head_len: usize,
+    /// The whole body, the first bytes included; `None` when they are all.
+    pub body: Option<Body>,
+}
+
+impl Site {
+    /// The site of these settings.
+    ///
+    /// # Errors
+    /// The root is no directory, or is out of reach.
+    pub fn open(settings: Settings) -> io::Result<Site> {
+        let tree = Tree::open(&settings.root, settings.outside_links)?;
+        Ok(Site { settings, tree, boundary: answer::new_boundary() })
+    }
+}
+
+impl Question {
+    /// What `request` asks for.
+    pub fn new(request: &Request<'_>, manner: Manner) -> Question {
+        Question {
+            target: request.target.to_owned(),
+            manner,
+            conditions: Conditions::of(request),
+            codings: encoding::accepted(request.list("accept-encoding")),
+        }
+    }
+}

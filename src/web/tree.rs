@@ -1,0 +1,211 @@
+//! Ways down from the root that can't lead out of it, whatever links and races there are.
+//!
+//! A path is walked name by name, each relative to the open directory before it, and no name is ever followed
+//! by the system: a symbolic link is read and walked here, `..` inside of one goes back to the directory that
+//! was passed. So there is no moment between a check and a use. A file is looked at before it is opened,
+//! since opening a device or a pipe can do things, or wait.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+/// A root, by its path: it is opened for each question, so that a directory that was moved into its place is
+/// served from then on.
+#[derive(Debug)]
+pub(super) struct Tree {
+    root: PathBuf,
+    /// The root's path without links, by which absolute links that stay inside are known.
+    canonical: PathBuf,
+    outside_links: bool,
+}
+
+/// An open directory and those it was reached through, the root first.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    way: Vec<Rc<OwnedFd>>,
+}
+
+/// What a name stands for.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Folder(Folder),
+    /// A regular file, open for reading.
+    File(File),
+}
+
+/// Why there is nothing to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It does not exist, or is out of reach, or is no file.
+    Absent,
+    /// The system can't say now: too many files are open, for instance.
+    Busy,
+}
+
+impl Tree {
+    /// # Errors
+    /// The root is no directory, or is out of reach.
+    pub(super) fn open(root: &Path, outside_links: bool) -> io::Result<Tree> {
+        rustix::fs::openat(CWD, root, DIRECTORY, Mode::empty())?;
+        Ok(Tree { root: root.to_owned(), canonical: root.canonicalize()?, outside_links })
+    }
+
+    /// The root itself.
+    pub(super) fn root(&self) -> Result<Folder, Missing> {
+        let root = rustix::fs::openat(CWD, &self.root, DIRECTORY, Mode::empty())?;
+        Ok(Folder { way: vec![Rc::new(root)] })
+    }
+
+    /// What `name` in `folder` is. Links are followed as far as they may be.
+    pub(super) fn find(&self, folder: &Folder, name: &[u8]) -> Result<Entry, Missing> {
+        if self.outside_links { self.follow(folder, name) } else { self.walk(folder, name) }
+    }
+
+    /// The same for names from the root down.
+    pub(super) fn descend(&self, names: &[Vec<u8>]) -> Result<Entry, Missing> {
+        let mut folder = self.root()?;
+        for (at, name) in names.iter().enumerate() {
+            match self.find(&folder, name)? {
+                Entry::Folder(next) => folder = next,
+                Entry::File(file) if at + 1 == names.len() => return Ok(Entry::File(file)),
+                Entry::File(_) => return Err(Missing::Absent),
+            }
+        }
+        Ok(Entry::Folder(folder))
+    }
+
+    /// Lets the system follow links, wherever they lead.
+    fn follow(&self, folder: &Folder, name: &[u8]) -> Result<Entry, Missing> {
+        let top = folder.top();
+        let look = rustix::fs::openat(top, name, LOOK, Mode::empty())?;
+        match kind(&look)? {
+            FileType::Directory => Ok(Entry::Folder(folder.with(look)?)),
+            FileType::RegularFile => {
+                Ok(Entry::File(regular(rustix::fs::openat(top, name, READ, Mode::empty())?)?))
+            }
+            _ => Err(Missing::Absent),
+        }
+    }
+
+    /// Follows links name by name, as long as they stay below the root.
+    fn walk(&self, folder: &Folder, name: &[u8]) -> Result<Entry, Missing> {
+        let mut folder = folder.clone();
+        let mut links = 0;
+        // Names still to be walked, the next one last.
+        let mut ahead = vec![name.to_vec()];
+        while let Some(name) = ahead.pop() {
+            match &name[..] {
+                b"" | b"." => continue,
+                b".." if folder.way.len() == 1 => return Err(Missing::Absent),
+                b".." => {
+                    folder.way.pop();
+                    continue;
+                }
+                _ => {}
+            }
+            let look = rustix::fs::openat(folder.top(), &name[..], LOOK | OFlags::NOFOLLOW, Mode::empty())?;
+            match kind(&look)? {
+                FileType::Directory => folder = folder.with(look)?,
+                FileType::Symlink => {
+                    links += 1;
+                    if links > LINKS_MAX || ahead.len() > DEPTH_MAX {
+                        return Err(Missing::Absent);
+                    }
+                    let link = rustix::fs::readlinkat(&look, "", Vec::new())?;
+                    let mut rest = link.as_bytes();
+                    if rest.starts_with(b"/") {
+                        rest = self.inside(rest).ok_or(Missing::Absent)?;
+                        folder.way.truncate(1);
+                    }
+                    ahead.extend(rest.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec));
+                }
+                FileType::RegularFile if ahead.is_empty() => {
+                    let file =
+                        rustix::fs::openat(folder.top(), &name[..], READ | OFlags::NOFOLLOW, Mode::empty())?;
+                    return Ok(Entry::File(regular(file)?));
+                }
+                _ => return Err(Missing::Absent),
+            }
+        }
+        Ok(Entry::Folder(folder))
+    }
+
+    /// What is behind the root in an absolute path that leads into it.
+    fn inside<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
+        let roots = [&self.canonical, &self.root].map(|root| root.as_os_str().as_bytes());
+        roots.into_iter().find_map(|root| {
+            let rest = path.strip_prefix(root)?;
+            (rest.is_empty() || rest.starts_with(b"/") || root.ends_with(b"/")).then_some(rest)
+        })
+    }
+}
+
+impl Folder {
+    /// The directory itself, for reading its names.
+    pub(super) fn reader(&self) -> Result<rustix::fs::Dir, Missing> {
+        let flags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+        let reader = rustix::fs::openat(self.top(), ".", flags, Mode::empty())?;
+        Ok(rustix::fs::Dir::new(reader)?)
+    }
+
+    fn top(&self) -> &OwnedFd {
+        self.way.last().expect("a folder begins with the root and never loses it")
+    }
+
+    /// One step further down.
+    fn with(&self, next: OwnedFd) -> Result<Folder, Missing> {
+        if self.way.len() > DEPTH_MAX {
+            return Err(Missing::Absent);
+        }
+        let mut way = self.way.clone();
+        way.push(Rc::new(next));
+        Ok(Folder { way })
+    }
+}
+
+fn kind(look: &OwnedFd) -> Result<FileType, Missing> {
+    Ok(FileType::from_raw_mode(rustix::fs::fstat(look)?.st_mode))
+}
+
+/// The file, if that is what was opened: since the look at it, something else may have taken its name.
+fn regular(file: OwnedFd) -> Result<File, Missing> {
+    match kind(&file)? {
+        FileType::RegularFile => Ok(File::from(file)),
+        _ => Err(Missing::Absent),
+    }
+}
+
+impl From<Errno> for Missing {
+    fn from(error: Errno) -> Missing {
+        match error {
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO | Errno::STALE | Errno::INTR => {
+                Missing::Busy
+            }
+            _ => Missing::Absent,
+        }
+    }
+}
+
+/// To look at something without opening it.
+const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+/// To find a directory, whatever may be done in it.
+const DIRECTORY: OFlags = LOOK.union(OFlags::DIRECTORY);
+
+/// To read a file. Should it have become a pipe or a terminal meanwhile, the opening neither waits nor takes it.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// Directories below each other. Each is a descriptor while a path is walked.
+const DEPTH_MAX: usize = 32;
+
+/// Links on one way, as many as Linux follows.
+const LINKS_MAX: usize = 40;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+// Every way from a browser to a desktop that is promised to work, each tried as a person would.
+//
+// A case is a row of the table: how the gateway is started, and the address that the browser opens. What is
+// then looked at is the same for all.
+
+import { execFileSync } from "node:child_process";
+import { randomInt } from "node:crypto";
+import { cpSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Page, launch } from "./browser.mjs";
+import { Desktop, ROOT_LATER, ROOT_POINT, TERMINAL_POINT, TYPED, at } from "./desktop.mjs";
+import { DEBIAN, END_MS, GATEWAY, Stage, WORK, freePort, listens } from "./stage.mjs";
+
+/** Milliseconds for one case, from the start of its first program to the end of its last. */
+const CASE_MS = 60_000;
+
+const newest = `${WORK}/newest`;
+const certificate = `${WORK}/cert.pem`;
+const key = `${WORK}/key.pem`;
+/** Certificate and key in one file, as many installations have it. */
+const pem = `${WORK}/both.pem`;
+
+/** A web server that has nothing to do with the gateway. */
+const PAGES = (port) => ["python3", "-m", "http.server", "--bind", "127.0.0.1", "-d", DEBIAN, port];
+
+/**
+ * The cases. `command` starts the gateway for a listening and a target address; `page` is the address to
+ * open; `scheme` is that of the WebSocket. The names `localhost` and `127.0.0.1` are both tried, since
+ * Chromium asks for [::1] first when it is told `localhost`.
+ */
+const CASES = [
+    {
+        name: "ws-page-elsewhere",
+        command: (listen, target) => [GATEWAY, listen, target],
+        pages: PAGES,
+        page: (port, pages) => `http://127.0.0.1:${pages}/vnc.html?host=127.0.0.1&port=${port}`,
+        scheme: "ws",
+    },
+    {
+        name: "wss-page-elsewhere",
+        command: (listen, target) => [GATEWAY, "--cert", pem, listen, target],
+        pages: PAGES,
+        page: (port, pages) => `http://localhost:${pages}/vnc.html?host=localhost&port=${port}&encrypt=1`,
+        scheme: "wss",
+    },
+    {
+        name: "ws",
+        command: (listen, target) => [GATEWAY, "--web", DEBIAN, listen, target],
+        page: (port) => `http://localhost:${port}/vnc.html`,
+        scheme: "ws",
+    },
+    {
+        name: "wss",
+        command: (listen, target) => [GATEWAY, "--web", DEBIAN, "--cert", pem, "--ssl-only", listen, target],
+        page: (port) => `https://localhost:${port}/vnc.html`,
+        scheme: "wss",
+    },
+    {
+        // The order in which noVNC's launcher writes its arguments: options behind the addresses.
+        name: "launcher-order",
+        command: (listen, target) => [
+            ...[GATEWAY, "--web", DEBIAN, "--cert", certificate, "--key", key, listen, target],
+            ...["--heartbeat", 1, "--idle-timeout", 120, "--timeout", 120],
+        ],
+        page: (port) => `https://127.0.0.1:${port}/vnc.html`,
+        scheme: "wss",
+    },
+    {
+        // The launcher itself, which finds the gateway on PATH. It serves both kinds of clients on one port.
+        name: "launcher",
+        command: (listen, target) => [
+            ...[`${DEBIAN}/utils/novnc_proxy`, "--listen", listen, "--vnc", target],
+            ...["--web", DEBIAN, "--cert", pem, "--heartbeat", 1],
+        ],
+        env: { PATH: `${WORK}/bin:${process.env.PATH}` },
+        page: (port) => `http://localhost:${port}/vnc.html`,
+        scheme: "ws",
+    },
+    {
+        name: "newest-core",
+        command: (listen, target) => [GATEWAY, "--web", newest, listen, target],
+        page: (port) => `http://127.0.0.1:${port}/vnc.html`,
+        scheme: "ws",
+    },
+];
+
+/** Runs one case and returns the milliseconds to the first frame. */
+async function run(row, stage, opened) {
+    const desktop = await Desktop.start(stage);
+    const port = await freePort();
+    const command = row.command(`127.0.0.1:${port}`, `127.0.0.1:${desktop.port}`);
+    const program = stage.start("gateway", command, row.env);
+    await stage.until("gateway", () => listens(port));
+    const pages = row.pages && (await freePort());
+    if (row.pages) {
+        stage.start("pages", row.pages(pages));
+        await stage.until("page server", () => listens(pages));
+    }
+
+    const browser = await launch(stage.folder);
+    opened.push(browser);
+    const page = await Page.open(browser);
+    const url = new URL(row.page(port, pages));
+    url.searchParams.set("autoconnect", "1");
+    const firstFrameMs = await page.firstFrame(url.href);
+    // The click comes first: until a client moves the pointer, the VNC server paints it into the picture.
+    await page.click(TERMINAL_POINT);
+    const before = await same(stage, desktop, page, "the desktop");
+
+    const word = `word${randomInt(1e9)}`;
+    await page.type(word);
+    await stage.until("the word on the far side", () => stage.read(TYPED) === `${word}\n`);
+    const typed = await same(stage, desktop, page, "the typed word", before);
+
+    desktop.paint(ROOT_LATER);
+    const painted = await same(stage, desktop, page, "the new colour", typed);
+    expect(at(painted, ROOT_POINT) === ROOT_LATER, "the root window has another colour");
+
+    const [socket, ...more] = page.sockets;
+    expect(socket?.startsWith(`${row.scheme}://`) && more.length === 0, `WebSockets: ${page.sockets}`);
+    expect(new URL(socket).port === String(port), `the WebSocket went elsewhere: ${socket}`);
+    expect(page.faults.length === 0, page.faults.join("\n"));
+    await page.close();
+    await stage.stop(program, () => !listens(port));
+    return firstFrameMs;
+}
+
+/**
+ * Waits until the canvas equals what the X server shows, pixel by pixel, and that is another picture than
+ * `before`; returns it.
+ */
+async function same(stage, desktop, page, what, before = []) {
+    const differences = (one, other) => one.filter((pixel, index) => pixel !== other[index]).length;
+    let wrong;
+    try {
+        return await stage.until(`canvas with ${what}`, async () => {
+            const [shown, wanted] = [await page.picture(), desktop.picture()];
+            wrong = differences(wanted, shown);
+            return wrong === 0 && differences(wanted, before) > 0 && shown;
+        });
+    } catch (error) {
+        throw new Error(`${error.message} (${wrong} pixels differ from the X server's)`);
+    }
+}
+
+function expect(holds, complaint) {
+    if (!holds) throw new Error(complaint);
+}
+
+/** Runs one case to its end, good or bad, and ends all that it has started. */
+async function attempt(row) {
+    const stage = new Stage(`${WORK}/cases/${row.name}`);
+    const opened = [];
+    const stop = new AbortController();
+    const late = sleep(CASE_MS, null, { signal: stop.signal }).then(() => {
+        throw new Error(`not done within ${CASE_MS} ms`);
+    });
+    try {
+        const firstFrameMs = await Promise.race([run(row, stage, opened), late]);
+        console.log(`ok ${row.name} time-to-first-frame ${firstFrameMs}`);
+        return true;
+    } catch (error) {
+        console.log(`FAILED ${row.name}: ${error.message}`);
+        for (const [name, log] of stage.logs()) {
+            const end = log.trimEnd().split("\n").slice(-12).join("\n");
+            console.log(`--- ${stage.file(name)} ends with\n${end}`);
+        }
+        return false;
+    } finally {
+        stop.abort();
+        late.catch(() => {});
+        const closed = Promise.allSettled(opened.map((browser) => browser.close()));
+        await Promise.race([closed, sleep(END_MS, null, { ref: false })]);
+        await stage.clear();
+    }
+}
+
+/** What several cases use: a certificate made now, our program under its name, a page for the newest core. */
+function prepare() {
+    const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
+    const files = ["-days", "2", "-keyout", key, "-out", certificate];
+    execFileSync("openssl", ["req", ...kind, ...names, ...files], { stdio: "pipe" });
+    execFileSync("sh", ["-c", `cat "$1" "$2" >"$3"`, "sh", certificate, key, pem]);
+    rmSync(`${WORK}/bin`, { recursive: true, force: true });
+    mkdirSync(`${WORK}/bin`);
+    symlinkSync(GATEWAY, `${WORK}/bin/websockify`);
+    rmSync(newest, { recursive: true, force: true });
+    for (const part of ["core", "vendor"]) {
+        cpSync(`${WORK}/node_modules/@novnc/novnc/${part}`, `${newest}/${part}`, { recursive: true });
+    }
+    cpSync(new URL("page", import.meta.url).pathname, newest, { recursive: true });
+}
+
+const wanted = process.argv.slice(2);
+const chosen = CASES.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+if (chosen.length < wanted.length) {
+    console.log(`the cases are ${CASES.map(({ name }) => name).join(", ")}`);
+    process.exit(2);
+}
+prepare();
+let failures = 0;
+for (const row of chosen) {
+    if (!(await attempt(row))) failures += 1;
+}
+// Whatever a case past its deadline still waits for is not waited for.
+process.exit(failures > 0 ? 1 : 0);
