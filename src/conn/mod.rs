@@ -416,6 +416,8 @@ impl Conn {
     pub fn stalled_at(&self) -> Tick {
         match &self.state {
             State::Relay(relay) => relay.stalled_at(),
+            // A download can be asked for again, so it goes before any session.
+            State::Serve(_) if self.client.socket.unsent() > 0 => Tick::ZERO,
             _ => Tick::NEVER,
         }
     }
