@@ -221,6 +221,8 @@ pub struct Conn {
     ended: bool,
     /// Whether the connection waits in the reactor's run queue.
     pub marked: bool,
+    /// Whether it moved much when it was driven last.
+    pub heavy: bool,
     /// Tells this connection from those that had its slot before.
     pub generation: u32,
 }
@@ -252,6 +254,7 @@ impl Conn {
             upgraded: false,
             ended: false,
             marked: false,
+            heavy: false,
             generation: cx.id.generation,
         }
     }
