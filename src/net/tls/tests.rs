@@ -408,3 +408,38 @@ fn a_message_without_end_is_refused() {
     }
     panic!("it was read on and on");
 }
+
+#[test]
+fn keys_are_changed_on_request_and_data_goes_on_both_ways() {
+    let configs = configs(&rustls::version::TLS13);
+    for ours_is_server in [true, false] {
+        let mut pair = Pair::new(&configs, ours_is_server, 1 << 20);
+        pair.shake();
+        for round in 1..=40 {
+            pair.peer.refresh_traffic_keys().expect("TLS 1.3");
+            pair.peer.writer().write_all(b"up").expect("room");
+            pair.pass();
+            pair.read(100).expect("no fault");
+            // Our answer to the request goes out before the data.
+            assert_eq!(pair.ours.write(b"down", &mut pair.rings).expect("no fault"), 4);
+            pair.take();
+            assert_eq!((pair.got.len(), pair.back.len()), (2 * round, 4 * round));
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_messages_without_data_ends_the_session() {
+    let configs = configs(&rustls::version::TLS13);
+    let mut pair = Pair::new(&configs, true, 1 << 20);
+    pair.shake();
+    for _ in 0..100 {
+        pair.peer.refresh_traffic_keys().expect("TLS 1.3");
+        pair.pass();
+        match pair.read(100) {
+            Ok(_) => assert_eq!(pair.ours.unsent(), 0, "nothing piles up"),
+            Err(_) => return,
+        }
+    }
+    panic!("it went on and on");
+}
