@@ -183,7 +183,8 @@ impl Pool {
     pub fn release(&mut self, held: Held) {
         let capacity = held.0.capacity();
         self.held_bytes -= capacity;
-        if capacity != RING_BYTES {
+        // What counted as small when it was held: larger buffers have mappings of their own.
+        if capacity <= LEFTOVER_BYTES {
             self.small_bytes -= capacity;
         }
         self.give(held.0);
