@@ -81,15 +81,16 @@ fn measure(bench: &Bench, selected: &[Trial]) -> Result<bool, String> {
             println!("{}", report::line(&row));
             rows.push(row);
         }
+        // Each time, so that a run that is cut off has not been for nothing.
+        if let Some(name) = &bench.options.record {
+            record::store(name, bench.found, &rows).map_err(|error| error.to_string())?;
+        }
     }
-    let verdicts = demands::verdicts(&rows);
     if bench.options.form == Form::Full {
-        println!("\n{}", report::verdicts(&verdicts));
+        println!("\n{}", report::verdicts(&demands::verdicts(&rows)));
     }
     if let Some(name) = &bench.options.record {
-        let directory =
-            record::store(name, bench.found, &rows, &verdicts).map_err(|error| error.to_string())?;
-        println!("recorded: {}/{name}.json, .csv and plots", directory.display());
+        println!("recorded: {}/{name}.json, .csv and plots", record::directory().display());
     }
     let vital =
         |row: &&Row| row.peer == OURS || Wire::BOTH.into_iter().any(|wire| row.peer == reference(wire));

@@ -86,7 +86,7 @@ fn frames(len: usize, total: usize) -> Vec<u8> {
 fn encoding(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     let mut buf = vec![0; encode::HEADROOM];
-    for len in [64, 1 << 10, 256 << 10] {
+    for len in [7, 64, 1 << 10, 64 << 10, 1 << 20] {
         group.bench_function(BenchmarkId::new("header_before", len), |bencher| {
             bencher.iter(|| encode::header_before(black_box(&mut buf), encode::HEADROOM, black_box(len)));
         });

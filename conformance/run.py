@@ -24,6 +24,7 @@ import argparse
 import asyncio
 import pathlib
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -50,9 +51,9 @@ def main():
     options = parse_options()
     service = echo.start()
     with tempfile.TemporaryFile("w+") as log:
-        port, gateway = start_gateway(options.gateway, service, log)
+        port, gateway = start_gateway(options.gateway, service, log, certificate() if options.tls else [])
         try:
-            results = run(f"ws://127.0.0.1:{port}/", options.case)
+            results = run(f"ws://127.0.0.1:{tls_to(port) if options.tls else port}/", options.case)
             alive = gateway.poll() is None
         finally:
             gateway.terminate()
@@ -75,6 +76,7 @@ def parse_options():
         help="the program to test; started as PROGRAM 127.0.0.1:PORT 127.0.0.1:PORT (default: %(default)s)",
     )
     parser.add_argument("--case", action="append", help="a case or a pattern such as 9.*; may be repeated")
+    parser.add_argument("--tls", action="store_true", help="run the cases over wss")
     parser.add_argument("--verbose", action="store_true", help="print passed cases, too")
     options = parser.parse_args()
     if not pathlib.Path(options.gateway).exists():
@@ -83,10 +85,53 @@ def parse_options():
     return options
 
 
-def start_gateway(program, service, log):
+def certificate():
+    """The gateway's options for a certificate made for this run."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    names = [str(folder / "cert.pem"), str(folder / "key.pem")]
+    making = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    making += ["-days", "2", "-subj", "/CN=127.0.0.1", "-out", names[0], "-keyout", names[1]]
+    subprocess.run(making, check=True, stderr=subprocess.DEVNULL)
+    return ["--ssl-only", "--cert", names[0], "--key", names[1]]
+
+
+def tls_to(port):
+    """The cases' client speaks no TLS: what comes to the port returned here goes over TLS to `port`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    near = echo.free_port()
+
+    async def pump(reader, writer):
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def forward(reader, writer):
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        except OSError:
+            return writer.close()
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+    async def serve():
+        server = await asyncio.start_server(forward, "127.0.0.1", near)
+        await server.serve_forever()
+
+    threading.Thread(target=lambda: asyncio.run(serve()), daemon=True).start()
+    wait_for_port(near)
+    return near
+
+
+def start_gateway(program, service, log, options):
     """Starts the gateway on a free port and waits until it says that it listens."""
     port = echo.free_port()
-    command = [program, f"127.0.0.1:{port}", f"127.0.0.1:{service}"]
+    command = [program, f"127.0.0.1:{port}", f"127.0.0.1:{service}", *options]
     gateway = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     for line in gateway.stdout:
         log.write(line)

@@ -5,6 +5,8 @@
 //! charges to its budget. Because whoever holds bytes does not read more, a ring is always empty when it is
 //! read into: its bytes lie in one piece and never wrap, so frames are decoded and written in place.
 
+use crate::sys;
+
 /// Capacity of a lent ring in bytes. ARCHITECTURE.md has the figures that chose it. Two directions of a
 /// session can hold one each, which makes 256 KiB the bound of a session; it is a little less than half of
 /// that, because the allocator's header would add a whole page to a mapping of whole pages.
@@ -134,12 +136,16 @@ pub struct Pool {
     budget_bytes: usize,
     /// The fewest free rings since the last [`Pool::trim`]: so many were of no use.
     unused: usize,
+    /// Bytes in small buffers now, and the most there were since the heap was last trimmed. They are too
+    /// small for mappings of their own, so freeing them gives nothing back.
+    small_bytes: usize,
+    small_bytes_peak: usize,
 }
 
 impl Pool {
     /// An empty pool whose held bytes should stay within `budget_bytes`.
     pub fn new(budget_bytes: usize) -> Pool {
-        Pool { free: Vec::new(), held_bytes: 0, budget_bytes, unused: 0 }
+        Pool { free: Vec::new(), held_bytes: 0, budget_bytes, unused: 0, small_bytes: 0, small_bytes_peak: 0 }
     }
 
     /// Lends an empty ring of [`RING_BYTES`] for the current turn. This never fails: what is bounded is what
@@ -163,6 +169,8 @@ impl Pool {
         let held = if ring.len() <= LEFTOVER_BYTES {
             let small = Ring::holding(ring.data());
             self.give(ring);
+            self.small_bytes += small.capacity();
+            self.small_bytes_peak = self.small_bytes_peak.max(self.small_bytes);
             small
         } else {
             ring
@@ -173,7 +181,12 @@ impl Pool {
 
     /// Takes back what was held, written or not.
     pub fn release(&mut self, held: Held) {
-        self.held_bytes -= held.0.capacity();
+        let capacity = held.0.capacity();
+        self.held_bytes -= capacity;
+        // What counted as small when it was held: larger buffers have mappings of their own.
+        if capacity <= LEFTOVER_BYTES {
+            self.small_bytes -= capacity;
+        }
         self.give(held.0);
     }
 
@@ -193,21 +206,33 @@ impl Pool {
         if self.held_bytes < self.budget_bytes / 2 { RING_BYTES } else { PRESSED_READ_BYTES }
     }
 
-    /// Gives back to the system the rings that were of no use since the last call.
+    /// Gives back to the system the rings that were of no use since the last call, and what many small
+    /// buffers have left behind.
     pub fn trim(&mut self) {
+        if self.has_loose_heap() {
+            self.small_bytes_peak = self.small_bytes;
+            sys::trim_heap();
+        }
         let surplus = self.unused.min(self.free.len().saturating_sub(FREE_RINGS_KEPT));
         self.free.truncate(self.free.len() - surplus);
         self.unused = self.free.len();
     }
 
-    /// Whether there are rings that [`Pool::trim`] may give back, so that it should be called in a while.
+    /// Whether there is something that [`Pool::trim`] may give back, so that it should be called in a while.
     pub fn has_surplus(&self) -> bool {
-        self.free.len() > FREE_RINGS_KEPT
+        self.free.len() > FREE_RINGS_KEPT || self.has_loose_heap()
+    }
+
+    fn has_loose_heap(&self) -> bool {
+        self.small_bytes_peak - self.small_bytes >= LOOSE_HEAP_BYTES
     }
 }
 
 /// Free rings that an idle reactor keeps: one for each thing that one drive can have in hand.
 const FREE_RINGS_KEPT: usize = 4;
+
+/// Small buffers that were freed since the heap was last trimmed make it worth a walk through it.
+const LOOSE_HEAP_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a read may ask for while memory is short.
 const PRESSED_READ_BYTES: usize = 4 * 1024;
@@ -299,6 +324,22 @@ mod tests {
         pool.release(held);
         pool.release(second);
         assert_eq!((pool.held_bytes(), pool.read_limit()), (0, RING_BYTES));
+    }
+
+    #[test]
+    fn many_small_leftovers_are_worth_a_trim_when_they_are_gone() {
+        let mut pool = Pool::new(HELD_BYTES_MAX);
+        let mut hold = || {
+            let mut ring = pool.take();
+            ring.fill(LEFTOVER_BYTES);
+            pool.hold(ring)
+        };
+        let held: Vec<Held> = (0..=LOOSE_HEAP_BYTES / LEFTOVER_BYTES).map(|_| hold()).collect();
+        assert!(!pool.has_surplus(), "nothing is freed yet");
+        held.into_iter().for_each(|held| pool.release(held));
+        assert!(pool.has_surplus());
+        pool.trim();
+        assert!(!pool.has_surplus());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How a session ends: every row of the table in `ARCHITECTURE.md`, with the bytes that must still
+//! How a session ends: every row of the table in `README.md`, with the bytes that must still
 //! arrive and the code that the client is told.
 
 mod common;
@@ -468,4 +468,21 @@ fn ended_sessions_leave_no_socket_behind() {
         }
     }
     eventually("all sockets to be closed", || server.connections() == 0);
+}
+
+#[test]
+fn urgent_data_behind_a_flood_comes_in_its_place_and_so_does_what_follows() {
+    let (_server, mut client, wire) = session();
+    let sending = std::thread::spawn(move || {
+        let mut wire = wire;
+        wire.send_pattern(16 * MIB);
+        wire.0.send_out_of_band(b"!").expect("TCP has urgent data");
+        wire.send(b"tail");
+        wire.finish();
+        wire
+    });
+    client.check_data(16 * MIB);
+    assert_eq!(client.data(5), b"!tail");
+    assert_eq!(client.closed(), (Some(1000), "Target closed".to_owned()));
+    sending.join().expect("the target sends it all");
 }

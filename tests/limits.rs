@@ -3,13 +3,15 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use common::client::{Client, UPGRADE};
 use common::process::{limited, may_open, open_files_max};
 use common::server::Server;
 use common::target::Target;
+use common::tls;
+use common::wire::Wire;
 use common::{eventually, eventually_within};
 
 /// A request that never comes to its end.
@@ -59,12 +61,10 @@ fn silent_half_sent_and_dripped_handshakes_end_by_their_deadlines() {
     let mut drops = header.iter();
     dripped.wire.0.set_nonblocking(true).expect("non-blocking mode");
     eventually_within(HANDSHAKE_MAX, "the dripped handshake to end", || {
-        let gone = matches!((&dripped.wire.0).read(&mut [0]), Ok(0))
-            || matches!((&dripped.wire.0).read(&mut [0]), Err(error) if error.kind() != std::io::ErrorKind::WouldBlock);
         if let Some(byte) = drops.next() {
             let _ = (&dripped.wire.0).write(&[*byte]);
         }
-        gone
+        !is_there(&dripped.wire)
     });
     println!("a dripped handshake ended after {:?}", start.elapsed());
     silent.wire.wait_until_gone();
@@ -72,6 +72,59 @@ fn silent_half_sent_and_dripped_handshakes_end_by_their_deadlines() {
     server.log.wait_for("127.0.0.1: ignoring socket not ready");
     server.log.wait_for_nth("request did not come in time", 2);
     assert!(target.is_untouched());
+}
+
+#[test]
+fn three_hundred_stalled_tls_handshakes_leave_a_good_client_alone_and_end() {
+    let target = Target::tcp().echo();
+    let files =
+        [tls::identity().cert.to_str(), tls::identity().key.to_str()].map(|path| path.expect("UTF-8"));
+    let options = ["--cert", files[0], "--key", files[1]];
+    let server = Server::relay_with(&target.address, &options);
+    let visit = || {
+        let mut client = Client::connect_tls(&server).upgrade();
+        client.echo(b"hello");
+        client.close();
+    };
+    visit();
+    // The record's type, a half of a ClientHello, and one that drips.
+    let hello = [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(), &[7; 300]].concat();
+    let start = Instant::now();
+    let mut stalled: Vec<(Client, usize)> = (0..300)
+        .map(|number| {
+            let mut client = Client::connect(&server);
+            let count = [1, 200, 6][number % 3];
+            client.wire.send(&hello[..count]);
+            client.wire.0.set_nonblocking(true).expect("non-blocking mode");
+            (client, count)
+        })
+        .collect();
+    eventually("all of them to be accepted", || server.sockets().len() >= 300);
+    let asked = Instant::now();
+    visit();
+    let waited = asked.elapsed();
+    println!("a good client beside 300 stalled TLS handshakes: {waited:?}");
+    assert!(waited < Duration::from_secs(2), "a good client waited {waited:?}");
+    eventually_within(HANDSHAKE_MAX, "the stalled handshakes to end", || {
+        stalled.retain_mut(|(client, sent)| {
+            if *sent != 1 && *sent != 200 && *sent < hello.len() {
+                let _ = (&client.wire.0).write(&hello[*sent..=*sent]);
+                *sent += 1;
+            }
+            is_there(&client.wire)
+        });
+        stalled.is_empty()
+    });
+    println!("the last of them ended after {:?}", start.elapsed());
+    assert_eq!(target.accepted(), 2);
+}
+
+/// Whether the other end has neither ended nor reset the connection.
+fn is_there(wire: &Wire) -> bool {
+    match (&wire.0).read(&mut [0; 100]) {
+        Ok(count) => count > 0,
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    }
 }
 
 /// When every handshake that makes no good progress is over: 3 s for its first byte and 20 s for the rest,
@@ -121,6 +174,7 @@ fn connections_far_beyond_the_limit_are_closed_without_a_word() {
     });
     println!("{closed} of 200 were closed within {:?}", start.elapsed());
     assert!(server.sockets().len() < 200, "{} sockets", server.sockets().len());
+    assert_eq!(server.log.count("ignoring socket not ready"), 0, "they were closed for their silence");
     served.iter_mut().for_each(|client| client.echo(b"undisturbed"));
 }
 

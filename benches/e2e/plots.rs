@@ -2,7 +2,6 @@
 
 use crate::e2e::compare::Row;
 use crate::e2e::peers::{OURS, PEERS, Role};
-use crate::e2e::report::digits;
 use crate::e2e::scenarios::Wire;
 use crate::e2e::svg::{Look, Svg};
 
@@ -57,7 +56,7 @@ impl Plot {
             self.panel(&mut svg, left, range, curves);
         }
         for (index, name) in shown.iter().enumerate() {
-            let x = MARGIN + (index % LEGEND_COLUMNS) as f64 * 130.0;
+            let x = MARGIN + (index % LEGEND_COLUMNS) as f64 * 140.0;
             let y = TOP + PANEL_HEIGHT + 58.0 + (index / LEGEND_COLUMNS) as f64 * 18.0;
             svg.curve(&[(x, y - 4.0), (x + 24.0, y - 4.0)], look(name));
             svg.text((x + 32.0, y), "start", "", name);
@@ -91,9 +90,9 @@ impl Plot {
         let x = |value: f64| left + 12.0 + (value.log10() - first) / (last - first) * (PANEL_WIDTH - 24.0);
         let y =
             |value: f64| TOP + PANEL_HEIGHT - (value.log10() - range.0) / (range.1 - range.0) * PANEL_HEIGHT;
-        for value in ticks(range) {
+        for (value, label) in ticks(range) {
             svg.grid((left, y(value)), (left + PANEL_WIDTH, y(value)));
-            svg.text((left - 6.0, y(value) + 4.0), "end", "small", &digits(value));
+            svg.text((left - 6.0, y(value) + 4.0), "end", "small", &label);
         }
         for (_, value, label) in self.points {
             svg.grid((x(*value), TOP), (x(*value), TOP + PANEL_HEIGHT));
@@ -108,12 +107,13 @@ impl Plot {
     }
 }
 
-/// 1, 2 and 5 in each decade within the range of logarithms; only 1 when that is many.
-fn ticks(range: (f64, f64)) -> Vec<f64> {
+/// 1, 2 and 5 in each decade within the range of logarithms, as they are written; only 1 when that is many.
+fn ticks(range: (f64, f64)) -> Vec<(f64, String)> {
     let steps: &[f64] = if range.1 - range.0 > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
     (range.0.floor() as i32..=range.1.ceil() as i32)
-        .flat_map(|decade| steps.iter().map(move |step| step * 10f64.powi(decade)))
-        .filter(|value| (range.0..=range.1).contains(&value.log10()))
+        .flat_map(|decade| steps.iter().map(move |step| (decade, step * 10f64.powi(decade))))
+        .filter(|(_, value)| (range.0..=range.1).contains(&value.log10()))
+        .map(|(decade, value)| (value, format!("{value:.*}", decade.min(0).unsigned_abs() as usize)))
         .collect()
 }
 

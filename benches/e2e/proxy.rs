@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
@@ -26,6 +27,7 @@ pub(crate) struct Proxy<'f> {
     pub(crate) listener: TcpListener,
     child: Child,
     last_words: Arc<Mutex<VecDeque<String>>>,
+    config: PathBuf,
 }
 
 impl<'f> Proxy<'f> {
@@ -77,7 +79,7 @@ impl<'f> Proxy<'f> {
         let announced = child.stderr.take().map(|stderr| listen_to(stderr, Arc::clone(&last_words)));
         let command = std::iter::once(found.program.to_string_lossy().into_owned()).chain(args).collect();
         let dialer = Dialer { addr: told, tls };
-        let mut proxy = Proxy { found, dialer, command, listener, child, last_words };
+        let mut proxy = Proxy { found, dialer, command, listener, child, last_words, config };
         proxy.dialer.addr = match (&found.peer.port, announced) {
             (Port::Announced, Some(announced)) => announced
                 .recv_timeout(START_LIMIT)
@@ -131,6 +133,7 @@ impl Drop for Proxy<'_> {
             }
             let _ = self.child.wait();
         }
+        let _ = fs::remove_file(&self.config);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is kept of a comparison: JSON with everything, CSV for a spreadsheet, and where it was measured.
 
 use crate::e2e::compare::Row;
-use crate::e2e::demands::Verdict;
+use crate::e2e::demands::{Verdict, verdicts};
 use crate::e2e::found::{Found, on_path, version};
 use crate::e2e::peers::Role;
 use crate::e2e::plots;
@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Writes `benches/record/NAME.json`, `NAME.csv` and the plots; returns their directory.
-pub(crate) fn store(name: &str, found: &[Found], rows: &[Row], verdicts: &[Verdict]) -> io::Result<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/record");
+/// Writes `NAME.json`, `NAME.csv` and the plots.
+pub(crate) fn store(name: &str, found: &[Found], rows: &[Row]) -> io::Result<()> {
+    let directory = directory();
     fs::create_dir_all(&directory)?;
     let record = json!({
         "machine": machine(),
@@ -30,14 +30,19 @@ pub(crate) fn store(name: &str, found: &[Found], rows: &[Row], verdicts: &[Verdi
         })).collect::<Vec<_>>(),
         "tls": "TLS 1.3, TLS_AES_128_GCM_SHA256, X25519, ECDSA P-256, no resumption",
         "rows": rows.iter().map(row_json).collect::<Vec<_>>(),
-        "verdicts": verdicts.iter().map(verdict_json).collect::<Vec<_>>(),
+        "verdicts": verdicts(rows).iter().map(verdict_json).collect::<Vec<_>>(),
     });
     fs::write(directory.join(format!("{name}.json")), format!("{record:#}\n"))?;
     fs::write(directory.join(format!("{name}.csv")), csv(rows))?;
     for (plot, picture) in plots::draw(rows) {
         fs::write(directory.join(format!("{name}-{plot}.svg")), picture)?;
     }
-    Ok(directory)
+    Ok(())
+}
+
+/// Where records lie.
+pub(crate) fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/record")
 }
 
 fn row_json(row: &Row) -> Value {

@@ -252,8 +252,11 @@ impl Player {
         let Play::Mix { update, .. } = &mut self.play else { return Ok(()) };
         let before = self.pace.is_over();
         while let Some(number) = self.pace.next_due() {
-            let key = number as usize % self.sessions.len();
-            self.sessions[key].send_later(update.stamped())?;
+            // Nothing ends while a mix goes on, so that the keys are 0, 1, 2, …
+            let key = number as usize % self.sessions.len().max(1);
+            let session = self.sessions.get_mut(key);
+            let session = session.ok_or_else(|| io::Error::other("a session ended before its updates"))?;
+            session.send_later(update.stamped())?;
         }
         if self.pace.is_over() && !before && self.events_left == 0 {
             let _ = self.report.send(Event::Done);

@@ -171,7 +171,7 @@ impl Connect {
             Stage::Dialling(socket, until) | Stage::Securing(socket, until) if cx.now >= until => {
                 self.give_up(socket, &timed_out(), cx);
             }
-            Stage::Waiting(until) if cx.now >= until => {}
+            Stage::Waiting(until) if cx.now >= until.min(self.deadline) => {}
             Stage::Resolving if cx.now >= self.deadline => {
                 self.resolved = true;
                 self.failure = Some(describe(&timed_out()));

@@ -221,6 +221,8 @@ pub struct Conn {
     ended: bool,
     /// Whether the connection waits in the reactor's run queue.
     pub marked: bool,
+    /// Whether it moved much when it was driven last.
+    pub heavy: bool,
     /// Tells this connection from those that had its slot before.
     pub generation: u32,
 }
@@ -252,6 +254,7 @@ impl Conn {
             upgraded: false,
             ended: false,
             marked: false,
+            heavy: false,
             generation: cx.id.generation,
         }
     }
@@ -416,6 +419,8 @@ impl Conn {
     pub fn stalled_at(&self) -> Tick {
         match &self.state {
             State::Relay(relay) => relay.stalled_at(),
+            // A download can be asked for again, so it goes before any session.
+            State::Serve(_) if self.client.socket.unsent() > 0 => Tick::ZERO,
             _ => Tick::NEVER,
         }
     }

@@ -201,7 +201,7 @@ impl Serve {
                     }
                     Turn::Done(None) => return Ok(Turn::Done(Served::Last)),
                 },
-                Stage::Pause(outgoing, until) if cx.now >= until => self.ask_more(outgoing, files, cx),
+                Stage::Pause(outgoing, until) if cx.now >= until => self.read_on(outgoing, files, cx),
                 Stage::Reading(_) if self.overdue => return Err(End::FileLost),
                 Stage::Lost => return Err(End::FileLost),
                 stage => return Ok(self.wait(stage)),
@@ -212,7 +212,7 @@ impl Serve {
     /// When to call [`Serve::expired`].
     pub fn deadline(&self) -> Tick {
         match &self.stage {
-            Stage::Pause(_, until) => *until,
+            Stage::Pause(_, until) => (*until).min(self.deadline),
             _ => self.deadline,
         }
     }
@@ -225,6 +225,8 @@ impl Serve {
         match &self.stage {
             Stage::Skip(_) => return Some(End::SlowRequest),
             // The next step asks again.
+            // The lane was full for as long as a read may take.
+            Stage::Pause(..) if cx.now >= self.deadline => return Some(End::FileLost),
             Stage::Pause(..) => return None,
             Stage::Write(_) => {
                 // The system may hold much for a slow client, which then takes long to ask for more.
@@ -281,6 +283,7 @@ impl Serve {
                 return Ok(Turn::Done(()));
             }
             if !client.socket.is_readable() || !read_more(client, cx)? {
+                cx.again |= client.socket.is_readable();
                 return Ok(Turn::Wait(Stage::Skip(skipper)));
             }
         }
@@ -308,7 +311,13 @@ impl Serve {
         }
     }
 
-    fn ask_more(&mut self, mut outgoing: Outgoing, files: &Files, cx: &Cx<'_>) -> Stage {
+    fn ask_more(&mut self, outgoing: Outgoing, files: &Files, cx: &Cx<'_>) -> Stage {
+        self.deadline = cx.now.after(FILE);
+        self.read_on(outgoing, files, cx)
+    }
+
+    /// Has the next piece read; the deadline for it runs.
+    fn read_on(&mut self, mut outgoing: Outgoing, files: &Files, cx: &Cx<'_>) -> Stage {
         let Some(body) = outgoing.body.clone() else { return Stage::Lost };
         let (at, appetite) = (outgoing.at, outgoing.appetite);
         let mut chunk = std::mem::take(&mut outgoing.bytes);
@@ -317,7 +326,6 @@ impl Serve {
             let result = body.read(at, appetite, &mut chunk);
             Answer::Chunk(result.map(|()| chunk))
         };
-        self.deadline = cx.now.after(FILE);
         match files.submit(cx, job) {
             Ok(()) => Stage::Reading(outgoing),
             Err(_) => Stage::Pause(outgoing, cx.now.after(RETRY_WAIT)),

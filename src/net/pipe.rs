@@ -52,7 +52,8 @@ impl Pipe {
         Ok(Pipe { reading, writing, filled: 0 })
     }
 
-    /// Moves at most `most` bytes from `socket` into the pipe.
+    /// Moves at most `most` bytes from `socket` into the pipe. Neither `Blocked` nor `Eof` means what it
+    /// says: splice stops before urgent data and never passes it, so only a read can tell.
     ///
     /// # Errors
     /// The socket's.
@@ -66,10 +67,7 @@ impl Pipe {
                     return Ok(ReadEnd::Data(count));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    socket.note_drained();
-                    return Ok(ReadEnd::Blocked);
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(ReadEnd::Blocked),
                 Err(error) => return Err(error),
             }
         }

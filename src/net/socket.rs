@@ -136,11 +136,6 @@ impl Socket {
         &self.io
     }
 
-    /// Takes in that a read found nothing.
-    pub(super) fn note_drained(&mut self) {
-        self.bits &= !READABLE;
-    }
-
     /// Takes in that a write was refused.
     pub(super) fn note_full(&mut self) {
         self.bits &= !WRITABLE;

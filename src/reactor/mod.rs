@@ -5,8 +5,8 @@
 //! answers, and [`Control`]. On the data path they share nothing.
 
 mod accept;
+mod queue;
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -27,6 +27,7 @@ use crate::ring::Pool;
 use crate::sys;
 use crate::timers::{Tick, Timers};
 use accept::{Acceptor, Placed};
+use queue::Queue;
 
 pub use accept::Limits;
 
@@ -100,7 +101,7 @@ pub struct Reactor {
     poll: Poll,
     conns: Slab<Conn>,
     generation: u32,
-    queue: VecDeque<u32>,
+    queue: Queue,
     timers: Timers,
     /// The clock as of this pass of the loop.
     tick: Tick,
@@ -147,7 +148,7 @@ impl Reactor {
             poll,
             conns: Slab::new(),
             generation: 0,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             timers: Timers::new(Instant::now()),
             tick: Tick::ZERO,
             rings: Pool::new(held_bytes_max),
@@ -236,14 +237,14 @@ impl Reactor {
             && !conn.marked
         {
             conn.marked = true;
-            self.queue.push_back(slot);
+            self.queue.push(slot, conn.heavy);
         }
     }
 
-    /// Drives each connection that was marked before this turn once.
+    /// Drives connections that were marked before this turn, each once.
     fn turn(&mut self) {
-        for _ in 0..self.queue.len() {
-            let Some(slot) = self.queue.pop_front() else { break };
+        self.queue.begin();
+        while let Some(slot) = self.queue.pop() {
             self.drive(slot);
         }
         while self.rings.is_overcommitted() && self.end_longest_stalled() {}
@@ -253,6 +254,7 @@ impl Reactor {
         let key = slot as usize;
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.marked = false;
+        let moved_before = self.handle.metrics.bytes_moved();
         let mut cx = Cx {
             id: ConnId { slot, generation: conn.generation },
             now: self.tick,
@@ -266,6 +268,7 @@ impl Reactor {
         };
         if conn.drive(&mut cx) {
             let again = cx.again;
+            conn.heavy = self.handle.metrics.bytes_moved().wrapping_sub(moved_before) >= HEAVY_BYTES;
             self.timers.set(slot, conn.deadline());
             if again {
                 self.touch(slot);
@@ -415,6 +418,9 @@ const WAKER: Token = Token(usize::MAX - 1);
 
 /// Rings that nobody took for this long go back to the system.
 const TRIM_WAIT: Duration = Duration::from_secs(1);
+
+/// Who moves so much when it is driven waits behind the others the next time.
+const HEAVY_BYTES: u64 = 32 * 1024;
 
 /// Events taken from the system at a time.
 const EVENTS_MAX: usize = 1024;

@@ -54,6 +54,12 @@ impl Client {
         }
     }
 
+    /// Connects, and speaks TLS to a gateway whose certificate is that of [`tls::identity`].
+    pub(crate) fn connect_tls(server: &Server) -> Self {
+        let stream = TcpStream::connect(server.address()).expect("connect to the gateway");
+        Self { wire: Wire::new(tls::wrap(stream.into(), false)) }
+    }
+
     /// Connects with a small receive buffer, so that a client that does not read is full soon.
     pub(crate) fn connect_narrow(server: &Server) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");

@@ -33,10 +33,8 @@ pub(super) enum Spliced {
     Moved(usize),
     /// The ordinary way is to be taken.
     No,
-    /// The target has nothing now.
-    Blocked,
-    /// The target has ended; `true` when its connection broke.
-    Ended(bool),
+    /// The target's connection broke.
+    Broken,
     /// The client's connection broke.
     Refused,
 }
@@ -57,9 +55,10 @@ impl Relay {
         let Some(pipe) = cx.splicer.pipe() else { return Spliced::No };
         let count = match pipe.fill(from, RING_BYTES - encode::HEADROOM) {
             Ok(ReadEnd::Data(count)) => count,
-            Ok(ReadEnd::Blocked) => return Spliced::Blocked,
-            Ok(ReadEnd::Eof) => return Spliced::Ended(false),
-            Err(_) => return Spliced::Ended(true),
+            // A read finds out whether this is the end, nothing for now, or urgent data, which splice does not
+            // pass: it says the same for all three.
+            Ok(ReadEnd::Blocked | ReadEnd::Eof) => return Spliced::No,
+            Err(_) => return Spliced::Broken,
         };
         self.bulk.note(count);
         cx.metrics.bytes_down.add(count as u64);

@@ -46,9 +46,8 @@ impl Relay {
                     budget = budget.saturating_sub(count);
                     continue;
                 }
-                Spliced::Blocked => return,
-                Spliced::Ended(broken) => {
-                    self.target_ended(client, broken, cx);
+                Spliced::Broken => {
+                    self.target_ended(client, true, cx);
                     continue;
                 }
                 Spliced::Refused => return self.client_refused(client, cx),

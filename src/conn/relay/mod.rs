@@ -385,4 +385,4 @@ const _: () = assert!(UNACKNOWLEDGED_MAX.as_secs() > STALL.as_secs());
 pub const CLOSE: Duration = Duration::from_secs(10);
 
 /// Bytes that one direction may move in one turn before others have theirs.
-const TURN_BYTES: usize = 256 * 1024;
+const TURN_BYTES: usize = 128 * 1024;
