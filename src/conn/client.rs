@@ -34,14 +34,6 @@ impl Client {
     pub fn flush_out(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
         Ok(self.out.flush(&mut self.socket, rings)? && self.socket.flush(rings)?)
     }
-
-    /// Reads what the client sends and drops it, up to `space` bytes at a time and `budget` bytes in all.
-    ///
-    /// # Errors
-    /// The client's connection is broken.
-    pub fn discard(&mut self, space: &mut [u8], budget: usize, rings: &mut Pool) -> Result<ReadEnd, Broken> {
-        discard(&mut self.socket, space, budget, rings)
-    }
 }
 
 /// Reads from `socket` and drops it, until nothing is there, the end, or `budget` bytes.
