@@ -227,7 +227,7 @@ fn a_self_signed_target_is_believed_by_each_way_to_name_it() {
         Client::open(&server).echo(b"hello");
         let target = format!("localhost:{port} (using SSL)");
         server.log.wait_for(&format!("connecting to: {target}"));
-        assert_eq!(server.log.count(&format!(" to {target}")), 1);
+        server.log.expect(&format!(" to {target}"), 1);
         assert_eq!(server.log.count("warning: "), usize::from(options == insecure));
     }
 }

@@ -160,7 +160,7 @@ fn a_silent_client_is_ended_by_the_heartbeat_and_a_stalled_one_is_not() {
     Check::default().read(&mut full_target, TOTAL);
     drop(upload.join());
     behind_data.close();
-    assert_eq!(server.log.count("Client answered no ping"), 2);
+    server.log.expect("Client answered no ping", 2);
 }
 
 /// Waits for the end of a connection for as long as a silent peer may take to be found out.

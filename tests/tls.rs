@@ -102,7 +102,7 @@ fn openssl_talks_in_both_versions_and_is_told_the_end() {
         assert_eq!(read_until(&mut stdout, b"\x03\xe8"), b"\x88\x02\x03\xe8");
         eventually("openssl to end", || child.try_wait().expect("a child").is_some());
     }
-    assert_eq!(server.log.count("127.0.0.1: SSL/TLS (wss://) WebSocket connection"), 2);
+    server.log.expect("127.0.0.1: SSL/TLS (wss://) WebSocket connection", 2);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn python_leaves_in_order_by_halves_or_at_once_and_each_is_understood() {
         assert!(contains(&output.stdout, b"done"), "{leave}: {output:?}");
     }
     server.log.wait_for_nth("Client closed connection", 3);
-    assert_eq!(server.log.count("Client closed connection (without ending TLS)"), 1, "a cut is no end");
+    server.log.expect("Client closed connection (without ending TLS)", 1);
     eventually("all sockets to be closed", || server.connections() == 0);
 }
 
@@ -317,7 +317,7 @@ fn stalled_handshakes_keep_nobody_waiting_and_are_ended() {
 #[test]
 fn ssl_only_answers_a_plain_client_and_serves_tls() {
     let server = gateway(&["--ssl-only"]);
-    assert_eq!(server.log.count("  - Deny non-SSL/TLS connections"), 1);
+    server.log.expect("  - Deny non-SSL/TLS connections", 1);
     let mut plain = Client::connect(&server);
     plain.wire.send(UPGRADE.as_bytes());
     let answer = plain.read_answer_to_end();
@@ -344,7 +344,7 @@ fn a_certificate_that_appears_turns_tls_on() {
     let scratch = common::Scratch::new();
     let target = Target::tcp().echo();
     let server = Server::relay_with(&target.address, &["--cert", &scratch.arg("both.pem")]);
-    assert_eq!(server.log.count("  - No SSL/TLS support (no cert file)"), 1);
+    server.log.expect("  - No SSL/TLS support (no cert file)", 1);
     let mut stream = TcpStream::connect(server.address()).expect("connect");
     stream.write_all(&[22, 3, 1]).expect("room");
     assert!(drained(&mut stream).is_empty());
@@ -420,7 +420,7 @@ fn targets_are_spoken_to_in_tls_and_their_ends_are_told_apart() {
     let ca = text(&identity().cert);
     let options = ["-v", "--ssl-target", "--ssl-target-ca", &ca];
     let server = Server::relay_with(&format!("localhost:{port}"), &options);
-    assert_eq!(server.log.count(&format!("to localhost:{port} (using SSL)")), 1);
+    server.log.expect(&format!("to localhost:{port} (using SSL)"), 1);
     let mut client = Client::open(&server);
     server.log.wait_for(&format!("connecting to: localhost:{port} (using SSL)"));
     target.stdout.wait_for("name localhost");

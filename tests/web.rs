@@ -453,7 +453,7 @@ fn requests_are_logged_as_the_python_program_does_and_without_secrets() {
     let site = Site::new();
     let server = site.serve();
     let root = site.root();
-    assert_eq!(server.log.count(&format!("  - Web server. Web root: {root}")), 1);
+    server.log.expect(&format!("  - Web server. Web root: {root}"), 1);
     get(&server, "/a.txt?token=abc");
     get(&server, "/gone?password=abc");
     ask(&mut Client::connect(&server), "DELETE /a.txt HTTP/1.1\r\n\r\n");
@@ -464,7 +464,7 @@ fn requests_are_logged_as_the_python_program_does_and_without_secrets() {
     server.log.wait_for("\"DELETE /a.txt HTTP/1.1\" 405 -");
     assert!(server.log.lines().iter().all(|line| !line.contains("abc")));
     let quiet = site.serve_with(&["--file-only"]);
-    assert_eq!(quiet.log.count(&format!("  - Web server (no directory listings). Web root: {root}")), 1);
+    quiet.log.expect(&format!("  - Web server (no directory listings). Web root: {root}"), 1);
 }
 
 #[test]

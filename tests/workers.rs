@@ -82,10 +82,10 @@ fn endings_and_log_lines_are_those_of_all_workers() {
         let expected = [("probe", 5), ("refused", 7), ("client-closed", 9), ("shutdown", 6)];
         let expected = expected.map(|(kind, count)| (kind.to_owned(), count));
         assert_eq!(server.endings(), expected);
-        assert_eq!(server.log.count("new connection"), 27);
-        assert_eq!(server.log.count("101 -"), 15);
-        assert_eq!(server.log.count(": Client closed connection"), 9);
-        assert_eq!(server.log.count("In exit"), 1);
+        server.log.expect("new connection", 27);
+        server.log.expect("101 -", 15);
+        server.log.expect(": Client closed connection", 9);
+        server.log.expect("In exit", 1);
         assert_eq!(target.accepted(), 15);
     });
 }
@@ -132,7 +132,7 @@ fn run_once_serves_one_session_whatever_the_workers() {
         session.close();
         assert_eq!(server.wait().code(), Some(0));
         assert_eq!(target.accepted(), 1);
-        assert_eq!(server.log.count("exiting due to --run-once"), 1);
+        server.log.expect("exiting due to --run-once", 1);
     });
 }
 
@@ -150,7 +150,7 @@ fn idle_timeout_looks_at_all_workers() {
         last.echo(b"still served");
         last.close();
         assert_eq!(server.wait().code(), Some(0));
-        assert_eq!(server.log.count("listener exit due to --idle-timeout 1"), 1);
+        server.log.expect("listener exit due to --idle-timeout 1", 1);
     });
 }
 

@@ -53,6 +53,14 @@ impl Log {
         self.lock().lines.iter().filter(|line| line.contains(text)).count()
     }
 
+    /// Waits until `count` lines contain `text`, and panics if there are more by then. The log has a thread of
+    /// its own, so a line may come later than what it tells of.
+    #[track_caller]
+    pub(crate) fn expect(&self, text: &str, count: usize) {
+        self.wait_for_nth(text, count);
+        assert_eq!(self.count(text), count, "{text:?} in:\n{}", self.lines().join("\n"));
+    }
+
     /// Waits for a line that contains `text` and returns the first such line.
     pub(crate) fn wait_for(&self, text: &str) -> String {
         self.wait_for_nth(text, 1)
