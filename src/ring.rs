@@ -190,6 +190,16 @@ impl Pool {
         self.give(held.0);
     }
 
+    /// Counts bytes as held that are kept elsewhere, until [`Pool::discharge`].
+    pub fn charge(&mut self, bytes: usize) {
+        self.held_bytes += bytes;
+    }
+
+    /// Takes back what was charged.
+    pub fn discharge(&mut self, bytes: usize) {
+        self.held_bytes -= bytes;
+    }
+
     /// Bytes held for sessions at this moment.
     pub fn held_bytes(&self) -> usize {
         self.held_bytes

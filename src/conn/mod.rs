@@ -420,7 +420,7 @@ impl Conn {
         match &self.state {
             State::Relay(relay) => relay.stalled_at(),
             // A download can be asked for again, so it goes before any session.
-            State::Serve(_) if self.client.socket.unsent() > 0 => Tick::ZERO,
+            State::Serve(serve) if serve.is_holding() || self.client.socket.unsent() > 0 => Tick::ZERO,
             _ => Tick::NEVER,
         }
     }
@@ -630,6 +630,7 @@ impl Conn {
         match &mut self.state {
             State::Connect(connect) => connect.abandon(cx),
             State::Relay(relay) => relay.release(cx.rings),
+            State::Serve(serve) => serve.release(cx.rings),
             _ => {}
         }
         if let Some(target) = self.target() {

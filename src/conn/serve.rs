@@ -17,8 +17,9 @@ use crate::helpers::{Lane, Refused};
 use crate::http::body::{BodyError, Framing, Skipper};
 use crate::http::request::Request;
 use crate::http::response::Status;
+use crate::ring::Pool;
 use crate::timers::Tick;
-use crate::web::{Cut, Manner, Question, Reply, Site};
+use crate::web::{self, Cut, Manner, Question, Reply, Site};
 use outgoing::Outgoing;
 
 /// The web server's part of what connections share.
@@ -41,6 +42,8 @@ pub struct Serve {
     overdue: bool,
     /// What the client had not acknowledged when that was last looked at.
     unacknowledged: usize,
+    /// Bytes that wait for the client, as the pool knows them.
+    charged: usize,
 }
 
 /// What becomes of the connection behind an answer.
@@ -109,6 +112,7 @@ impl Serve {
             deadline: cx.now.after(BODY),
             overdue: false,
             unacknowledged: usize::MAX,
+            charged: 0,
         };
         let is_read = matches!(request.method, "GET" | "HEAD");
         let mut expectations = request.headers("expect");
@@ -171,13 +175,14 @@ impl Serve {
         files: &Files,
         cx: &mut Cx<'_>,
     ) -> Result<Step, End> {
+        self.release(cx.rings);
         if client.socket.is_hung_up() {
             return Err(End::ClientReset(std::io::ErrorKind::ConnectionReset));
         }
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Lost) {
                 Stage::Skip(skipper) => match self.skip(skipper, client, cx)? {
-                    Turn::Wait(stage) => return Ok(self.wait(stage)),
+                    Turn::Wait(stage) => return Ok(self.wait(stage, cx)),
                     Turn::Done(()) => Stage::Ask,
                 },
                 Stage::Ask => self.ask(files, cx),
@@ -194,7 +199,7 @@ impl Serve {
                     Stage::Write(Outgoing::new(reply))
                 }
                 Stage::Write(outgoing) => match self.write(outgoing, client, cx)? {
-                    Turn::Wait(stage) => return Ok(self.wait(stage)),
+                    Turn::Wait(stage) => return Ok(self.wait(stage, cx)),
                     Turn::Done(Some(outgoing)) => self.ask_more(outgoing, files, cx),
                     Turn::Done(None) if self.manner.keep => {
                         return Ok(Turn::Done(Served::Next(self.served + 1)));
@@ -204,7 +209,7 @@ impl Serve {
                 Stage::Pause(outgoing, until) if cx.now >= until => self.read_on(outgoing, files, cx),
                 Stage::Reading(_) if self.overdue => return Err(End::FileLost),
                 Stage::Lost => return Err(End::FileLost),
-                stage => return Ok(self.wait(stage)),
+                stage => return Ok(self.wait(stage, cx)),
             };
         }
     }
@@ -256,6 +261,16 @@ impl Serve {
             }
             _ => 0,
         }
+    }
+
+    /// What waits for the client counts as held no longer: it is written now, or dropped.
+    pub fn release(&mut self, rings: &mut Pool) {
+        rings.discharge(std::mem::take(&mut self.charged));
+    }
+
+    /// Whether the client has refused bytes.
+    pub fn is_holding(&self) -> bool {
+        self.charged > 0
     }
 
     /// No request is to follow this one: the process is ending.
@@ -321,6 +336,7 @@ impl Serve {
         let Some(body) = outgoing.body.clone() else { return Stage::Lost };
         let (at, appetite) = (outgoing.at, outgoing.appetite);
         let mut chunk = std::mem::take(&mut outgoing.bytes);
+        outgoing.sent = 0;
         chunk.clear();
         let job = move || {
             let result = body.read(at, appetite, &mut chunk);
@@ -385,8 +401,11 @@ impl Serve {
         cx.shared.log.peer_debug(&client.peer, format_args!("\"{}\" {status} -", self.line));
     }
 
-    fn wait(mut self: Box<Self>, stage: Stage) -> Step {
+    /// Waits in `stage`. What is left of an answer by then, the head of a file's or a whole page, counts as held.
+    fn wait(mut self: Box<Self>, stage: Stage, cx: &mut Cx<'_>) -> Step {
         self.stage = stage;
+        self.charged = self.held_bytes();
+        cx.rings.charge(self.charged);
         Turn::Wait(self)
     }
 }
@@ -424,6 +443,9 @@ const RETRY_WAIT: Duration = Duration::from_millis(100);
 
 /// Threads for files. A file system that hangs holds one for each request.
 const THREADS_MAX: usize = 8;
+
+/// Descriptors that the threads can have open at a time.
+pub const DESCRIPTORS_MAX: usize = THREADS_MAX * web::DESCRIPTORS_MAX;
 
 /// Requests that wait for a thread. More are answered with 503.
 const JOBS_MAX: usize = 1024;

@@ -6,32 +6,40 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::net::SendFlags;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
-use super::socket::{Io, ReadEnd, Socket};
+use super::socket::{Io, Socket};
+use crate::timers::Tick;
 
 /// The pipe of a reactor, opened when it is first needed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Splicer {
     pipe: Option<Pipe>,
-    /// The system gave none; it is not asked again.
-    unavailable: bool,
+    /// The system gave none, for want of descriptors for instance; it is asked again then.
+    retry_at: Tick,
 }
 
 impl Splicer {
-    /// The pipe, empty; `None` where there is none to be had.
-    pub fn pipe(&mut self) -> Option<&mut Pipe> {
+    /// The pipe, empty; `None` while there is none to be had.
+    pub fn pipe(&mut self, now: Tick) -> Option<&mut Pipe> {
         if self.pipe.as_ref().is_some_and(|pipe| pipe.filled > 0) {
             // Somebody's connection broke while its bytes were in here.
             self.pipe = None;
         }
-        if self.pipe.is_none() && !self.unavailable {
+        if self.pipe.is_none() && now >= self.retry_at {
             self.pipe = Pipe::open().ok();
-            self.unavailable = self.pipe.is_none();
+            self.retry_at = now.after(RETRY);
         }
         self.pipe.as_mut()
+    }
+}
+
+impl Default for Splicer {
+    fn default() -> Splicer {
+        Splicer { pipe: None, retry_at: Tick::ZERO }
     }
 }
 
@@ -52,22 +60,21 @@ impl Pipe {
         Ok(Pipe { reading, writing, filled: 0 })
     }
 
-    /// Moves at most `most` bytes from `socket` into the pipe. Neither `Blocked` nor `Eof` means what it
-    /// says: splice stops before urgent data and never passes it, so only a read can tell.
+    /// Moves at most `most` bytes from `socket` into the pipe, and returns how many. None is no end of the
+    /// stream: splice stops before urgent data and never passes it, so only a read can tell.
     ///
     /// # Errors
     /// The socket's.
-    pub fn fill(&mut self, socket: &mut Socket, most: usize) -> io::Result<ReadEnd> {
-        let Io::Tcp(tcp) = socket.io() else { return Ok(ReadEnd::Blocked) };
+    pub fn fill(&mut self, socket: &mut Socket, most: usize) -> io::Result<usize> {
+        let Io::Tcp(tcp) = socket.io() else { return Ok(0) };
         loop {
             match splice(tcp.as_fd(), None, &self.writing, None, most, FLAGS).map_err(io::Error::from) {
-                Ok(0) => return Ok(ReadEnd::Eof),
                 Ok(count) => {
                     self.filled += count;
-                    return Ok(ReadEnd::Data(count));
+                    return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(ReadEnd::Blocked),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
                 Err(error) => return Err(error),
             }
         }
@@ -146,6 +153,9 @@ const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 /// Size that is asked for; at 4 KiB a piece in the worst case it takes a whole ring's worth of small packets.
 const PIPE_BYTES: usize = 1024 * 1024;
 
+/// Time before the system is asked again for a pipe.
+const RETRY: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +176,8 @@ mod tests {
     fn filled(pipe: &mut Pipe, socket: &mut Socket) -> usize {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         loop {
-            if let ReadEnd::Data(count) = pipe.fill(socket, 100_000).expect("not broken") {
+            let count = pipe.fill(socket, 100_000).expect("not broken");
+            if count > 0 {
                 return count;
             }
             assert!(std::time::Instant::now() < deadline, "nothing came");
@@ -177,7 +188,7 @@ mod tests {
     fn bytes_go_from_socket_to_socket_behind_their_header() {
         let ((mut target, mut from), (mut client, mut to)) = (pair(), pair());
         let mut splicer = Splicer::default();
-        let pipe = splicer.pipe().expect("a pipe");
+        let pipe = splicer.pipe(Tick::ZERO).expect("a pipe");
         target.write_all(b"payload").expect("room");
         assert_eq!(filled(pipe, &mut from), 7);
         assert_eq!(pipe.drain(b"head ", &mut to).expect("not broken"), 5);
@@ -196,7 +207,7 @@ mod tests {
             taken += to.write(&[7; 65_536]).expect("not broken");
         }
         let mut splicer = Splicer::default();
-        let pipe = splicer.pipe().expect("a pipe");
+        let pipe = splicer.pipe(Tick::ZERO).expect("a pipe");
         target.write_all(b"payload").expect("room");
         filled(pipe, &mut from);
         let sent = pipe.drain(b"head ", &mut to).expect("not broken");
@@ -217,7 +228,7 @@ mod tests {
         let (mut target, mut from) = pair();
         let mut splicer = Splicer::default();
         target.write_all(b"secret").expect("room");
-        filled(splicer.pipe().expect("a pipe"), &mut from);
-        assert!(splicer.pipe().expect("another").is_empty());
+        filled(splicer.pipe(Tick::ZERO).expect("a pipe"), &mut from);
+        assert!(splicer.pipe(Tick::ZERO.after(RETRY)).expect("another").is_empty());
     }
 }

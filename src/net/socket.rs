@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use mio::event::Event;
@@ -268,15 +268,6 @@ impl Socket {
                 None => Ok(true),
             },
             Io::Other(_) => Ok(self.is_writable()),
-        }
-    }
-
-    /// The descriptor, for socket options; scripted streams have none.
-    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match &self.io {
-            Io::Tcp(tcp) => Some(tcp.as_fd()),
-            Io::Unix(unix) => Some(unix.as_fd()),
-            Io::Other(_) => None,
         }
     }
 }

@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use mio::Registry;
@@ -209,11 +208,6 @@ impl Transport {
     /// Why it failed.
     pub fn connected(&self) -> io::Result<bool> {
         self.socket().connected()
-    }
-
-    /// The descriptor, for socket options; scripted streams have none.
-    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.socket().descriptor()
     }
 
     fn socket(&self) -> &Socket {

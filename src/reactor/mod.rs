@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
-use crate::conn::end::End;
+use crate::conn::end::{Blame, End};
 use crate::conn::{Answer, Conn, Cx, Replies, Shared};
 use crate::id::{ConnId, SLOTS_MAX, Side};
 use crate::metrics::Metrics;
@@ -98,25 +98,47 @@ impl Handle {
 /// One event loop with everything that belongs to it.
 pub struct Reactor {
     index: usize,
-    poll: Poll,
     conns: Slab<Conn>,
     generation: u32,
     queue: Queue,
     timers: Timers,
-    /// The clock as of this pass of the loop.
-    tick: Tick,
-    rings: Pool,
-    splicer: Splicer,
+    lent: Lent,
     handle: Handle,
     messages: Receiver<Message>,
-    replies: Replies,
-    shared: Arc<Shared>,
     notices: Sender<Notice>,
     acceptor: Option<Acceptor>,
     stopping: Stopping,
     due: Vec<u32>,
     accepted: Vec<Placed>,
     trimmed_at: Instant,
+}
+
+/// What a connection borrows while it is driven.
+struct Lent {
+    poll: Poll,
+    /// The clock as of this pass of the loop.
+    tick: Tick,
+    rings: Pool,
+    splicer: Splicer,
+    metrics: Arc<Metrics>,
+    replies: Replies,
+    shared: Arc<Shared>,
+}
+
+impl Lent {
+    fn to(&mut self, id: ConnId) -> Cx<'_> {
+        Cx {
+            id,
+            now: self.tick,
+            registry: self.poll.registry(),
+            rings: &mut self.rings,
+            splicer: &mut self.splicer,
+            metrics: &self.metrics,
+            shared: &self.shared,
+            replies: &self.replies,
+            again: false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -143,20 +165,24 @@ impl Reactor {
         let inbox = Arc::new(Inbox { sender: Mutex::new(sender), waker });
         let handle = Handle { inbox, metrics: Arc::new(Metrics::new(End::KINDS)) };
         let way_back = handle.clone();
+        let lent = Lent {
+            poll,
+            tick: Tick::ZERO,
+            rings: Pool::new(held_bytes_max),
+            splicer: Splicer::default(),
+            metrics: Arc::clone(&handle.metrics),
+            replies: Replies::new(move |id, answer| way_back.send(Message::Answer(id, answer))),
+            shared,
+        };
         Ok(Reactor {
             index,
-            poll,
             conns: Slab::new(),
             generation: 0,
             queue: Queue::default(),
             timers: Timers::new(Instant::now()),
-            tick: Tick::ZERO,
-            rings: Pool::new(held_bytes_max),
-            splicer: Splicer::default(),
+            lent,
             handle,
             messages,
-            replies: Replies::new(move |id, answer| way_back.send(Message::Answer(id, answer))),
-            shared,
             notices,
             acceptor: None,
             stopping: Stopping::No,
@@ -176,7 +202,7 @@ impl Reactor {
     /// # Errors
     /// The listener can't be watched.
     pub fn listen(&mut self, listener: Listener, peers: Vec<Handle>, limits: Limits) -> io::Result<()> {
-        self.acceptor = Some(Acceptor::new(listener, sys::descriptor(&self.poll), peers, limits)?);
+        self.acceptor = Some(Acceptor::new(listener, sys::descriptor(&self.lent.poll), peers, limits)?);
         Ok(())
     }
 
@@ -190,12 +216,12 @@ impl Reactor {
         let mut events = Events::with_capacity(EVENTS_MAX);
         let mut now = Instant::now();
         while self.stopping == Stopping::No || !self.conns.is_empty() {
-            match self.poll.poll(&mut events, self.wait(now)) {
+            match self.lent.poll.poll(&mut events, self.wait(now)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
                 result => result?,
             }
             now = Instant::now();
-            self.tick = self.timers.tick(now);
+            self.lent.tick = self.timers.tick(now);
             for event in &events {
                 match event.token() {
                     LISTENER => self.acceptor.iter_mut().for_each(Acceptor::note),
@@ -225,7 +251,7 @@ impl Reactor {
             return Some(Duration::ZERO);
         }
         let accept = self.acceptor.as_ref().and_then(|acceptor| acceptor.wait(now));
-        [self.timers.wait(now), self.rings.has_surplus().then_some(TRIM_WAIT), accept]
+        [self.timers.wait(now), self.lent.rings.has_surplus().then_some(TRIM_WAIT), accept]
             .into_iter()
             .flatten()
             .min()
@@ -247,7 +273,7 @@ impl Reactor {
         while let Some(slot) = self.queue.pop() {
             self.drive(slot);
         }
-        while self.rings.is_overcommitted() && self.end_longest_stalled() {}
+        while self.lent.rings.is_overcommitted() && self.end_longest_stalled() {}
     }
 
     fn drive(&mut self, slot: u32) {
@@ -255,17 +281,7 @@ impl Reactor {
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.marked = false;
         let moved_before = self.handle.metrics.bytes_moved();
-        let mut cx = Cx {
-            id: ConnId { slot, generation: conn.generation },
-            now: self.tick,
-            registry: self.poll.registry(),
-            rings: &mut self.rings,
-            splicer: &mut self.splicer,
-            metrics: &self.handle.metrics,
-            shared: &self.shared,
-            replies: &self.replies,
-            again: false,
-        };
+        let mut cx = self.lent.to(ConnId { slot, generation: conn.generation });
         if conn.drive(&mut cx) {
             let again = cx.again;
             conn.heavy = self.handle.metrics.bytes_moved().wrapping_sub(moved_before) >= HEAVY_BYTES;
@@ -292,31 +308,21 @@ impl Reactor {
     /// Tells the connections whose deadline has come.
     fn expire(&mut self, now: Instant) {
         let mut due = std::mem::take(&mut self.due);
-        self.timers.expire(self.tick, |slot| due.push(slot));
+        self.timers.expire(self.lent.tick, |slot| due.push(slot));
         for slot in due.drain(..) {
             self.with_conn(slot, |conn, cx| conn.expired(cx));
         }
         self.due = due;
         if now.saturating_duration_since(self.trimmed_at) >= TRIM_WAIT {
             self.trimmed_at = now;
-            self.rings.trim();
+            self.lent.rings.trim();
         }
     }
 
     /// Lets `act` work on a connection, and marks it.
     fn with_conn(&mut self, slot: u32, act: impl FnOnce(&mut Conn, &mut Cx<'_>)) {
         let Some(conn) = self.conns.get_mut(slot as usize) else { return };
-        let mut cx = Cx {
-            id: ConnId { slot, generation: conn.generation },
-            now: self.tick,
-            registry: self.poll.registry(),
-            rings: &mut self.rings,
-            splicer: &mut self.splicer,
-            metrics: &self.handle.metrics,
-            shared: &self.shared,
-            replies: &self.replies,
-            again: false,
-        };
+        let mut cx = self.lent.to(ConnId { slot, generation: conn.generation });
         act(conn, &mut cx);
         self.touch(slot);
     }
@@ -355,7 +361,7 @@ impl Reactor {
         self.acceptor = None;
         self.stopping = Stopping::WhenEmpty;
         if let Control::Drain(patience) = control {
-            let cut_at = self.tick.after(*patience);
+            let cut_at = self.lent.tick.after(*patience);
             for slot in self.slots() {
                 self.with_conn(slot, |conn, cx| conn.drain(cut_at, cx));
             }
@@ -370,7 +376,7 @@ impl Reactor {
     fn accept(&mut self, now: Instant) {
         let Some(acceptor) = &mut self.acceptor else { return };
         let mut own = std::mem::take(&mut self.accepted);
-        acceptor.accept(self.index, sys::descriptor(&self.poll), now, &self.shared, &mut own);
+        acceptor.accept(self.index, sys::descriptor(&self.lent.poll), now, &self.lent.shared, &mut own);
         for (io, peer, admitted) in own.drain(..) {
             self.add(io, peer, admitted);
         }
@@ -382,32 +388,28 @@ impl Reactor {
         self.handle.metrics.accepted.add(1);
         let entry = self.conns.vacant_entry();
         let slot = entry.key() as u32;
-        if slot >= SLOTS_MAX || self.stopping != Stopping::No {
-            self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
-            return;
-        }
         self.generation = self.generation.wrapping_add(1);
         let id = ConnId { slot, generation: self.generation };
         let mut socket = Socket::new(io);
-        if let Err(error) = socket.register(self.poll.registry(), id.token(Side::Client)) {
-            let end = End::System(error.kind());
+        let end = if self.stopping != Stopping::No {
+            Some(End::Shutdown)
+        } else if slot >= SLOTS_MAX {
+            Some(End::Full)
+        } else {
+            let registered = socket.register(self.lent.poll.registry(), id.token(Side::Client));
+            registered.err().map(|error| End::System(error.kind()))
+        };
+        if let Some(end) = end {
             self.handle.metrics.ended(end.kind());
             self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
-            self.shared.log.info(format_args!("{peer}: {end}"));
+            let log = &self.lent.shared.log;
+            match end.blame() {
+                Blame::Nobody => log.debug(format_args!("{peer}: {end}")),
+                _ => self.lent.shared.say_limited(&end, |log| log.info(format_args!("{peer}: {end}"))),
+            }
             return;
         }
-        let cx = Cx {
-            id,
-            now: self.tick,
-            registry: self.poll.registry(),
-            rings: &mut self.rings,
-            splicer: &mut self.splicer,
-            metrics: &self.handle.metrics,
-            shared: &self.shared,
-            replies: &self.replies,
-            again: false,
-        };
-        let conn = Conn::new(socket, peer, admitted, &cx);
+        let conn = Conn::new(socket, peer, admitted, &self.lent.to(id));
         self.timers.set(slot, conn.deadline());
         entry.insert(conn);
     }

@@ -18,6 +18,7 @@ use crate::cli::Config;
 use crate::conn::Shared;
 use crate::conn::connect::describe;
 use crate::conn::end::End;
+use crate::conn::serve;
 use crate::limit::Limiter;
 use crate::log::{Log, Settings};
 use crate::net::listen::Listener;
@@ -308,6 +309,9 @@ fn limits(config: &Config, log: &Log) -> Limits {
 /// Descriptors that are not for connections: the log, polls, name look-ups, files, clients that are told
 /// that there is no room. Half of the limit where that is less.
 const DESCRIPTORS_RESERVED: usize = 256;
+
+// What the file lane can open, clients that are told that there is no room, and a few for the process itself.
+const _: () = assert!(serve::DESCRIPTORS_MAX + DESCRIPTORS_RESERVED / 4 <= DESCRIPTORS_RESERVED);
 
 /// Time for clients to answer our Close when the process is told to end; what is left then is cut.
 const DRAIN: Duration = Duration::from_secs(3);

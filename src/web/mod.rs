@@ -17,6 +17,7 @@ use crate::http::encoding::{self, Coding};
 use crate::http::request::Request;
 use crate::http::response::Status;
 pub use body::{Body, Cut};
+pub use tree::DESCRIPTORS_MAX;
 use tree::Tree;
 
 /// What is served, and how.

@@ -202,7 +202,11 @@ const DIRECTORY: OFlags = LOOK.union(OFlags::DIRECTORY);
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// Directories below each other. Each is a descriptor while a path is walked.
-const DEPTH_MAX: usize = 32;
+const DEPTH_MAX: usize = 20;
+
+/// Descriptors that a walk can have open at a time: the root and the directories below it, what is looked at,
+/// and what is read.
+pub const DESCRIPTORS_MAX: usize = DEPTH_MAX + 3;
 
 /// Links on one way, as many as Linux follows.
 const LINKS_MAX: usize = 40;

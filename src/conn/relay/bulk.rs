@@ -7,7 +7,6 @@
 use super::{Down, Relay};
 use crate::conn::Cx;
 use crate::conn::client::Client;
-use crate::net::socket::ReadEnd;
 use crate::net::transport::Transport;
 use crate::ring::RING_BYTES;
 use crate::ws::encode;
@@ -52,12 +51,11 @@ impl Relay {
         if !(to.is_tcp() && from.is_tcp()) || cx.rings.read_limit() < RING_BYTES {
             return Spliced::No;
         }
-        let Some(pipe) = cx.splicer.pipe() else { return Spliced::No };
+        let Some(pipe) = cx.splicer.pipe(cx.now) else { return Spliced::No };
         let count = match pipe.fill(from, RING_BYTES - encode::HEADROOM) {
-            Ok(ReadEnd::Data(count)) => count,
-            // A read finds out whether this is the end, nothing for now, or urgent data, which splice does not
-            // pass: it says the same for all three.
-            Ok(ReadEnd::Blocked | ReadEnd::Eof) => return Spliced::No,
+            // A read finds out whether this is the end, nothing for now, or urgent data.
+            Ok(0) => return Spliced::No,
+            Ok(count) => count,
             Err(_) => return Spliced::Broken,
         };
         self.bulk.note(count);

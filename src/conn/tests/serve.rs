@@ -318,3 +318,20 @@ fn a_client_that_goes_away_in_the_middle_is_let_go() {
     place.rig.settle();
     assert_eq!((place.rig.is_alive(), place.rig.endings()), (false, vec!["client-reset"]));
 }
+
+#[test]
+fn a_page_that_its_client_does_not_take_counts_as_held_and_goes_first() {
+    let mut place = Place::new();
+    for number in 0..200 {
+        std::fs::write(place.root.join(format!("one-of-many-{number}")), "").expect("written");
+    }
+    place.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    place.rig.answer_from_helper();
+    assert!(place.rig.held_bytes() > 10_000, "{}", place.rig.held_bytes());
+    place.rig.client.write_step(Step::Room(5_000));
+    let before = place.rig.held_bytes();
+    place.rig.wake();
+    assert_eq!(place.rig.held_bytes(), before - 5_000);
+    assert!(place.rig.end_overcommitted());
+    assert_eq!((place.rig.endings(), place.rig.held_bytes()), (vec!["overcommitted"], 0));
+}
