@@ -55,8 +55,9 @@ impl Timers {
 
     /// Where the reactor's clock stands at `now`.
     pub fn tick(&self, now: Instant) -> Tick {
-        let ms = now.saturating_duration_since(self.start).as_millis() / TICK_MS as u128;
-        Tick(u32::try_from(ms).unwrap_or(u32::MAX - 1).min(u32::MAX - 1))
+        let since = now.saturating_duration_since(self.start);
+        let ticks = since.as_secs() * (1000 / TICK_MS) + u64::from(since.subsec_millis()) / TICK_MS;
+        Tick(u32::try_from(ticks).unwrap_or(u32::MAX - 1).min(u32::MAX - 1))
     }
 
     /// Replaces the deadline of `slot`.
@@ -69,18 +70,20 @@ impl Timers {
         self.earliest = self.earliest.min(deadline);
     }
 
-    /// Time until [`Timers::expire`] may find something; `None` when there is no deadline at all.
-    pub fn wait(&self, now: Instant) -> Option<Duration> {
-        if self.earliest == Tick::NEVER {
-            return None;
-        }
-        let at = self.start + Duration::from_millis(u64::from(self.earliest.0) * TICK_MS);
-        Some(at.saturating_duration_since(now))
+    /// Time until [`Timers::expire`] may find something, a tick more at the most; `None` when there is no
+    /// deadline at all.
+    pub fn wait(&self, now: Tick) -> Option<Duration> {
+        (self.earliest != Tick::NEVER).then(|| self.earliest.since(now))
+    }
+
+    /// Whether a deadline may have come.
+    pub fn is_due(&self, now: Tick) -> bool {
+        now >= self.earliest
     }
 
     /// Calls `due` with each slot whose deadline has come, and clears that deadline.
     pub fn expire(&mut self, now: Tick, mut due: impl FnMut(u32)) {
-        if now < self.earliest {
+        if !self.is_due(now) {
             return;
         }
         let mut earliest = Tick::NEVER;
@@ -119,7 +122,7 @@ mod tests {
         assert_eq!(expired(&mut timers, start + wait), []);
         assert_eq!(expired(&mut timers, start + wait + Duration::from_millis(250)), [3]);
         assert_eq!(expired(&mut timers, start + Duration::from_secs(60)), []);
-        assert_eq!(timers.wait(start), None);
+        assert_eq!(timers.wait(Tick::ZERO), None);
     }
 
     #[test]
@@ -129,7 +132,7 @@ mod tests {
         timers.set(0, Tick::ZERO.after(Duration::from_secs(1)));
         timers.set(0, Tick::ZERO.after(Duration::from_secs(9)));
         assert_eq!(expired(&mut timers, start + Duration::from_secs(5)), []);
-        assert!(timers.wait(start + Duration::from_secs(5)) > Some(Duration::from_secs(3)));
+        assert!(timers.wait(Tick::ZERO.plus(50)) > Some(Duration::from_secs(3)));
         assert_eq!(expired(&mut timers, start + Duration::from_secs(10)), [0]);
     }
 
@@ -140,7 +143,7 @@ mod tests {
         timers.set(7, Tick::ZERO.after(Duration::from_secs(1)));
         timers.set(7, Tick::NEVER);
         assert_eq!(expired(&mut timers, start + Duration::from_secs(2)), []);
-        assert_eq!(timers.wait(start), None);
+        assert_eq!(timers.wait(Tick::ZERO), None);
     }
 
     #[test]
@@ -149,7 +152,7 @@ mod tests {
         let mut timers = Timers::new(start);
         timers.set(1, Tick::ZERO.after(Duration::from_secs(30)));
         timers.set(2, Tick::ZERO.after(Duration::from_secs(2)));
-        let wait = timers.wait(start).expect("a deadline");
+        let wait = timers.wait(Tick::ZERO).expect("a deadline");
         assert_eq!(expired(&mut timers, start + wait), [2]);
     }
 

@@ -31,7 +31,11 @@ impl Client {
     ///
     /// # Errors
     /// The client's connection is broken.
+    #[inline]
     pub fn flush_out(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
+        if self.out.is_empty() {
+            return self.socket.flush(rings);
+        }
         Ok(self.out.flush(&mut self.socket, rings)? && self.socket.flush(rings)?)
     }
 }

@@ -436,6 +436,7 @@ impl Conn {
     }
 
     /// One step of a state before the relay, and what follows it: the diagram above.
+    #[inline(never)]
     fn set_up(&mut self, cx: &mut Cx<'_>) -> Result<Turn<State, State>, End> {
         let client = &mut self.client;
         Ok(match std::mem::replace(&mut self.state, State::Gone) {

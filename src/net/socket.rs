@@ -12,6 +12,7 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::sys;
@@ -168,7 +169,7 @@ impl Socket {
     pub fn read(&mut self, space: &mut [u8]) -> io::Result<ReadEnd> {
         loop {
             let result = match &mut self.io {
-                Io::Tcp(tcp) => tcp.read(space),
+                Io::Tcp(tcp) => receive(tcp, space),
                 Io::Unix(unix) => unix.read(space),
                 Io::Other(other) => other.read(space),
             };
@@ -199,7 +200,7 @@ impl Socket {
         while written < bytes.len() && self.is_writable() {
             let rest = &bytes[written..];
             let result = match &mut self.io {
-                Io::Tcp(tcp) => tcp.write(rest),
+                Io::Tcp(tcp) => send(tcp, rest),
                 Io::Unix(unix) => unix.write(rest),
                 Io::Other(other) => other.write(rest),
             };
@@ -270,6 +271,17 @@ impl Socket {
             Io::Other(_) => Ok(self.is_writable()),
         }
     }
+}
+
+/// recv(2), without the C library's detour for threads that may be cancelled.
+fn receive(tcp: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
+    let (count, _) = rustix::net::recv(tcp, space, RecvFlags::empty())?;
+    Ok(count)
+}
+
+/// send(2), likewise.
+fn send(tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(tcp, bytes, SendFlags::NOSIGNAL)?)
 }
 
 /// The stream of [`Socket::none`].

@@ -43,6 +43,7 @@ impl Transport {
     ///
     /// # Errors
     /// The connection is broken.
+    #[inline]
     pub fn read(&mut self, space: &mut [u8], rings: &mut Pool) -> Result<ReadEnd, Broken> {
         match self {
             Transport::Plain(socket) => Ok(socket.read(space)?),
@@ -54,6 +55,7 @@ impl Transport {
     ///
     /// # Errors
     /// The connection is broken.
+    #[inline]
     pub fn write(&mut self, bytes: &[u8], rings: &mut Pool) -> Result<usize, Broken> {
         match self {
             Transport::Plain(socket) => Ok(socket.write(bytes)?),
@@ -65,6 +67,7 @@ impl Transport {
     ///
     /// # Errors
     /// The connection is broken.
+    #[inline]
     pub fn flush(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
         match self {
             Transport::Plain(_) => Ok(true),

@@ -64,6 +64,14 @@ impl Acceptor {
         self.retry_at.map(|at| at.saturating_duration_since(now))
     }
 
+    /// Whether [`Acceptor::accept`] has something to do; to be asked once a turn.
+    pub(super) fn has_work(&mut self, now: Instant) -> bool {
+        if !self.ready {
+            self.burst = 1;
+        }
+        self.ready || self.retry_at.is_some_and(|at| now >= at)
+    }
+
     /// Accepts what is waiting, as much as this turn may. What belongs to the reactor `own` goes to `kept`.
     pub(super) fn accept(
         &mut self,
@@ -77,7 +85,6 @@ impl Acceptor {
             self.retry_at = None;
         }
         if !std::mem::take(&mut self.ready) {
-            self.burst = 1;
             return;
         }
         for _ in 0..self.burst {

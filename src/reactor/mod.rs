@@ -110,7 +110,7 @@ pub struct Reactor {
     stopping: Stopping,
     due: Vec<u32>,
     accepted: Vec<Placed>,
-    trimmed_at: Instant,
+    trimmed_at: Tick,
 }
 
 /// What a connection borrows while it is driven.
@@ -188,7 +188,7 @@ impl Reactor {
             stopping: Stopping::No,
             due: Vec::new(),
             accepted: Vec::new(),
-            trimmed_at: Instant::now(),
+            trimmed_at: Tick::ZERO,
         })
     }
 
@@ -239,7 +239,7 @@ impl Reactor {
             }
             // In this order: after a pause of the whole process, what has come in time counts.
             self.turn();
-            self.expire(now);
+            self.expire();
             self.accept(now);
         }
         Ok(())
@@ -251,7 +251,7 @@ impl Reactor {
             return Some(Duration::ZERO);
         }
         let accept = self.acceptor.as_ref().and_then(|acceptor| acceptor.wait(now));
-        [self.timers.wait(now), self.lent.rings.has_surplus().then_some(TRIM_WAIT), accept]
+        [self.timers.wait(self.lent.tick), self.lent.rings.has_surplus().then_some(TRIM_WAIT), accept]
             .into_iter()
             .flatten()
             .min()
@@ -306,14 +306,17 @@ impl Reactor {
     }
 
     /// Tells the connections whose deadline has come.
-    fn expire(&mut self, now: Instant) {
-        let mut due = std::mem::take(&mut self.due);
-        self.timers.expire(self.lent.tick, |slot| due.push(slot));
-        for slot in due.drain(..) {
-            self.with_conn(slot, |conn, cx| conn.expired(cx));
+    fn expire(&mut self) {
+        let now = self.lent.tick;
+        if self.timers.is_due(now) {
+            let mut due = std::mem::take(&mut self.due);
+            self.timers.expire(now, |slot| due.push(slot));
+            for slot in due.drain(..) {
+                self.with_conn(slot, |conn, cx| conn.expired(cx));
+            }
+            self.due = due;
         }
-        self.due = due;
-        if now.saturating_duration_since(self.trimmed_at) >= TRIM_WAIT {
+        if now.since(self.trimmed_at) >= TRIM_WAIT {
             self.trimmed_at = now;
             self.lent.rings.trim();
         }
@@ -375,6 +378,9 @@ impl Reactor {
     /// Accepts what is waiting, and takes in what was placed here.
     fn accept(&mut self, now: Instant) {
         let Some(acceptor) = &mut self.acceptor else { return };
+        if !acceptor.has_work(now) {
+            return;
+        }
         let mut own = std::mem::take(&mut self.accepted);
         acceptor.accept(self.index, sys::descriptor(&self.lent.poll), now, &self.lent.shared, &mut own);
         for (io, peer, admitted) in own.drain(..) {
