@@ -193,6 +193,8 @@ pub struct Cx<'a> {
     pub shared: &'a Shared,
     /// Where helpers answer.
     pub replies: &'a Replies,
+    /// How many connections of this reactor that move much wait for their turn.
+    pub bulk_waiting: usize,
     /// Set by a connection that has used up its share of the turn and has more to do.
     pub again: bool,
 }

@@ -119,6 +119,7 @@ impl Rig {
             shared: &shared,
             replies: &replies,
             again: false,
+            bulk_waiting: 0,
         };
         let socket = Socket::new(Io::Other(Box::new(stream)));
         let conn = Conn::new(socket, Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), setup.admitted, &cx);
@@ -374,6 +375,7 @@ impl Rig {
             shared: &self.shared,
             replies: &self.replies,
             again: false,
+            bulk_waiting: 0,
         };
         Some(act(self.conn.as_mut()?, &mut cx))
     }

@@ -136,6 +136,7 @@ impl Lent {
             metrics: &self.metrics,
             shared: &self.shared,
             replies: &self.replies,
+            bulk_waiting: 0,
             again: false,
         }
     }
@@ -282,6 +283,7 @@ impl Reactor {
         conn.marked = false;
         let moved_before = self.handle.metrics.bytes_moved();
         let mut cx = self.lent.to(ConnId { slot, generation: conn.generation });
+        cx.bulk_waiting = self.queue.heavy_len();
         if conn.drive(&mut cx) {
             let again = cx.again;
             conn.heavy = self.handle.metrics.bytes_moved().wrapping_sub(moved_before) >= HEAVY_BYTES;

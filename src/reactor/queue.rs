@@ -25,6 +25,11 @@ impl Queue {
         self.light.is_empty() && self.heavy.is_empty()
     }
 
+    /// How many wait that moved much.
+    pub(super) fn heavy_len(&self) -> usize {
+        self.heavy.len()
+    }
+
     /// Begins a turn: all light ones that wait now are to be driven, and of the heavy ones one, and one more
     /// for each [`LIGHT_FOR_A_HEAVY`] of the light ones, so that a crowd of those does not starve them.
     pub(super) fn begin(&mut self) {

@@ -41,7 +41,11 @@ pub(super) enum Spliced {
 impl Relay {
     /// Moves one frame's worth of bytes through the reactor's pipe, if that is the way to go.
     pub(super) fn splice_down(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Spliced {
-        if !self.bulk.is_on() || self.down_state != Down::Running || cx.shared.traffic {
+        if !self.bulk.is_on()
+            || cx.bulk_waiting > CROWD
+            || self.down_state != Down::Running
+            || cx.shared.traffic
+        {
             return Spliced::No;
         }
         let (Transport::Plain(to), Some(Transport::Plain(from))) = (&mut client.socket, &mut self.target)
@@ -89,6 +93,10 @@ impl Relay {
 
 /// A read of at least this much counts as a large one.
 const LARGE_BYTES: usize = 48 * 1024;
+
+/// With more sessions than this in bulk at a time a copy is cheaper: the pages of so many streams are no longer
+/// in any cache when they are counted and passed on, while a ring always is.
+const CROWD: usize = 4;
 
 /// So many large reads in a row make a direction bulky.
 const LARGE_READS: u8 = 4;
