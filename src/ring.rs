@@ -234,7 +234,9 @@ impl Pool {
     }
 
     fn has_loose_heap(&self) -> bool {
-        self.small_bytes_peak - self.small_bytes >= LOOSE_HEAP_BYTES
+        let freed = self.small_bytes_peak - self.small_bytes;
+        let calm = self.small_bytes <= self.small_bytes_peak / 4;
+        freed >= if calm { LOOSE_HEAP_BYTES_CALM } else { LOOSE_HEAP_BYTES }
     }
 }
 
@@ -243,6 +245,9 @@ const FREE_RINGS_KEPT: usize = 4;
 
 /// Small buffers that were freed since the heap was last trimmed make it worth a walk through it.
 const LOOSE_HEAP_BYTES: usize = 4 * 1024 * 1024;
+
+/// So do fewer once most of them are gone, since then they may not be needed again soon.
+const LOOSE_HEAP_BYTES_CALM: usize = 256 * 1024;
 
 /// What a read may ask for while memory is short.
 const PRESSED_READ_BYTES: usize = 4 * 1024;
@@ -344,9 +349,12 @@ mod tests {
             ring.fill(LEFTOVER_BYTES);
             pool.hold(ring)
         };
-        let held: Vec<Held> = (0..=LOOSE_HEAP_BYTES / LEFTOVER_BYTES).map(|_| hold()).collect();
+        let held: Vec<Held> = (0..=LOOSE_HEAP_BYTES_CALM / LEFTOVER_BYTES).map(|_| hold()).collect();
         assert!(!pool.has_surplus(), "nothing is freed yet");
-        held.into_iter().for_each(|held| pool.release(held));
+        let mut held = held.into_iter();
+        pool.release(held.next().expect("many"));
+        assert!(!pool.has_surplus(), "one buffer is not worth it");
+        held.for_each(|held| pool.release(held));
         assert!(pool.has_surplus());
         pool.trim();
         assert!(!pool.has_surplus());

@@ -36,7 +36,7 @@ fn many_sessions_each_get_their_own_bytes_also_beside_stalled_ones() {
     }
     let target = Target::tcp();
     let server = gateway(&target, &[]);
-    let stalled: Vec<(Client, Flood)> = (0..10)
+    let stalled: Vec<(Client, Flood)> = (0..50)
         .map(|_| {
             let client = Client::connect_narrow(&server).upgrade();
             let flood = Flood::pattern(target.accept(), 1 << 30);

@@ -54,7 +54,7 @@ fn stalled_sessions_cost_a_bounded_amount_each_and_others_stay_fast() {
         session.take_all();
     }
     let left = || place.server.memory_kib().saturating_sub(before);
-    eventually("the memory to be given back", || left() <= SPARE_KIB);
+    eventually("the memory to be given back", || left() <= SPARE_KIB + count as u64 / 2);
     println!("{} KiB are left when all was taken", left());
 }
 
