@@ -36,8 +36,8 @@ pub(crate) fn identity() -> &'static Identity {
         let cert = params.self_signed(&key).expect("a certificate");
         // Each copy of this module has its own.
         let stem = module_path!().replace("::", "-");
-        let path =
-            |name: &str| std::env::temp_dir().join(format!("wsk-{}-{stem}-{name}", std::process::id()));
+        let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let path = |name: &str| directory.join(format!("{}-{stem}-{name}", std::process::id()));
         let identity = Identity { cert: path("cert.pem"), key: path("key.pem"), der: cert.der().clone() };
         std::fs::write(&identity.cert, cert.pem()).expect("write a certificate");
         std::fs::write(&identity.key, key.serialize_pem()).expect("write a key");
