@@ -97,7 +97,12 @@ impl Handshake {
                 Err(End::HalfRequest) if self.resting => return Ok(Turn::Done(Asked::Nothing)),
                 more => more?,
             };
-            if self.fresh && self.resting {
+            if !self.fresh {
+                // Records without data may keep coming for as long as they are read: the others have their turn.
+                cx.again |= client.socket.is_readable();
+                return Ok(Turn::Wait(self));
+            }
+            if self.resting {
                 self.resting = false;
                 self.deadline = cx.now.after(REQUEST);
             }

@@ -51,6 +51,22 @@ fn a_session_goes_the_same_way_at_every_pace() {
 }
 
 #[test]
+fn records_without_data_do_not_keep_the_turn_before_the_request() {
+    let mut session = Session::accepted(Pace { client_room: ALL, ..SMOOTH }, &secured());
+    session.run();
+    assert_eq!(session.rig.state(), "handshake");
+    // Each read brings one byte of a record, so none but the last brings data.
+    session.pace.read = 1;
+    session.client_sends(wire::REQUEST);
+    let reads = session.rig.client.reads_left();
+    session.rig.note(Side::Client, true, true, false);
+    session.rig.drive();
+    assert!(reads - session.rig.client.reads_left() < 10, "others have to wait");
+    session.rig.settle();
+    assert_eq!(session.rig.state(), "connect", "nothing is forgotten");
+}
+
+#[test]
 fn a_stalled_client_costs_a_ring_of_sealed_bytes_and_loses_nothing() {
     let sent = pattern(4 * RING_BYTES);
     let mut session = Session::open(Pace { client_room: 0, read: 10_000, ..SMOOTH }, &secured());
