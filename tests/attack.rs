@@ -16,26 +16,41 @@ fn bad_requests() -> usize {
 
 #[test]
 fn bad_requests_cause_few_lines_and_an_exact_count_of_the_others() {
-    let count = bad_requests();
-    let target = Target::tcp().echo();
-    let mut server = Server::relay(&target.address);
-    let started = server.log.lines().len();
-    let start = std::time::Instant::now();
-    for _ in 0..count {
-        let mut client = Client::connect(&server);
+    flood_the_log(bad_requests(), "code 400", "refused", |server| {
+        let mut client = Client::connect(server);
         client.wire.send(b"BAD\r\n\r\n");
         assert_eq!(client.read_head().status, 400);
-    }
+    });
+}
+
+#[test]
+fn failed_tls_handshakes_cause_few_lines_and_an_exact_count_of_the_others() {
+    flood_the_log(300, "TLS handshake failed: not TLS", "tls-failed", |server| {
+        let mut client = Client::connect(server);
+        client.wire.send(b"\x16no TLS at all");
+        client.wire.wait_until_gone();
+    });
+}
+
+/// Has `count` connections be `bad`, each worth a line that contains `text` about an ending of this kind.
+fn flood_the_log(count: usize, text: &str, kind: &str, bad: impl Fn(&Server)) {
+    let target = Target::tcp().echo();
+    let identity = common::tls::identity();
+    let files = [common::text(&identity.cert), common::text(&identity.key)];
+    let mut server = Server::relay_with(&target.address, &["--cert", &files[0], "--key", &files[1]]);
+    let started = server.log.lines().len();
+    let start = std::time::Instant::now();
+    (0..count).for_each(|_| bad(&server));
     // Ten lines in ten seconds, and the ten seconds may begin anew while this test goes on.
     let windows = 1 + start.elapsed().as_secs() as usize / 10;
     visit(&server);
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
     let lines = server.log.wait_for_end();
-    let about: Vec<&String> = lines.iter().filter(|line| line.contains("code 400")).collect();
-    println!("{count} bad requests in {windows} windows: {} lines", about.len());
-    assert!(about.len() <= 10 * windows, "{count} bad requests caused {} lines", about.len());
-    let left_out: usize = lines.iter().filter_map(|line| left_out(line, "refused")).sum();
+    let about: Vec<&String> = lines.iter().filter(|line| line.contains(text)).collect();
+    println!("{count} × {text:?} in {windows} windows: {} lines", about.len());
+    assert!(about.len() <= 10 * windows, "{count} bad connections caused {} lines", about.len());
+    let left_out: usize = lines.iter().filter_map(|line| left_out(line, kind)).sum();
     assert_eq!(about.len() + left_out, count, "lines and those that were left out");
     assert!(lines.len() - started <= 12 * windows + 4, "{lines:#?}");
 }

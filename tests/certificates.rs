@@ -169,6 +169,33 @@ fn a_certificate_that_appears_turns_tls_on_and_a_new_one_is_served_without_a_res
 }
 
 #[test]
+fn a_handshake_that_starts_a_second_after_the_replacement_gets_the_new_certificate() {
+    let (scratch, target) = (Scratch::new(), Target::tcp());
+    place(&scratch, "self.pem", &Made::new("a").pem());
+    let server = Server::relay_with(&target.address, &["--cert", &scratch.arg("self.pem")]);
+    for _ in 0..3 {
+        // Somebody asks all the time, so what was found last is as new as it can be.
+        assert!(shown(&server, "a").is_some());
+        let made = Made::new("a");
+        place(&scratch, "self.pem", &made.pem());
+        // The second is what is promised.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        assert_eq!(shown(&server, "a").as_ref(), Some(made.cert.der()));
+    }
+}
+
+#[test]
+fn a_certificate_that_may_not_be_looked_at_is_said_and_not_taken_for_none() {
+    let (scratch, target) = (Scratch::new(), Target::tcp());
+    // A file in the place of a directory can't be looked behind by anyone, root included.
+    std::fs::write(scratch.path("file"), "").expect("written");
+    let file = scratch.arg("file/self.pem");
+    let server = Server::relay_with(&target.address, &["--cert", &file]);
+    server.log.wait_for(&format!("{file}: "));
+    server.log.expect("  - SSL/TLS support", 1);
+}
+
+#[test]
 fn a_broken_certificate_at_the_start_is_said_and_every_tls_client_hears_of_it() {
     let (scratch, target) = (Scratch::new(), Target::tcp().echo());
     let file = scratch.arg("self.pem");

@@ -106,6 +106,21 @@ fn openssl_talks_in_both_versions_and_is_told_the_end() {
 }
 
 #[test]
+fn tls_1_1_is_taken_as_1_2_with_a_warning() {
+    if !has("openssl") {
+        return;
+    }
+    let server = gateway(&["--ssl-version", "tlsv1_1"]);
+    server.log.expect("--ssl-version tlsv1_1 is taken as tlsv1_2: TLS 1.1 is not supported", 1);
+    let refused = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let output = run(&mut s_client(&server, &["-ign_eof", "-tls1_2"]), refused);
+    assert!(contains(&output.stdout, b"HTTP/1.1 405 "), "{output:?}");
+    let output = run(&mut s_client(&server, &["-ign_eof", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]), refused);
+    assert!(!contains(&output.stdout, b"HTTP/1.1"), "{output:?}");
+    server.log.wait_for("TLS handshake failed: no shared protocol version");
+}
+
+#[test]
 fn sessions_are_resumed_and_alpn_is_answered() {
     if !has("openssl") {
         return;
@@ -291,6 +306,9 @@ fn a_wish_to_renegotiate_is_refused_and_the_session_ends_or_goes_on() {
         let _ = stdin.write_all(b"R\n");
         child.try_wait().expect("a child").is_some()
     });
+    let output = child.wait_with_output().expect("its output");
+    assert!(contains(&output.stderr, b"RENEGOTIATING"), "{output:?}");
+    assert!(contains(&output.stderr, b"no renegotiation"), "{output:?}");
     eventually("all sockets to be closed", || server.connections() == 0);
     open(&server);
 }

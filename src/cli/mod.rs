@@ -22,6 +22,7 @@ mod tests;
 pub use config::{Config, Destination, Listen, Syslog, SyslogAddress, TlsOptions, TlsVersion, WrapMode};
 pub use plugins::{AuthClass, AuthPlugin, TokenClass, TokenPlugin};
 
+use crate::net::certs;
 use parse::{Given, Parsed};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ impl Environment {
     /// The surroundings of this process. A start directory that can't be read leaves relative paths
     /// relative.
     pub fn of_process() -> Environment {
-        Environment { directory: std::env::current_dir().unwrap_or_default(), exists: Path::exists }
+        Environment { directory: std::env::current_dir().unwrap_or_default(), exists: certs::is_there }
     }
 }
 

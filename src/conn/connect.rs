@@ -14,7 +14,7 @@ use socket2::SockRef;
 
 use super::client::Client;
 use super::end::End;
-use super::{Answer, Cx, Destination, Turn};
+use super::{Answer, Cx, Destination, Shared, Turn};
 use crate::id::Side;
 use crate::net::certs;
 use crate::net::socket::{Io, Socket, tune_tcp};
@@ -150,7 +150,10 @@ impl Connect {
                     }
                     Err(broken) => {
                         socket.retire(cx.registry, cx.rings);
-                        self.failure = Some(unsecured(&broken));
+                        // A target was reached. It is not dialled again at another of its addresses, whose failure
+                        // would be told in place of this one.
+                        self.rest.clear();
+                        self.failure = Some(unsecured(&broken, cx.shared));
                         Stage::Next
                     }
                 },
@@ -168,8 +171,10 @@ impl Connect {
             self.rest.clear();
         }
         match std::mem::replace(&mut self.stage, Stage::Next) {
-            Stage::Dialling(socket, until) | Stage::Securing(socket, until) if cx.now >= until => {
-                self.give_up(socket, &timed_out(), cx);
+            Stage::Dialling(socket, until) if cx.now >= until => self.give_up(socket, &timed_out(), cx),
+            Stage::Securing(mut socket, until) if cx.now >= until => {
+                socket.retire(cx.registry, cx.rings);
+                self.failure = Some("TLS handshake failed: target did not answer in time".into());
             }
             Stage::Waiting(until) if cx.now >= until.min(self.deadline) => {}
             Stage::Resolving if cx.now >= self.deadline => {
@@ -307,9 +312,10 @@ fn ready(mut socket: Transport) -> Transport {
 }
 
 /// Why a target that was reached is not spoken to.
-fn unsecured(broken: &Broken) -> String {
+fn unsecured(broken: &Broken, shared: &Shared) -> String {
+    let verifies = shared.target_tls.as_ref().is_some_and(|tls| tls.options.authorities.is_some());
     match broken {
-        Broken::Tls(fault) if fault.is_verification() => format!(
+        Broken::Tls(fault) if verifies && fault.is_verification() => format!(
             "certificate verification failed: {fault}; \
              use --ssl-target-ca FILE, --ssl-target-name NAME or --ssl-target-insecure"
         ),

@@ -6,6 +6,7 @@ use crate::conn::Destination;
 use crate::conn::connect::describe;
 use crate::conn::serve::Files;
 use crate::log::Log;
+use crate::net::certs;
 use crate::net::listen::Address;
 use crate::target::Target;
 use crate::web::{self, Site};
@@ -92,7 +93,7 @@ pub(super) fn say(log: &Log, config: &Config, port: Option<u16>) {
         log.info(format_args!("  - Web server{quiet}. Web root: {}", root.display()));
     }
     // Looked at here only for this line: a file that appears later turns TLS on.
-    if config.tls.pairs.iter().any(|pair| pair.cert.exists()) {
+    if config.tls.pairs.iter().any(|pair| certs::is_there(&pair.cert)) {
         log.info(format_args!("  - SSL/TLS support"));
     } else {
         log.info(format_args!("  - No SSL/TLS support (no cert file)"));

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use rustls::{CipherSuite, ServerConfig};
 
+pub use store::is_there;
 pub use suites::parse_suites;
 pub use target::{target_config, target_name};
 pub use x509::ClientIdentity;
@@ -165,8 +166,9 @@ impl Certificates {
         }
         let old = found.config.clone();
         match &mut found.flight {
-            // The file system hangs. What was good a moment ago is better than nothing.
-            Some(flight) if old.is_some() && now.saturating_duration_since(flight.since) > HANGING => {
+            // The file system hangs. What was good a moment ago is better than nothing, and without that nobody is
+            // to wait for an answer that may never come.
+            Some(flight) if now.saturating_duration_since(flight.since) > HANGING => {
                 return Asked::Now(old);
             }
             Some(flight) => flight.waiting.push(answer),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ProducesTickets, ServerSessionMemoryCache};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache};
 
 use super::file::Stamp;
 use super::pair::{Loaded, load};
@@ -24,7 +24,9 @@ pub(super) struct Store {
     provider: Arc<CryptoProvider>,
     pairs: Vec<Kept<Loaded>>,
     authorities: Kept<(Trust, Arc<dyn ClientCertVerifier>)>,
-    resumption: Resumption,
+    /// `None` where clients show certificates: that of a client which comes back would not be checked again, and
+    /// it may have expired meanwhile.
+    resumption: Option<Resumption>,
     config: Option<Arc<ServerConfig>>,
     /// Whether the files have been looked at before.
     started: bool,
@@ -39,8 +41,7 @@ struct Kept<T> {
 }
 
 /// What lets clients come back without a full handshake. It outlives a change of certificates: who comes back
-/// has seen the former one, which was in order. It does not outlive a change of the clients' authorities, since
-/// the certificate of a client that comes back is not checked again.
+/// has seen the former one, which was in order.
 struct Resumption {
     tickets: Option<Arc<dyn ProducesTickets>>,
     sessions: Arc<ServerSessionMemoryCache>,
@@ -53,7 +54,7 @@ impl Store {
             provider: suites::provider(options.suites.as_deref()),
             pairs: options.pairs.iter().map(|_| Kept::default()).collect(),
             authorities: Kept::default(),
-            resumption: Resumption::new(),
+            resumption: options.clients.is_none().then(Resumption::new),
             config: None,
             started: false,
             options,
@@ -76,7 +77,7 @@ impl Store {
 
     /// Whether the files of a certificate are there, sound or not.
     pub(super) fn is_asked_for(&self) -> bool {
-        self.options.pairs.iter().any(|pair| pair.cert.exists())
+        self.options.pairs.iter().any(|pair| is_there(&pair.cert))
     }
 
     /// Why TLS clients can't be served while they can't.
@@ -99,7 +100,7 @@ impl Store {
         }
         let cert = pair.cert.display();
         // Without its file the first certificate is merely not asked for: many start scripts name one always.
-        if number == 0 && kept.good.is_none() && !pair.cert.exists() {
+        if number == 0 && kept.good.is_none() && !is_there(&pair.cert) {
             kept.trouble = None;
             return false;
         }
@@ -150,9 +151,7 @@ impl Store {
         if kept.good.as_ref().is_some_and(|old| old.0.is_same(&loaded.0)) {
             return false;
         }
-        if kept.good.replace(Arc::new(loaded)).is_some() {
-            self.resumption = Resumption::new();
-        }
+        kept.good = Some(Arc::new(loaded));
         true
     }
 
@@ -172,9 +171,17 @@ impl Store {
         };
         let mut config = builder.with_cert_resolver(Arc::new(Choice(good)));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config.session_storage = Arc::clone(&self.resumption.sessions) as _;
-        if let Some(tickets) = &self.resumption.tickets {
-            config.ticketer = Arc::clone(tickets);
+        match &self.resumption {
+            Some(resumption) => {
+                config.session_storage = Arc::clone(&resumption.sessions) as _;
+                if let Some(tickets) = &resumption.tickets {
+                    config.ticketer = Arc::clone(tickets);
+                }
+            }
+            None => {
+                config.session_storage = Arc::new(NoServerSessionStorage {});
+                config.send_tls13_tickets = 0;
+            }
         }
         Some(Arc::new(config))
     }
@@ -225,6 +232,11 @@ impl Pair {
     fn paths(&self) -> impl Iterator<Item = &Path> {
         [Some(&self.cert), self.key.as_ref()].into_iter().flatten().map(AsRef::as_ref)
     }
+}
+
+/// Whether a file is there. One that may not be looked at is: it is then read in vain, and the reason is said.
+pub fn is_there(path: &Path) -> bool {
+    path.try_exists().unwrap_or(true)
 }
 
 /// Sessions kept for clients that know no tickets; each takes some hundred bytes.

@@ -42,7 +42,13 @@ impl fmt::Display for Fault {
                 | InvalidMessage::InvalidEmptyPayload,
             ) => f.write_str("not TLS"),
             Error::NoCertificatesPresented => write!(f, "{peer} showed no certificate"),
-            Error::InvalidCertificate(why) => certificate(why, f),
+            Error::InvalidCertificate(why) => {
+                // A target's is told in a line that is about nothing else.
+                if *peer == Peer::Client {
+                    f.write_str("client's ")?;
+                }
+                certificate(why, f)
+            }
             Error::DecryptError => f.write_str("a record was damaged or is not of this session"),
             Error::PeerMisbehaved(why) => write!(f, "{peer} broke the protocol: {why:?}"),
             Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
@@ -123,7 +129,9 @@ fn certificate(why: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Resul
             "certificate is not valid yet"
         }
         CertificateError::Revoked => "certificate is revoked",
-        CertificateError::UnknownIssuer => "unknown issuer (self-signed, or a CA that is not trusted)",
+        CertificateError::UnknownIssuer => {
+            "certificate has an unknown issuer (self-signed, or a CA that is not trusted)"
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "certificate is for another name"
         }
@@ -132,6 +140,6 @@ fn certificate(why: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Resul
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "certificate is not for this purpose"
         }
-        other => return write!(f, "{other}"),
+        other => return write!(f, "certificate is not believed: {other}"),
     })
 }

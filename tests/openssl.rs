@@ -1,0 +1,210 @@
+//! openssl at both of the gateway's ends: keys of every kind with the chain that belongs to them, clients that
+//! show certificates, and targets.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use common::client::{Client, UPGRADE};
+use common::server::Server;
+use common::target::Target;
+use common::{Scratch, eventually};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+
+/// Whether openssl is there; says so when it is not.
+fn has_openssl() -> bool {
+    let found = Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_ok();
+    if !found {
+        common::skipped("openssl is not on PATH");
+    }
+    found
+}
+
+/// Runs openssl in `scratch`; the words are separated by spaces.
+fn openssl(scratch: &Scratch, line: &str) {
+    let mut command = Command::new("openssl");
+    command.args(line.split(' ')).current_dir(scratch.path("")).stdin(Stdio::null());
+    let output = command.output().expect("openssl");
+    assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// openssl's client with a WebSocket request on its way; what it prints and whether it left satisfied.
+fn visit(server: &Server, scratch: &Scratch, options: &str) -> (String, bool) {
+    let address = server.address().to_string();
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-connect", &address, "-servername", "localhost", "-ign_eof"]);
+    command.args(options.split_whitespace()).current_dir(scratch.path(""));
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().expect("openssl");
+    let mut stdin = child.stdin.take().expect("piped");
+    // The gateway may have refused the client before it reads this.
+    let _ = stdin.write_all(UPGRADE.replace("Upgrade: websocket\r\n", "").as_bytes());
+    let output = child.wait_with_output().expect("its output");
+    (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success())
+}
+
+/// A root, an authority below it, and with each key a certificate for `localhost` from that one.
+struct Chain(Scratch);
+
+impl Chain {
+    fn new() -> Chain {
+        let scratch = Scratch::new();
+        let small = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        openssl(
+            &scratch,
+            &format!("req -x509 {small} -keyout root.key -out root.pem -subj /CN=root -days 2"),
+        );
+        openssl(&scratch, &format!("req -new {small} -keyout mid.key -out mid.csr -subj /CN=mid"));
+        std::fs::write(scratch.path("mid.ext"), "basicConstraints=critical,CA:TRUE\n").expect("written");
+        std::fs::write(scratch.path("host.ext"), "subjectAltName=DNS:localhost\n").expect("written");
+        let sign = "x509 -req -days 2 -CAcreateserial";
+        openssl(
+            &scratch,
+            &format!("{sign} -in mid.csr -CA root.pem -CAkey root.key -extfile mid.ext -out mid.pem"),
+        );
+        Chain(scratch)
+    }
+
+    /// Makes `chain.pem`, the certificate of the key in the file `plain.key` and the one it comes from.
+    fn issue(&self) {
+        let scratch = &self.0;
+        openssl(scratch, "req -new -key plain.key -out host.csr -subj /CN=localhost");
+        let sign = "x509 -req -days 2 -CAcreateserial -in host.csr -CA mid.pem -CAkey mid.key";
+        openssl(scratch, &format!("{sign} -extfile host.ext -out host.pem"));
+        let chain = ["host.pem", "mid.pem"].map(|name| std::fs::read(scratch.path(name)).expect("made"));
+        std::fs::write(scratch.path("chain.pem"), chain.concat()).expect("written");
+    }
+}
+
+#[test]
+fn keys_of_every_kind_are_opened_and_served_with_their_chain() {
+    if !has_openssl() {
+        return;
+    }
+    let chain = Chain::new();
+    let scratch = &chain.0;
+    let target = Target::tcp();
+    for (kind, encrypted) in [
+        ("RSA -pkeyopt rsa_keygen_bits:2048", "rsa -in plain.key -traditional -aes256 -passout pass:secret"),
+        ("EC -pkeyopt ec_paramgen_curve:P-384", "ec -in plain.key -aes128 -passout pass:secret"),
+        ("ED25519", "pkcs8 -topk8 -in plain.key -passout pass:secret"),
+        ("RSA -pkeyopt rsa_keygen_bits:3072", "pkcs8 -topk8 -in plain.key -passout pass:secret"),
+    ] {
+        openssl(scratch, &format!("genpkey -algorithm {kind} -out plain.key"));
+        openssl(scratch, &format!("{encrypted} -out locked.key"));
+        chain.issue();
+        let files = [scratch.arg("chain.pem"), scratch.arg("locked.key")];
+        let options = ["--cert", &files[0], "--key", &files[1], "--key-password", "secret"];
+        let server = Server::relay_with(&target.address, &options);
+        for version in ["-tls1_2", "-tls1_3"] {
+            let believing =
+                format!("{version} -CAfile root.pem -verify_return_error -verify_hostname localhost");
+            let (said, _) = visit(&server, scratch, &believing);
+            assert!(said.contains("Verify return code: 0 (ok)"), "{kind} {version}: {said}");
+            assert!(said.contains("HTTP/1.1 400 ") || said.contains("HTTP/1.1 405 "), "{kind}: {said}");
+        }
+    }
+}
+
+/// A certificate for a client, in the files `NAME.pem` and `NAME.key`.
+fn client(scratch: &Scratch, name: &str, issuer: Option<&Issuer<'_, KeyPair>>, expired: bool) {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    if expired {
+        params.not_after = date_time_ymd(2020, 1, 1);
+    }
+    let key = KeyPair::generate().expect("a key");
+    let cert = match issuer {
+        Some(issuer) => params.signed_by(&key, issuer),
+        None => params.self_signed(&key),
+    };
+    std::fs::write(scratch.path(&format!("{name}.pem")), cert.expect("a certificate").pem())
+        .expect("written");
+    std::fs::write(scratch.path(&format!("{name}.key")), key.serialize_pem()).expect("written");
+}
+
+#[test]
+fn clients_must_show_a_certificate_and_the_log_says_what_is_wrong_with_it() {
+    if !has_openssl() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let cert = params.self_signed(&key).expect("a certificate");
+    std::fs::write(scratch.path("ca.pem"), cert.pem()).expect("written");
+    let authority = Issuer::new(params, key);
+    client(&scratch, "good", Some(&authority), false);
+    client(&scratch, "expired", Some(&authority), true);
+    client(&scratch, "stranger", None, false);
+    let target = Target::tcp();
+    let identity = common::tls::identity();
+    let files = [common::text(&identity.cert), common::text(&identity.key), scratch.arg("ca.pem")];
+    let options = ["--cert", &files[0], "--key", &files[1], "--verify-client", "--cafile", &files[2]];
+    let server = Server::relay_with(&target.address, &options);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let (said, _) = visit(&server, &scratch, &format!("{version} -cert good.pem -key good.key"));
+        assert!(said.contains("HTTP/1.1 4"), "{version}: {said}");
+        for (name, trouble) in [
+            ("", "client showed no certificate"),
+            ("expired", "client's certificate has expired"),
+            (
+                "stranger",
+                "client's certificate has an unknown issuer (self-signed, or a CA that is not trusted)",
+            ),
+        ] {
+            let shown =
+                if name.is_empty() { String::new() } else { format!("-cert {name}.pem -key {name}.key") };
+            let before = server.log.count(trouble);
+            let (said, _) = visit(&server, &scratch, &format!("{version} {shown}"));
+            assert!(!said.contains("HTTP/1.1"), "{version} {name}: {said}");
+            let line = server.log.wait_for_nth(trouble, before + 1);
+            assert_eq!(line, format!("127.0.0.1: TLS handshake failed: {trouble}"));
+        }
+    }
+    assert!(target.is_untouched());
+}
+
+/// openssl as a TLS server that sends each line back reversed; ends with the test.
+struct Reversing(Child);
+
+impl Drop for Reversing {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn openssl_is_spoken_to_as_a_target_in_both_versions() {
+    if !has_openssl() {
+        return;
+    }
+    let identity = common::tls::identity();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-accept", "127.0.0.1:0", "-rev", version, "-cert"]);
+        command.arg(&identity.cert).arg("-key").arg(&identity.key);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut target = Reversing(command.spawn().expect("openssl"));
+        let mut said = String::new();
+        let mut stdout = target.0.stdout.take().expect("piped");
+        while !said.ends_with('\n') || !said.contains("ACCEPT ") {
+            let mut byte = [0];
+            stdout.read_exact(&mut byte).expect("it says where it listens");
+            said.push(char::from(byte[0]));
+        }
+        let port = said.trim_end().rsplit(':').next().expect("a port").to_owned();
+        let ca = common::text(&identity.cert);
+        let options = ["-v", "--ssl-target", "--ssl-target-ca", &ca];
+        let server = Server::relay_with(&format!("localhost:{port}"), &options);
+        let mut client = Client::open(&server);
+        client.send_binary(b"through openssl\n");
+        assert_eq!(client.data(16), b"lssnepo hguorht\n", "{version}");
+        client.close();
+        eventually("all sockets to be closed", || server.connections() == 0);
+    }
+}
