@@ -21,7 +21,7 @@ use websockify::net::socket::{Io, ReadEnd, Socket};
 use websockify::net::transport::Transport;
 use websockify::ring::{HELD_BYTES_MAX, Pool};
 
-criterion_group!(benches, up, down, sealed);
+criterion_group!(benches, up, down, tls_relay, sealed);
 criterion_main!(benches);
 
 /// Payload of one measured pass.
@@ -72,6 +72,86 @@ fn down(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("copies", len), |bencher| copies(bencher, bytes, len));
     }
+}
+
+/// The relay with a client that has TLS, both ways.
+fn tls_relay(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("tls relay");
+    group.throughput(Throughput::Bytes(PASS_BYTES as u64));
+    for len in [64, 1 << 10, 16 << 10, 64 << 10] {
+        let stream = wire::frame(wire::BINARY, &vec![0x5a; len]).repeat(PASS_BYTES / len);
+        let (mut rig, mut client) = relaying_tls();
+        group.bench_function(BenchmarkId::new("up", len), |bencher| {
+            bencher.iter_custom(|passes| {
+                (0..passes).map(|_| time_relaying_up(&mut rig, &mut client, &stream)).sum::<Duration>()
+            });
+        });
+    }
+    let bytes: &'static [u8] = vec![0x5a; PASS_BYTES].leak();
+    for len in [128, 4 << 10, 64 << 10, 1 << 20] {
+        let (mut rig, _client) = relaying_tls();
+        group.bench_function(BenchmarkId::new("down", len), |bencher| {
+            bencher.iter(|| {
+                for piece in bytes.chunks(len) {
+                    rig.target.read_step(Step::Data(piece));
+                }
+                rig.wake();
+                assert!(rig.to_client.len() > PASS_BYTES, "sealed, and not opened by anyone");
+                rig.to_client.clear();
+            });
+        });
+    }
+}
+
+/// The client seals `stream`; the time is that of relaying it.
+fn time_relaying_up(rig: &mut Rig, client: &mut ClientConnection, stream: &[u8]) -> Duration {
+    let mut sealed = Vec::new();
+    for piece in stream.chunks(READ_BYTES) {
+        client.writer().write_all(piece).expect("there is no limit");
+        while client.wants_write() {
+            client.write_tls(&mut sealed).expect("memory takes everything");
+        }
+    }
+    for piece in sealed.chunks(READ_BYTES) {
+        rig.client.read_step(Step::Bytes(piece.to_vec()));
+    }
+    let start = Instant::now();
+    rig.wake();
+    let time = start.elapsed();
+    assert!(rig.to_target.len() >= PASS_BYTES / 2, "everything came");
+    rig.to_target.clear();
+    time
+}
+
+/// A session over TLS that has been opened and relays, and its client, whom nobody lets open anything.
+fn relaying_tls() -> (Rig, Box<ClientConnection>) {
+    let mut rig = Rig::new(&Setup { tls: Some(configs()), ..Setup::default() });
+    rig.client.write_step(Step::Room(ENDLESS));
+    rig.target.write_step(Step::Room(ENDLESS));
+    let pass = |rig: &mut Rig| {
+        let tls = rig.tls.as_mut().expect("a client with TLS");
+        let mut sealed = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut sealed).expect("memory takes everything");
+        }
+        if !sealed.is_empty() {
+            rig.client.read_step(Step::Bytes(sealed));
+        }
+        rig.wake();
+    };
+    while rig.tls.as_ref().is_some_and(|tls| tls.is_handshaking() || tls.wants_write()) {
+        pass(&mut rig);
+    }
+    let tls = rig.tls.as_mut().expect("a client with TLS");
+    tls.set_buffer_limit(None);
+    tls.writer().write_all(wire::REQUEST).expect("there is no limit");
+    pass(&mut rig);
+    assert!(rig.dial(), "the connection wants its target");
+    rig.wake();
+    assert_eq!(rig.state(), "relay");
+    rig.to_client.clear();
+    let client = rig.tls.take().expect("a client with TLS");
+    (rig, client)
 }
 
 /// What the scripts themselves cost: one read, one write, and taking what was written.

@@ -5,6 +5,7 @@
 //! are detached, and a stuck one does not delay the exit of the process.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,7 +14,8 @@ use std::time::Duration;
 /// Work that may block.
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// One kind of work with its own threads and its own queue.
+/// One kind of work with its own threads and its own queue. Clones share them.
+#[derive(Clone)]
 pub struct Lane(Arc<Inner>);
 
 struct Inner {
@@ -76,6 +78,12 @@ impl Lane {
         drop(state);
         self.0.filled.notify_one();
         Ok(())
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lane").field(&self.0.name).finish()
     }
 }
 

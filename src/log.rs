@@ -289,11 +289,16 @@ impl Queue {
     fn run(&self, mut output: Output) {
         let mut batch = Vec::new();
         loop {
-            let reopen = self.next_batch(&mut batch);
+            let (reopen, lost_before) = self.next_batch(&mut batch);
             if reopen {
                 output.reopen();
             }
-            let lost = write_all(&mut output, &batch);
+            let note =
+                if lost_before > 0 { format!("{lost_before} log lines were lost\n") } else { String::new() };
+            let mut lost = write_all(&mut output, &batch);
+            if write_all(&mut output, note.as_bytes()) > 0 {
+                lost += lost_before;
+            }
             batch.clear();
             batch.shrink_to(BATCH_BYTES_KEPT);
             let mut state = lock(&self.state);
@@ -304,8 +309,9 @@ impl Queue {
         }
     }
 
-    /// Waits for lines and moves them to `batch`; tells whether the file should be opened anew.
-    fn next_batch(&self, batch: &mut Vec<u8>) -> bool {
+    /// Waits for lines and moves them to `batch`; tells whether the file should be opened anew, and how many
+    /// lines were lost behind those in the batch.
+    fn next_batch(&self, batch: &mut Vec<u8>) -> (bool, u64) {
         let mut state = lock(&self.state);
         if state.bytes.is_empty() && !state.reopen {
             state.waiting = true;
@@ -320,12 +326,8 @@ impl Queue {
             state = lock(&self.state);
         }
         std::mem::swap(batch, &mut state.bytes);
-        if state.lost_lines > 0 {
-            let lost = std::mem::take(&mut state.lost_lines);
-            batch.extend_from_slice(format!("{lost} log lines were lost\n").as_bytes());
-        }
         state.writing = true;
-        std::mem::take(&mut state.reopen)
+        (std::mem::take(&mut state.reopen), std::mem::take(&mut state.lost_lines))
     }
 }
 

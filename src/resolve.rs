@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::helpers::{Lane, Refused};
 
@@ -38,7 +39,13 @@ pub struct Resolver {
 }
 
 type Answer = Box<dyn FnOnce(Addresses) + Send>;
-type Flights = HashMap<String, Vec<Answer>>;
+type Flights = HashMap<String, Flight>;
+
+/// A question that has been asked, and who waits for its answer.
+struct Flight {
+    since: Instant,
+    waiting: Vec<Answer>,
+}
 
 impl Default for Resolver {
     fn default() -> Resolver {
@@ -51,7 +58,8 @@ impl Resolver {
     #[doc(hidden)]
     pub fn silent(host: &str) -> Resolver {
         let resolver = Resolver::default();
-        lock(&resolver.flights).insert(host.to_owned(), Vec::new());
+        let flight = Flight { since: Instant::now(), waiting: Vec::new() };
+        lock(&resolver.flights).insert(host.to_owned(), flight);
         resolver
     }
 
@@ -61,22 +69,26 @@ impl Resolver {
     /// The lane is full; `answer` is not called then.
     pub fn ask(&self, host: &str, answer: Answer) -> Result<(), Unresolved> {
         let mut flights = lock(&self.flights);
-        if let Some(waiting) = flights.get_mut(host) {
-            waiting.push(answer);
+        // An answer that takes so long may never come; whoever waited for it has left. The name is asked again.
+        if let Some(flight) = flights.get_mut(host)
+            && flight.since.elapsed() < HANGING
+        {
+            flight.waiting.push(answer);
             return Ok(());
         }
         let name = host.to_owned();
         let shared = Arc::clone(&self.flights);
         let job = move || {
             let addresses = look_up(&name);
-            let waiting = lock(&shared).remove(&name).unwrap_or_default();
-            for answer in waiting {
+            let flight = lock(&shared).remove(&name);
+            for answer in flight.into_iter().flat_map(|flight| flight.waiting) {
                 answer(addresses.clone());
             }
         };
         match self.lane.submit(Box::new(job)) {
             Ok(()) => {
-                flights.insert(host.to_owned(), vec![answer]);
+                let flight = Flight { since: Instant::now(), waiting: vec![answer] };
+                flights.insert(host.to_owned(), flight);
                 Ok(())
             }
             Err(Refused::Full) => Err(Unresolved::Busy),
@@ -119,6 +131,9 @@ fn lock(flights: &Mutex<Flights>) -> MutexGuard<'_, Flights> {
     flights.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A dead name server takes some ten seconds, and a connection waits no longer for it.
+const HANGING: Duration = Duration::from_secs(30);
+
 /// Names looked up at a time. A dead name server holds a thread for some ten seconds.
 const THREADS_MAX: usize = 8;
 
@@ -130,7 +145,6 @@ mod tests {
     use super::*;
     use std::net::{Ipv4Addr, Ipv6Addr};
     use std::sync::mpsc;
-    use std::time::Duration;
 
     #[test]
     fn a_literal_needs_no_look_up_and_a_name_does() {

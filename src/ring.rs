@@ -193,11 +193,14 @@ impl Pool {
     /// Counts bytes as held that are kept elsewhere, until [`Pool::discharge`].
     pub fn charge(&mut self, bytes: usize) {
         self.held_bytes += bytes;
+        self.small_bytes += bytes;
+        self.small_bytes_peak = self.small_bytes_peak.max(self.small_bytes);
     }
 
     /// Takes back what was charged.
     pub fn discharge(&mut self, bytes: usize) {
         self.held_bytes -= bytes;
+        self.small_bytes -= bytes;
     }
 
     /// Bytes held for sessions at this moment.

@@ -28,6 +28,11 @@ impl Tick {
         Tick(self.0.saturating_add(ticks).min(u32::MAX - 1))
     }
 
+    /// So many ticks ago, or the start of the clock.
+    pub fn minus(self, ticks: u32) -> Tick {
+        Tick(self.0.saturating_sub(ticks))
+    }
+
     /// The fewest ticks that certainly last for `wait`.
     pub fn ticks_of(wait: Duration) -> u32 {
         Tick::ZERO.after(wait).0

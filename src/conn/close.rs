@@ -46,9 +46,9 @@ impl Close {
 
     /// Looks whether the peers still take what was sent; gives up on those that are done or don't.
     pub fn expired(&mut self, client: &Client, cx: &mut Cx<'_>) {
-        self.client.expired(&client.socket, cx.now);
+        self.client.expired(&client.socket, cx);
         if let Some((socket, linger)) = &mut self.target {
-            linger.expired(socket, cx.now);
+            linger.expired(socket, cx);
         }
     }
 
@@ -108,18 +108,19 @@ impl Linger {
             self.rest_until = Tick::NEVER;
         }
         match discard(socket, space, DISCARD_BYTES, cx.rings) {
-            Ok(ReadEnd::Blocked) => cx.again |= socket.is_readable(),
-            Ok(ReadEnd::Data(_)) => self.rest_until = cx.now.plus(1),
+            Ok(ReadEnd::Blocked) if !socket.is_readable() => {}
+            Ok(ReadEnd::Blocked | ReadEnd::Data(_)) => self.rest_until = cx.now.plus(1),
             Ok(ReadEnd::Eof) | Err(_) => self.done = true,
         }
     }
 
-    fn expired(&mut self, socket: &Transport, now: Tick) {
-        if self.done || now < self.look_at {
+    fn expired(&mut self, socket: &Transport, cx: &Cx<'_>) {
+        if self.done || cx.now < self.look_at {
             return;
         }
-        self.look_at = now.after(LINGER / 2);
-        self.done = self.delivery.is_over(socket.unacknowledged(), now);
+        self.look_at = cx.now.after(LINGER / 2);
+        self.done = self.delivery.is_over(socket.unacknowledged(), cx.now)
+            || self.delivery.is_hopeless(socket.unanswered(), cx);
     }
 
     fn deadline(&self) -> Tick {
@@ -133,12 +134,14 @@ impl Linger {
 pub struct Delivery {
     left: usize,
     progress_at: Tick,
+    /// When the peer's system was last known to answer.
+    answered_at: Tick,
 }
 
 impl Delivery {
     /// Nothing is known yet.
     pub fn new(now: Tick) -> Delivery {
-        Delivery { left: usize::MAX, progress_at: now }
+        Delivery { left: usize::MAX, progress_at: now, answered_at: now }
     }
 
     /// Takes in that `left` bytes are unacknowledged now. True when waiting on is of no use: at two looks in
@@ -150,7 +153,20 @@ impl Delivery {
         let was_left = std::mem::replace(&mut self.left, left);
         if left == 0 { was_left == 0 } else { now.since(self.progress_at) >= STALL }
     }
+
+    /// Takes in how often the system has repeated itself without an answer. True when the peer's has answered
+    /// nothing for one and a half heartbeats, if there are such: what is left can't be delivered then.
+    pub fn is_hopeless(&mut self, unanswered: u8, cx: &Cx<'_>) -> bool {
+        if unanswered <= UNANSWERED_MAX {
+            self.answered_at = cx.now;
+        }
+        let patience = cx.shared.heartbeat.map(|period| (period * 3 / 2).max(LINGER));
+        patience.is_some_and(|patience| cx.now.since(self.answered_at) >= patience)
+    }
 }
+
+/// Repetitions of the system's without an answer that a living peer may show for a moment.
+pub const UNANSWERED_MAX: u8 = 1;
 
 /// How long a peer that has received everything may take to end its side.
 pub const LINGER: Duration = Duration::from_secs(5);
@@ -159,7 +175,7 @@ pub const LINGER: Duration = Duration::from_secs(5);
 pub const STALL: Duration = Duration::from_secs(15 * 60);
 
 /// Bytes dropped in a tenth of a second.
-const DISCARD_BYTES: usize = 1024 * 1024;
+const DISCARD_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

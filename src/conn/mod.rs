@@ -221,6 +221,8 @@ pub struct Conn {
     upgraded: bool,
     /// Whether its ending has been counted and logged.
     ended: bool,
+    /// What the pool knows of the bytes that the client has sent and nobody has used yet.
+    kept_bytes: u32,
     /// Whether the connection waits in the reactor's run queue.
     pub marked: bool,
     /// Whether it moved much when it was driven last.
@@ -255,6 +257,7 @@ impl Conn {
             admitted,
             upgraded: false,
             ended: false,
+            kept_bytes: 0,
             marked: false,
             heavy: false,
             generation: cx.id.generation,
@@ -302,6 +305,17 @@ impl Conn {
 
     /// Goes on as far as possible, through as many states as that takes. False when the connection is gone.
     pub fn drive(&mut self, cx: &mut Cx<'_>) -> bool {
+        let alive = self.go_on(cx);
+        let kept = self.client.kept.capacity() as u32;
+        if kept != self.kept_bytes {
+            cx.rings.discharge(self.kept_bytes as usize);
+            cx.rings.charge(kept as usize);
+            self.kept_bytes = kept;
+        }
+        alive
+    }
+
+    fn go_on(&mut self, cx: &mut Cx<'_>) -> bool {
         loop {
             let next = match &mut self.state {
                 State::Relay(relay) => match relay.pump(&mut self.client, cx) {
@@ -420,9 +434,13 @@ impl Conn {
     /// When an end of this session began to refuse bytes; `Tick::NEVER` if none does.
     pub fn stalled_at(&self) -> Tick {
         match &self.state {
-            State::Relay(relay) => relay.stalled_at(),
-            // A download can be asked for again, so it goes before any session.
+            State::Relay(relay) if relay.is_holding() || self.client.socket.unsent() > 0 => {
+                relay.stalled_at()
+            }
+            // A download can be asked for again, so it goes before any session; so does a request that has not
+            // come to its end.
             State::Serve(serve) if serve.is_holding() || self.client.socket.unsent() > 0 => Tick::ZERO,
+            State::Sniff(_) | State::Tls(_) | State::Handshake(_) if self.kept_bytes > 0 => Tick::ZERO,
             _ => Tick::NEVER,
         }
     }
@@ -639,6 +657,7 @@ impl Conn {
         if let Some(target) = self.target() {
             target.retire(cx.registry, cx.rings);
         }
+        self.client.kept = Vec::new();
         self.client.socket.take_leave(cx.rings);
         self.client.socket.retire(cx.registry, cx.rings);
         self.state = State::Gone;

@@ -404,6 +404,9 @@ impl Serve {
     /// Waits in `stage`. What is left of an answer by then, the head of a file's or a whole page, counts as held.
     fn wait(mut self: Box<Self>, stage: Stage, cx: &mut Cx<'_>) -> Step {
         self.stage = stage;
+        if let Stage::Write(outgoing) = &mut self.stage {
+            outgoing.shed();
+        }
         self.charged = self.held_bytes();
         cx.rings.charge(self.charged);
         Turn::Wait(self)

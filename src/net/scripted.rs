@@ -39,6 +39,7 @@ struct Script {
     writes: VecDeque<Step>,
     written: Vec<u8>,
     unacknowledged: usize,
+    unanswered: u8,
     /// The last write was refused, in whole or in part.
     refusing: bool,
     /// Reads and writes that moved nothing.
@@ -112,6 +113,11 @@ impl Handle {
     /// Sets what the stream claims its peer has not acknowledged.
     pub fn set_unacknowledged(&self, bytes: usize) {
         lock(&self.0).unacknowledged = bytes;
+    }
+
+    /// Sets how often the stream claims to have repeated itself without an answer.
+    pub fn set_unanswered(&self, times: u8) {
+        lock(&self.0).unanswered = times;
     }
 
     /// Whether the writing side was ended in order.
@@ -198,6 +204,10 @@ impl Stream for Scripted {
 
     fn unacknowledged(&self) -> usize {
         lock(&self.0).unacknowledged
+    }
+
+    fn unanswered(&self) -> u8 {
+        lock(&self.0).unanswered
     }
 }
 

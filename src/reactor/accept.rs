@@ -89,7 +89,7 @@ impl Acceptor {
         }
         for _ in 0..self.burst {
             match self.listener.accept() {
-                Ok((io, peer)) => self.place(own, io, peer, kept),
+                Ok((io, peer)) => self.place(own, io, peer, shared, kept),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.burst = 1;
                     return;
@@ -103,7 +103,7 @@ impl Acceptor {
     }
 
     /// Gives a socket to the reactor with the fewest connections.
-    fn place(&self, own: usize, io: Io, peer: Peer, kept: &mut Vec<Placed>) {
+    fn place(&self, own: usize, io: Io, peer: Peer, shared: &Shared, kept: &mut Vec<Placed>) {
         let (mut live, mut fewest) = (0, (usize::MAX, 0));
         for (index, reactor) in self.reactors.iter().enumerate() {
             let count = reactor.live();
@@ -115,6 +115,7 @@ impl Acceptor {
             // There is not even room to say that there is none.
             self.reactors[own].metrics.accepted.add(1);
             self.reactors[own].metrics.ended(End::Full.kind());
+            shared.say_limited(&End::Full, |log| log.info(format_args!("{peer}: {}", End::Full)));
             return;
         }
         let admitted = live < self.limits.connections_max;

@@ -79,19 +79,26 @@ impl Handle {
     /// Hands an accepted socket over. It counts as the reactor's from now on.
     fn hand_over(&self, io: Io, peer: Peer, admitted: bool) {
         self.metrics.live.fetch_add(1, Ordering::Relaxed);
-        self.send(Message::Accepted(io, peer, admitted));
+        if !self.send(Message::Accepted(io, peer, admitted)) {
+            // It has ended because the process does, and counts no more by itself.
+            self.metrics.live.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.accepted.add(1);
+            self.metrics.ended(End::Shutdown.kind());
+        }
     }
 
     fn live(&self) -> usize {
         self.metrics.live.load(Ordering::Relaxed)
     }
 
-    fn send(&self, message: Message) {
+    /// False when the reactor has ended: it hears nothing more.
+    fn send(&self, message: Message) -> bool {
         let sender = self.inbox.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        // A reactor that has ended hears nothing more, and needs nothing more.
-        if sender.send(message).is_ok() {
+        let heard = sender.send(message).is_ok();
+        if heard {
             let _ = self.inbox.waker.wake();
         }
+        heard
     }
 }
 
@@ -172,7 +179,9 @@ impl Reactor {
             rings: Pool::new(held_bytes_max),
             splicer: Splicer::default(),
             metrics: Arc::clone(&handle.metrics),
-            replies: Replies::new(move |id, answer| way_back.send(Message::Answer(id, answer))),
+            replies: Replies::new(move |id, answer| {
+                way_back.send(Message::Answer(id, answer));
+            }),
             shared,
         };
         Ok(Reactor {

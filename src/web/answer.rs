@@ -125,7 +125,7 @@ impl Site {
                 let mut head = self.page_head(Status(200), &page, question.manner);
                 head.field("Content-Type", mime::of(name));
                 let span = (page.length > 0).then_some(Span { from: 0, len: page.length });
-                let body = Body::new(file, span.map(Part::Span).into_iter().collect());
+                let body = Body::new(file, span.map(Part::Span).into_iter().collect(), &self.closing);
                 streamed(Status(200), head, body, question.manner)
             }
             Selection::Spans(spans) => {
@@ -142,7 +142,7 @@ impl Site {
                         self.multipart(&spans, &page)
                     }
                 };
-                streamed(Status(206), head, Body::new(file, parts), question.manner)
+                streamed(Status(206), head, Body::new(file, parts, &self.closing), question.manner)
             }
         }
     }

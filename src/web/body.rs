@@ -1,17 +1,21 @@
 //! The body of an answer: files and text in a row, read at any position.
 //!
-//! It is never changed, so a piece that a client did not take need not be kept: it is read again.
+//! It is never changed, so a piece that a client did not take need not be kept: it is read again. Its file is
+//! closed on a helper, since on some file systems even that can wait for a server.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::helpers::Lane;
 use crate::http::range::Span;
 
 /// The body of one answer.
 #[derive(Debug)]
 pub struct Body {
-    file: File,
+    /// `None` when it is on its way to being closed.
+    file: Option<File>,
+    closing: Lane,
     parts: Vec<Part>,
     length: u64,
 }
@@ -36,9 +40,9 @@ pub enum Cut {
 }
 
 impl Body {
-    pub(super) fn new(file: File, parts: Vec<Part>) -> Body {
+    pub(super) fn new(file: File, parts: Vec<Part>, closing: &Lane) -> Body {
         let length = parts.iter().map(Part::len).sum();
-        Body { file, parts, length }
+        Body { file: Some(file), closing: closing.clone(), parts, length }
     }
 
     /// Its length in bytes, which was announced and is kept.
@@ -64,7 +68,7 @@ impl Body {
                     let from = usize::try_from(skip).unwrap_or(text.len()).min(text.len());
                     into.extend_from_slice(&text[from..][..count]);
                 }
-                Part::Span(span) => read_exactly(&self.file, span.from + skip, count, into)?,
+                Part::Span(span) => read_exactly(self.file.as_ref(), span.from + skip, count, into)?,
             }
             left -= count;
             skip = 0;
@@ -73,6 +77,15 @@ impl Body {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            // Its queue is longer than there can be files; should no thread be had, it is closed here.
+            let _ = self.closing.submit(Box::new(move || drop(file)));
+        }
     }
 }
 
@@ -85,7 +98,8 @@ impl Part {
     }
 }
 
-fn read_exactly(file: &File, from: u64, count: usize, into: &mut Vec<u8>) -> Result<(), Cut> {
+fn read_exactly(file: Option<&File>, from: u64, count: usize, into: &mut Vec<u8>) -> Result<(), Cut> {
+    let file = file.ok_or(Cut::Failed(io::ErrorKind::NotConnected))?;
     let start = into.len();
     into.resize(start + count, 0);
     file.read_exact_at(&mut into[start..], from).map_err(|error| match error.kind() {
@@ -111,7 +125,7 @@ mod tests {
             Part::Text(b" tail ".to_vec()),
             Part::Span(Span { from: 9, len: 1 }),
         ];
-        Body::new(file, parts)
+        Body::new(file, parts, &Lane::new("closing", 1, 10))
     }
 
     #[test]
@@ -131,7 +145,7 @@ mod tests {
     #[test]
     fn a_file_that_has_shrunk_is_found_out() {
         let body = body("shrunk");
-        body.file.set_len(9).expect("cut");
+        body.file.as_ref().expect("open").set_len(9).expect("cut");
         let mut piece = Vec::new();
         assert_eq!(body.read(0, 14, &mut piece), Ok(()));
         assert_eq!(body.read(0, 15, &mut piece), Err(Cut::Shrunk));

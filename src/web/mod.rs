@@ -12,6 +12,7 @@ mod tree;
 use std::io;
 use std::path::PathBuf;
 
+use crate::helpers::Lane;
 use crate::http::conditional::Conditions;
 use crate::http::encoding::{self, Coding};
 use crate::http::request::Request;
@@ -59,6 +60,8 @@ pub struct Site {
     /// What separates the parts of an answer with several ranges. Nobody outside can know it beforehand, so
     /// no file can be made that contains it.
     boundary: String,
+    /// Closes files whose answers are over.
+    closing: Lane,
 }
 
 /// All that an answer depends on, in bytes of its own.
@@ -105,7 +108,8 @@ impl Site {
     /// The root is no directory, or is out of reach.
     pub fn open(settings: Settings) -> io::Result<Site> {
         let tree = Tree::open(&settings.root, settings.outside_links)?;
-        Ok(Site { settings, tree, boundary: answer::new_boundary() })
+        let closing = Lane::new("closing", CLOSERS_MAX, CLOSINGS_MAX);
+        Ok(Site { settings, tree, boundary: answer::new_boundary(), closing })
     }
 }
 
@@ -120,3 +124,9 @@ impl Question {
         }
     }
 }
+
+/// Threads that close files.
+const CLOSERS_MAX: usize = 2;
+
+/// Files that wait to be closed: more than a process can have open, or nearly so.
+const CLOSINGS_MAX: usize = 1 << 20;

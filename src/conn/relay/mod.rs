@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::Client;
-use super::close::{Delivery, STALL};
+use super::close::{Delivery, STALL, UNANSWERED_MAX};
 use super::end::End;
 use super::{Cx, Destination};
 use crate::net::socket::UNACKNOWLEDGED_MAX;
@@ -176,6 +176,11 @@ impl Relay {
         self.up.stalled_at.min(self.down.stalled_at)
     }
 
+    /// Whether bytes are held here for an end that refuses them.
+    pub fn is_holding(&self) -> bool {
+        self.up_waits() || self.down.held.is_some()
+    }
+
     /// Tells the client to go, at the next frame boundary, because the process ends.
     pub fn drain(&mut self, client: &mut Client, cx: &Cx<'_>) {
         if matches!(self.phase, Phase::Open) {
@@ -203,7 +208,9 @@ impl Relay {
             // While the target takes nothing the client is not read, and its Close can't be seen.
             let to_target = self.up.len() + self.target.as_ref().map_or(0, Transport::unsent);
             let undelivered = client.socket.unacknowledged() + self.down.len() + to_target;
-            if closing.delivery.is_over(undelivered, cx.now) {
+            if closing.delivery.is_over(undelivered, cx.now)
+                || closing.delivery.is_hopeless(client.socket.unanswered(), cx)
+            {
                 return Err(self.end_or(End::ClientStalled));
             }
         }
@@ -239,8 +246,12 @@ impl Relay {
         let excused = self.up_waits() || self.down.stalled_at != Tick::NEVER;
         // A process that was stopped has pinged nobody meanwhile, so nobody owes it an answer.
         let stopped = cx.now >= self.heartbeat_at.after(LATE_MAX);
-        if stopped || (excused && client.socket.unanswered() <= UNANSWERED_MAX) {
+        if stopped {
             self.heard_at = cx.now;
+        } else if excused && client.socket.unanswered() <= UNANSWERED_MAX {
+            // That its system answered is known of the last heartbeat, not of this moment.
+            let heartbeat = cx.shared.heartbeat.map_or(0, |period| Tick::ticks_of(period * 3 / 4));
+            self.heard_at = self.heard_at.max(cx.now.minus(heartbeat));
         } else if silent {
             return Err(self.end_or(End::ClientSilent));
         }
@@ -374,9 +385,6 @@ const SILENCE_MIN: Duration = Duration::from_secs(10);
 
 /// A heartbeat that is later than this was held up by more than work.
 const LATE_MAX: Duration = Duration::from_secs(1);
-
-/// Repetitions of the system's without an answer that a living peer may show for a moment.
-const UNANSWERED_MAX: u8 = 1;
 
 // The system must not break a connection before we do.
 const _: () = assert!(UNACKNOWLEDGED_MAX.as_secs() > STALL.as_secs());

@@ -54,6 +54,17 @@ impl Outgoing {
         }
     }
 
+    /// Lets go of what is written, before it is waited for more room.
+    pub(super) fn shed(&mut self) {
+        if self.sent == self.bytes.len() {
+            self.grow_appetite();
+        }
+        self.bytes.drain(..self.sent);
+        self.bytes.shrink_to_fit();
+        self.firm = self.firm.saturating_sub(self.sent);
+        self.sent = 0;
+    }
+
     /// The client takes no more for now: lets go of what can be read again. A little is kept.
     pub(super) fn drop_the_unsent(&mut self) {
         let kept = self.sent.max(self.firm);

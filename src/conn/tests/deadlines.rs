@@ -281,3 +281,34 @@ fn a_heartbeat_does_not_end_a_client_whose_answers_wait_behind_a_stalled_target(
     session.rig.advance(60 * SECOND);
     assert_eq!(session.rig.endings(), ["client-silent"]);
 }
+
+#[test]
+fn with_a_heartbeat_a_client_that_vanishes_while_it_closes_is_not_waited_for_as_one_that_sleeps() {
+    for (heartbeat, patience) in [(Some(10 * SECOND), 25 * SECOND), (None, STALL + CLOSE)] {
+        let setup = Setup { heartbeat, ..Setup::default() };
+        let mut session = Session::open(SMOOTH, &setup);
+        (session.farewell, session.client_leaves, session.target_leaves) = (None, false, false);
+        session.rig.client.set_unacknowledged(100);
+        session.rig.client.set_unanswered(3);
+        session.rig.target.read_step(Step::Eof);
+        session.run();
+        assert!(session.received().close.is_some());
+        session.rig.advance(14 * SECOND);
+        assert!(session.rig.is_alive());
+        session.rig.advance(patience - 14 * SECOND);
+        assert_eq!((session.rig.is_alive(), session.rig.endings()), (false, vec!["target-closed"]));
+    }
+}
+
+#[test]
+fn a_heartbeat_excuses_a_client_behind_a_stalled_target_only_while_its_system_answers() {
+    let setup = Setup { heartbeat: Some(10 * SECOND), ..Setup::default() };
+    let mut session = Session::open(Pace { target_room: 0, ..SMOOTH }, &setup);
+    session.client_sends(&frame(BINARY, b"stuck"));
+    session.run();
+    session.rig.advance(300 * SECOND);
+    assert!(session.rig.is_alive());
+    session.rig.client.set_unanswered(3);
+    session.rig.advance(30 * SECOND);
+    assert_eq!(session.rig.endings(), ["client-silent"]);
+}

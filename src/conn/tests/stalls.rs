@@ -133,3 +133,16 @@ fn a_small_budget_is_kept_by_reading_little() {
     session.run();
     assert!(session.received().data == sent && session.rig.to_target == sent);
 }
+
+#[test]
+fn a_part_of_a_request_counts_as_held_and_goes_first() {
+    let mut session = Session::accepted(SMOOTH, &Setup::default());
+    session.client_sends(b"GET / HTTP/1.1\r\n");
+    session.run();
+    assert_eq!(session.rig.held_bytes(), 16);
+    session.client_sends(b"Host: x\r\n");
+    session.run();
+    assert!(session.rig.held_bytes() >= 25);
+    assert!(session.rig.end_overcommitted());
+    assert_eq!((session.rig.endings(), session.rig.held_bytes()), (vec!["overcommitted"], 0));
+}

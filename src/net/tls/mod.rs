@@ -154,12 +154,16 @@ impl Tls {
         Ok(ReadEnd::Blocked)
     }
 
-    /// Reads what comes after the end, and drops it.
+    /// Reads what comes after the end, and drops it; not so much that others wait for it.
     fn drop_input(&mut self, ring: &mut Ring) -> Result<ReadEnd, Broken> {
-        match self.socket.read(ring.space())? {
-            ReadEnd::Data(_) => Ok(ReadEnd::Blocked),
-            end => Ok(end),
+        for _ in 0..DROPPED_READS_MAX {
+            match self.socket.read(ring.space())? {
+                ReadEnd::Data(_) if self.socket.is_readable() => {}
+                ReadEnd::Data(_) => break,
+                end => return Ok(end),
+            }
         }
+        Ok(ReadEnd::Blocked)
     }
 
     /// Seals as much of `bytes` as may wait for the socket, writes what the socket takes of that, and returns
@@ -348,6 +352,10 @@ impl Tls {
             Err(fault) => {
                 self.incoming = Box::default();
                 self.fault = Some(fault);
+                if !self.session.facts().is_handshaking() && self.reach == Reach::Handshake {
+                    // What came with the handshake's last bytes is delivered before the fault is told.
+                    self.reach = Reach::Open;
+                }
             }
         }
         if filled == 0
@@ -425,6 +433,9 @@ const _: () = assert!(INCOMING_MAX + READ_MIN <= RING_BYTES);
 
 /// What a read asks for at least, however much is kept.
 const READ_MIN: usize = 4 * 1024;
+
+/// Reads of what nobody wants before others have their turn.
+const DROPPED_READS_MAX: usize = 2;
 
 /// Reads that bring no data before others have their turn.
 const EMPTY_READS_MAX: usize = 4;
