@@ -5,11 +5,17 @@
 mod backpressure;
 #[path = "endings.rs"]
 mod endings;
+#[path = "faults.rs"]
+mod faults;
 #[path = "frames.rs"]
 mod frames;
 #[path = "handshake.rs"]
 mod handshake;
 #[path = "life.rs"]
 mod life;
+#[path = "mixture.rs"]
+mod mixture;
 #[path = "web.rs"]
 mod web;
+#[path = "workers.rs"]
+mod workers;

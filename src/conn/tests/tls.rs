@@ -67,6 +67,24 @@ fn records_without_data_do_not_keep_the_turn_before_the_request() {
 }
 
 #[test]
+fn a_request_has_its_time_over_tls_too_however_it_drips() {
+    for dripping in [false, true] {
+        let mut session = Session::accepted(SMOOTH, &secured());
+        session.run();
+        assert_eq!(session.rig.state(), "handshake");
+        for byte in b"GET /".iter().chain(&[b'x'; 75]) {
+            if session.rig.is_alive() && dripping {
+                session.client_sends(&[*byte]);
+                session.run();
+            }
+            session.rig.advance(Duration::from_millis(500));
+        }
+        assert_eq!(session.rig.endings(), ["slow-request"]);
+        assert!(!session.rig.is_alive());
+    }
+}
+
+#[test]
 fn a_stalled_client_costs_a_ring_of_sealed_bytes_and_loses_nothing() {
     let sent = pattern(4 * RING_BYTES);
     let mut session = Session::open(Pace { client_room: 0, read: 10_000, ..SMOOTH }, &secured());
