@@ -311,3 +311,18 @@ fn port_in_sockets(server: &Server) -> u16 {
     });
     port.unwrap_or_default()
 }
+
+#[test]
+fn a_log_on_a_full_disk_stops_nobody() {
+    let target = Target::tcp().echo();
+    // Writing to it always says that there is no space left.
+    let mut server = Server::relay_with(&target.address, &["-v", "--log-file", "/dev/full"]);
+    for _ in 0..20 {
+        visit(&server, "/");
+    }
+    server.signal("HUP");
+    visit(&server, "/");
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    server.log.expect("101 -", 21);
+}

@@ -60,7 +60,13 @@ fn stalled_sessions_cost_a_bounded_amount_each_and_others_stay_fast() {
 
 #[test]
 fn beyond_the_memory_limit_the_session_that_was_stalled_for_longest_ends() {
-    let mut place = Place::new(&["--memory-limit", "1", "-v"]);
+    for workers in ["1", "4"] {
+        the_longest_stalled_ends(workers);
+    }
+}
+
+fn the_longest_stalled_ends(workers: &str) {
+    let mut place = Place::new(&["--memory-limit", "1", "-v", "--workers", workers]);
     let mut bystander = place.session();
     let before = place.server.memory_kib();
     let mut first = vec![place.session()];

@@ -144,6 +144,18 @@ fn run_once_serves_one_session_whatever_the_workers() {
 }
 
 #[test]
+fn timeout_lets_the_sessions_of_all_workers_finish() {
+    for_one_and_four(&["--timeout", "1"], |mut server, _| {
+        let mut open = sessions(&server, 5);
+        server.log.wait_for("listener exit due to --timeout 1");
+        eventually("the port to be closed", || server.listeners().is_empty());
+        open.iter_mut().for_each(|client| client.echo(b"still served"));
+        open.into_iter().for_each(Client::close);
+        assert_eq!(server.wait().code(), Some(0));
+    });
+}
+
+#[test]
 fn idle_timeout_looks_at_all_workers() {
     for_one_and_four(&["--idle-timeout", "1", "--heartbeat", "1"], |mut server, _| {
         // The first of five goes to the first reactor, so the last but one that stays is on another.

@@ -368,4 +368,22 @@ mod tests {
         assert!(!socket.is_writable());
         assert_eq!(socket.write(b"z").expect("not tried"), 0);
     }
+
+    #[test]
+    fn a_peer_elsewhere_is_probed_and_one_on_this_machine_is_not() {
+        let elsewhere = IpAddr::from([192, 0, 2, 1]);
+        for (peer, probed) in [(None, true), (Some(elsewhere), true), (Some([127, 0, 0, 1].into()), false)] {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+            let socket = socket.expect("a socket");
+            tune_tcp(&SockRef::from(&socket), peer).expect("options");
+            assert!(socket.tcp_nodelay().expect("an option"));
+            assert_eq!(socket.keepalive().expect("an option"), probed);
+            let patience = socket.tcp_user_timeout().expect("an option");
+            assert_eq!(patience, probed.then_some(UNACKNOWLEDGED_MAX));
+            if probed {
+                assert_eq!(socket.tcp_keepalive_time().expect("an option"), PROBE_AFTER);
+                assert_eq!(socket.tcp_keepalive_interval().expect("an option"), PROBE_EVERY);
+            }
+        }
+    }
 }
