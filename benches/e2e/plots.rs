@@ -46,8 +46,9 @@ impl Plot {
         let top = values().map(|point| point.1).fold(0.0, f64::max);
         let range = ((bottom * 0.8).log10(), (top * 1.25).log10());
 
-        let legend_rows = shown.len().div_ceil(LEGEND_COLUMNS) as f64;
         let width = MARGIN + panels.len() as f64 * (PANEL_WIDTH + MARGIN);
+        let legend_columns = ((width - MARGIN) / LEGEND_WIDTH) as usize;
+        let legend_rows = shown.len().div_ceil(legend_columns) as f64;
         let mut svg = Svg::new(width, TOP + PANEL_HEIGHT + 60.0 + legend_rows * 18.0);
         svg.text((MARGIN, 24.0), "start", "title", self.title);
         for (index, (wire, curves)) in panels.iter().enumerate() {
@@ -56,8 +57,8 @@ impl Plot {
             self.panel(&mut svg, left, range, curves);
         }
         for (index, name) in shown.iter().enumerate() {
-            let x = MARGIN + (index % LEGEND_COLUMNS) as f64 * 140.0;
-            let y = TOP + PANEL_HEIGHT + 58.0 + (index / LEGEND_COLUMNS) as f64 * 18.0;
+            let x = MARGIN + (index % legend_columns) as f64 * LEGEND_WIDTH;
+            let y = TOP + PANEL_HEIGHT + 58.0 + (index / legend_columns) as f64 * 18.0;
             svg.curve(&[(x, y - 4.0), (x + 24.0, y - 4.0)], look(name));
             svg.text((x + 32.0, y), "start", "", name);
         }
@@ -208,4 +209,5 @@ const PANEL_WIDTH: f64 = 360.0;
 const PANEL_HEIGHT: f64 = 240.0;
 const MARGIN: f64 = 64.0;
 const TOP: f64 = 56.0;
-const LEGEND_COLUMNS: usize = 6;
+/// A line and the name beside it.
+const LEGEND_WIDTH: f64 = 140.0;
