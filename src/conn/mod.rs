@@ -306,7 +306,12 @@ impl Conn {
     /// Goes on as far as possible, through as many states as that takes. False when the connection is gone.
     pub fn drive(&mut self, cx: &mut Cx<'_>) -> bool {
         let alive = self.go_on(cx);
-        let kept = self.client.kept.capacity() as u32;
+        let mut kept = self.client.kept.capacity() as u32;
+        if kept > 0 && matches!(self.state, State::Reply(_) | State::Close(_)) {
+            // Nobody reads it any more.
+            self.client.kept = Vec::new();
+            kept = 0;
+        }
         if kept != self.kept_bytes {
             cx.rings.discharge(self.kept_bytes as usize);
             cx.rings.charge(kept as usize);
@@ -437,10 +442,11 @@ impl Conn {
             State::Relay(relay) if relay.is_holding() || self.client.socket.unsent() > 0 => {
                 relay.stalled_at()
             }
-            // A download can be asked for again, so it goes before any session; so does a request that has not
-            // come to its end.
+            // A download can be asked for again, so it goes before any session; so does what has not
+            // become a session yet.
             State::Serve(serve) if serve.is_holding() || self.client.socket.unsent() > 0 => Tick::ZERO,
-            State::Sniff(_) | State::Tls(_) | State::Handshake(_) if self.kept_bytes > 0 => Tick::ZERO,
+            State::Relay(_) | State::Reply(_) | State::Close(_) | State::Gone => Tick::NEVER,
+            _ if self.kept_bytes > 0 => Tick::ZERO,
             _ => Tick::NEVER,
         }
     }

@@ -146,3 +146,18 @@ fn a_part_of_a_request_counts_as_held_and_goes_first() {
     assert!(session.rig.end_overcommitted());
     assert_eq!((session.rig.endings(), session.rig.held_bytes()), (vec!["overcommitted"], 0));
 }
+
+#[test]
+fn what_came_before_the_target_counts_as_held_and_what_nobody_reads_any_more_does_not() {
+    let setup = Setup { held_bytes_max: 1000, ..Setup::default() };
+    let mut session = Session::accepted(SMOOTH, &setup);
+    session.client_sends(&[wire::REQUEST, &frame(BINARY, &[7; 5000])].concat());
+    session.run();
+    assert_eq!(session.rig.state(), "connect");
+    assert!(session.rig.is_overcommitted() && session.rig.end_overcommitted());
+    assert_eq!((session.rig.endings(), session.rig.held_bytes()), (vec!["overcommitted"], 0));
+    let mut session = Session::accepted(Pace { client_room: 0, ..SMOOTH }, &setup);
+    session.client_sends(&[b"BAD\r\n\r\n", &[7; 5000][..]].concat());
+    session.run();
+    assert_eq!((session.rig.state(), session.rig.held_bytes()), ("reply", 0));
+}
