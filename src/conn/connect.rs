@@ -138,7 +138,7 @@ impl Connect {
                         return Ok(Turn::Wait(self));
                     }
                     Err(error) => {
-                        self.give_up(socket, &error, cx);
+                        self.give_up(socket, describe(&error), cx);
                         Stage::Next
                     }
                 },
@@ -149,11 +149,10 @@ impl Connect {
                         return Ok(Turn::Wait(self));
                     }
                     Err(broken) => {
-                        socket.retire(cx.registry, cx.rings);
                         // A target was reached. It is not dialled again at another of its addresses, whose failure
                         // would be told in place of this one.
                         self.rest.clear();
-                        self.failure = Some(unsecured(&broken, cx.shared));
+                        self.give_up(socket, unsecured(&broken, cx.shared), cx);
                         Stage::Next
                     }
                 },
@@ -171,10 +170,11 @@ impl Connect {
             self.rest.clear();
         }
         match std::mem::replace(&mut self.stage, Stage::Next) {
-            Stage::Dialling(socket, until) if cx.now >= until => self.give_up(socket, &timed_out(), cx),
-            Stage::Securing(mut socket, until) if cx.now >= until => {
-                socket.retire(cx.registry, cx.rings);
-                self.failure = Some("TLS handshake failed: target did not answer in time".into());
+            Stage::Dialling(socket, until) if cx.now >= until => {
+                self.give_up(socket, describe(&timed_out()), cx);
+            }
+            Stage::Securing(socket, until) if cx.now >= until => {
+                self.give_up(socket, "TLS handshake failed: target did not answer in time".into(), cx);
             }
             Stage::Waiting(until) if cx.now >= until.min(self.deadline) => {}
             Stage::Resolving if cx.now >= self.deadline => {
@@ -226,8 +226,7 @@ impl Connect {
         match begun {
             Ok(()) => Ok(Stage::Securing(socket, until)),
             Err(failure) => {
-                socket.retire(cx.registry, cx.rings);
-                self.failure = Some(failure);
+                self.give_up(socket, failure, cx);
                 Ok(Stage::Next)
             }
         }
@@ -286,9 +285,9 @@ impl Connect {
         }
     }
 
-    fn give_up(&mut self, mut socket: Transport, error: &io::Error, cx: &mut Cx<'_>) {
+    fn give_up(&mut self, mut socket: Transport, failure: String, cx: &mut Cx<'_>) {
         socket.retire(cx.registry, cx.rings);
-        self.failure = Some(describe(error));
+        self.failure = Some(failure);
     }
 }
 

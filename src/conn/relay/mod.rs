@@ -302,7 +302,7 @@ impl Relay {
 
     /// Ends the session when everything that was owed has been written.
     fn settle(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Option<End> {
-        let owed = self.up_waits() || self.down.held.is_some();
+        let owed = self.is_holding();
         let Phase::Ending(_, echo) = &mut self.phase else { return None };
         if owed {
             return None;
