@@ -30,8 +30,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mio::Registry;
 use mio::event::Event;
+use mio::{Poll, Registry};
 use rustls::{ClientConfig, ServerConfig};
 
 use crate::http::path;
@@ -197,6 +197,36 @@ pub struct Cx<'a> {
     pub bulk_waiting: usize,
     /// Set by a connection that has used up its share of the turn and has more to do.
     pub again: bool,
+}
+
+/// What a reactor has to lend.
+pub(crate) struct Lent {
+    pub(crate) poll: Poll,
+    /// The clock as of this pass of the loop.
+    pub(crate) tick: Tick,
+    pub(crate) rings: Pool,
+    pub(crate) splicer: Splicer,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) replies: Replies,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Lent {
+    /// Lends it to the connection of this name.
+    pub(crate) fn to(&mut self, id: ConnId) -> Cx<'_> {
+        Cx {
+            id,
+            now: self.tick,
+            registry: self.poll.registry(),
+            rings: &mut self.rings,
+            splicer: &mut self.splicer,
+            metrics: &self.metrics,
+            shared: &self.shared,
+            replies: &self.replies,
+            bulk_waiting: 0,
+            again: false,
+        }
+    }
 }
 
 /// How far a step came: not to its end, or there.

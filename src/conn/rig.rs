@@ -19,7 +19,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
 use super::end::End;
 use super::serve::Files;
-use super::{Answer, Conn, Cx, Destination, Replies, Shared, State};
+use super::{Answer, Conn, Cx, Destination, Lent, Replies, Shared, State};
 use crate::id::{ConnId, Side};
 use crate::limit::Limiter;
 use crate::log::Log;
@@ -83,18 +83,12 @@ pub struct Rig {
     pub client_took: usize,
     /// Everything that the target was sent.
     pub to_target: Vec<u8>,
-    poll: Poll,
-    rings: Pool,
-    splicer: Splicer,
-    metrics: Metrics,
-    shared: Shared,
-    replies: Replies,
+    lent: Lent,
     /// What helpers have found and the connection has not been told.
     answers: Receiver<Answer>,
     /// Dropped when it is gone, as the reactor does.
     conn: Option<Conn>,
     again: bool,
-    now: Tick,
     /// The target's stream, until it is dialled.
     undialled: Option<Scripted>,
 }
@@ -102,27 +96,20 @@ pub struct Rig {
 impl Rig {
     /// A connection that has just been accepted. Both streams are without bytes and without room.
     pub fn new(setup: &Setup) -> Rig {
-        let poll = Poll::new().expect("the system has a descriptor to spare");
         let (stream, client) = Scripted::new([], []);
         let (undialled, target) = Scripted::new([], []);
-        let mut rings = Pool::new(setup.held_bytes_max);
-        let (metrics, shared) = (Metrics::new(End::KINDS), shared(setup));
         let (sender, answers) = channel();
-        let replies = Replies::new(move |_, answer| drop(sender.send(answer)));
-        let cx = Cx {
-            id: ID,
-            now: Tick::ZERO,
-            registry: poll.registry(),
-            rings: &mut rings,
-            splicer: &mut Splicer::default(),
-            metrics: &metrics,
-            shared: &shared,
-            replies: &replies,
-            again: false,
-            bulk_waiting: 0,
+        let mut lent = Lent {
+            poll: Poll::new().expect("the system has a descriptor to spare"),
+            tick: Tick::ZERO,
+            rings: Pool::new(setup.held_bytes_max),
+            splicer: Splicer::default(),
+            metrics: Arc::new(Metrics::new(End::KINDS)),
+            replies: Replies::new(move |_, answer| drop(sender.send(answer))),
+            shared: Arc::new(shared(setup)),
         };
         let socket = Socket::new(Io::Other(Box::new(stream)));
-        let conn = Conn::new(socket, Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), setup.admitted, &cx);
+        let conn = Conn::new(socket, Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), setup.admitted, &lent.to(ID));
         Rig {
             client,
             target,
@@ -130,16 +117,10 @@ impl Rig {
             to_client: Vec::new(),
             client_took: 0,
             to_target: Vec::new(),
-            poll,
-            rings,
-            splicer: Splicer::default(),
-            metrics,
-            shared,
-            replies,
+            lent,
             answers,
             conn: Some(conn),
             again: false,
-            now: Tick::ZERO,
             undialled: Some(undialled),
         }
     }
@@ -205,21 +186,21 @@ impl Rig {
     /// # Panics
     /// When a deadline that has come stays, which would keep a reactor from sleeping.
     pub fn advance(&mut self, time: Duration) {
-        let end = self.now.after(time);
+        let end = self.lent.tick.after(time);
         while self.due() <= end {
-            self.now = self.now.max(self.due());
+            self.lent.tick = self.lent.tick.max(self.due());
             self.with(|conn, cx| conn.expired(cx));
             self.settle();
-            assert!(self.due() > self.now, "a deadline that has come stays, in state {}", self.state());
+            assert!(self.due() > self.lent.tick, "a deadline that has come stays, in state {}", self.state());
         }
-        self.now = self.now.max(end);
+        self.lent.tick = self.lent.tick.max(end);
     }
 
     /// The process stands still for `time`, as one that was stopped does: all deadlines in it come at once,
     /// at its end.
     pub fn freeze(&mut self, time: Duration) {
-        self.now = self.now.after(time);
-        if self.due() <= self.now {
+        self.lent.tick = self.lent.tick.after(time);
+        if self.due() <= self.lent.tick {
             self.with(|conn, cx| conn.expired(cx));
         }
         self.settle();
@@ -266,7 +247,7 @@ impl Rig {
 
     /// The process ends: everything is cut after `patience`.
     pub fn drain(&mut self, patience: Duration) {
-        let cut_at = self.now.after(patience);
+        let cut_at = self.lent.tick.after(patience);
         self.with(|conn, cx| conn.drain(cut_at, cx));
         self.settle();
     }
@@ -284,7 +265,7 @@ impl Rig {
 
     /// Gives unused rings back.
     pub fn trim(&mut self) {
-        self.rings.trim();
+        self.lent.rings.trim();
     }
 
     /// Whether the connection is still there.
@@ -299,28 +280,28 @@ impl Rig {
 
     /// Whether the reactor holds more than its budget.
     pub fn is_overcommitted(&self) -> bool {
-        self.rings.is_overcommitted()
+        self.lent.rings.is_overcommitted()
     }
 
     /// Bytes held for the connection beyond a turn.
     pub fn held_bytes(&self) -> usize {
-        self.rings.held_bytes()
+        self.lent.rings.held_bytes()
     }
 
     /// Time until the connection's deadline, if it has one.
     pub fn deadline(&self) -> Option<Duration> {
-        (self.due() != Tick::NEVER).then(|| self.due().since(self.now))
+        (self.due() != Tick::NEVER).then(|| self.due().since(self.lent.tick))
     }
 
     /// How the connection has ended, by name; empty while it has not.
     pub fn endings(&self) -> Vec<&'static str> {
-        let counts = self.metrics.endings().enumerate();
+        let counts = self.lent.metrics.endings().enumerate();
         counts.flat_map(|(kind, count)| (0..count).map(move |_| End::name(kind))).collect()
     }
 
     /// What was logged since the last call.
     pub fn take_log(&self) -> String {
-        self.shared.log.take_lines()
+        self.lent.shared.log.take_lines()
     }
 
     /// The name of the connection's state.
@@ -341,7 +322,7 @@ impl Rig {
     /// What must hold after each drive, whatever has happened.
     fn check(&self) {
         let (state, endings) = (self.state(), self.endings());
-        let held = self.rings.held_bytes();
+        let held = self.lent.rings.held_bytes();
         assert!(held <= SESSION_BYTES_MAX, "{held} bytes are held in state {state}");
         let owed = self.conn.as_ref().map_or(0, |conn| conn.client.out.len());
         assert!(owed <= OUT_BYTES_MAX, "{owed} bytes of control frames wait in state {state}");
@@ -365,18 +346,7 @@ impl Rig {
     }
 
     fn with<R>(&mut self, act: impl FnOnce(&mut Conn, &mut Cx<'_>) -> R) -> Option<R> {
-        let mut cx = Cx {
-            id: ID,
-            now: self.now,
-            registry: self.poll.registry(),
-            rings: &mut self.rings,
-            splicer: &mut self.splicer,
-            metrics: &self.metrics,
-            shared: &self.shared,
-            replies: &self.replies,
-            again: false,
-            bulk_waiting: 0,
-        };
+        let mut cx = self.lent.to(ID);
         Some(act(self.conn.as_mut()?, &mut cx))
     }
 }

@@ -17,7 +17,7 @@ use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
 use crate::conn::end::{Blame, End};
-use crate::conn::{Answer, Conn, Cx, Replies, Shared};
+use crate::conn::{Answer, Conn, Cx, Lent, Replies, Shared};
 use crate::id::{ConnId, SLOTS_MAX, Side};
 use crate::metrics::Metrics;
 use crate::net::listen::{Listener, Peer};
@@ -118,35 +118,6 @@ pub struct Reactor {
     due: Vec<u32>,
     accepted: Vec<Placed>,
     trimmed_at: Tick,
-}
-
-/// What a connection borrows while it is driven.
-struct Lent {
-    poll: Poll,
-    /// The clock as of this pass of the loop.
-    tick: Tick,
-    rings: Pool,
-    splicer: Splicer,
-    metrics: Arc<Metrics>,
-    replies: Replies,
-    shared: Arc<Shared>,
-}
-
-impl Lent {
-    fn to(&mut self, id: ConnId) -> Cx<'_> {
-        Cx {
-            id,
-            now: self.tick,
-            registry: self.poll.registry(),
-            rings: &mut self.rings,
-            splicer: &mut self.splicer,
-            metrics: &self.metrics,
-            shared: &self.shared,
-            replies: &self.replies,
-            bulk_waiting: 0,
-            again: false,
-        }
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
