@@ -155,7 +155,12 @@ impl<'b> Lane<'b> {
             self.restart();
         }
         let Some(proxy) = self.proxies.first() else { return };
-        match run(self.trial.scenario.job, self.amount, proxy, self.proxies.get(1)) {
+        let held = match &self.bench.cores {
+            Some(cores) => self.proxies.iter().try_for_each(|proxy| cores.hold(proxy.pid())),
+            None => Ok(()),
+        };
+        let job = self.trial.scenario.job;
+        match held.and_then(|()| run(job, self.amount, proxy, self.proxies.get(1))) {
             Ok(outcome) => {
                 let pairs = outcome.pairs.unwrap_or_default();
                 self.runs.push(outcome.figures);

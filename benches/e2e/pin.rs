@@ -6,6 +6,8 @@
 //! nothing ever runs at the same time, has both on one core: waking another core costs more than the trip,
 //! above all in a virtual machine.
 
+use crate::e2e::procfs::{threads, tree};
+use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
 
@@ -45,5 +47,17 @@ impl Cores {
             sched_setaffinity(None, &self.generator)?;
         }
         Ok(started)
+    }
+
+    /// Brings every thread of the tree under `root` back to the proxy's core: some bind themselves to the
+    /// first one (hitch's workers do), where they would share a core with what feeds them.
+    pub(crate) fn hold(&self, root: u32) -> io::Result<()> {
+        for pid in tree(root)? {
+            for thread in threads(pid) {
+                // A thread that has ended meanwhile needs no place.
+                let _ = sched_setaffinity(Pid::from_raw(thread), &self.proxy);
+            }
+        }
+        Ok(())
     }
 }

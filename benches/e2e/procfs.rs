@@ -68,6 +68,12 @@ pub(crate) fn tree(root: u32) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
+/// The threads of a process; none when it has ended.
+pub(crate) fn threads(pid: u32) -> Vec<i32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
+}
+
 /// True when something on this machine listens on the loopback port.
 pub(crate) fn is_listening(port: u16) -> bool {
     let wanted = format!("0100007F:{port:04X}");
@@ -85,8 +91,8 @@ fn process_cpu_s(pid: u32) -> Option<f64> {
     let own_by_ticks = seconds(USER)? + seconds(SYSTEM)?;
     let reaped = seconds(CHILD_USER)? + seconds(CHILD_SYSTEM)?;
     let mut own_ns = 0.0;
-    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
-        if let Ok(line) = fs::read_to_string(task.path().join("schedstat")) {
+    for thread in threads(pid) {
+        if let Ok(line) = fs::read_to_string(format!("/proc/{pid}/task/{thread}/schedstat")) {
             own_ns += line.split_whitespace().next()?.parse::<f64>().ok()?;
         }
     }
