@@ -5,7 +5,7 @@
 //! and with one they cost some microseconds. A deadline that was moved later leaves an early wake behind,
 //! which finds nothing and corrects itself.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A moment of the reactor's clock, in tenths of a second since it started. Lasts for 13 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +38,11 @@ impl Tick {
         Tick::ZERO.after(wait).0
     }
 
+    /// Time until `later`, a tick more at the most; `None` if it never comes.
+    pub fn until(self, later: Tick) -> Option<Duration> {
+        (later != Tick::NEVER).then(|| later.since(self))
+    }
+
     /// Time from `earlier` to `self`, in whole ticks; zero if `earlier` is later.
     pub fn since(self, earlier: Tick) -> Duration {
         Duration::from_millis(u64::from(self.0.saturating_sub(earlier.0)) * TICK_MS)
@@ -46,22 +51,21 @@ impl Tick {
 
 /// The deadlines of one reactor.
 pub struct Timers {
-    start: Instant,
+    start_ms: u64,
     deadlines: Vec<Tick>,
     /// No deadline is earlier than this.
     earliest: Tick,
 }
 
 impl Timers {
-    /// No deadlines; the clock starts at `start`.
-    pub fn new(start: Instant) -> Timers {
-        Timers { start, deadlines: Vec::new(), earliest: Tick::NEVER }
+    /// No deadlines; the clock starts at `start_ms`, as all times here in milliseconds since some moment.
+    pub fn new(start_ms: u64) -> Timers {
+        Timers { start_ms, deadlines: Vec::new(), earliest: Tick::NEVER }
     }
 
-    /// Where the reactor's clock stands at `now`.
-    pub fn tick(&self, now: Instant) -> Tick {
-        let since = now.saturating_duration_since(self.start);
-        let ticks = since.as_secs() * (1000 / TICK_MS) + u64::from(since.subsec_millis()) / TICK_MS;
+    /// Where the reactor's clock stands at `now_ms`.
+    pub fn tick(&self, now_ms: u64) -> Tick {
+        let ticks = now_ms.saturating_sub(self.start_ms) / TICK_MS;
         Tick(u32::try_from(ticks).unwrap_or(u32::MAX - 1).min(u32::MAX - 1))
     }
 
@@ -75,10 +79,9 @@ impl Timers {
         self.earliest = self.earliest.min(deadline);
     }
 
-    /// Time until [`Timers::expire`] may find something, a tick more at the most; `None` when there is no
-    /// deadline at all.
-    pub fn wait(&self, now: Tick) -> Option<Duration> {
-        (self.earliest != Tick::NEVER).then(|| self.earliest.since(now))
+    /// When [`Timers::expire`] may find something.
+    pub fn next(&self) -> Tick {
+        self.earliest
     }
 
     /// Whether a deadline may have come.
@@ -111,53 +114,53 @@ const TICK_MS: u64 = 100;
 mod tests {
     use super::*;
 
-    fn expired(timers: &mut Timers, now: Instant) -> Vec<u32> {
+    fn expired(timers: &mut Timers, now: Duration) -> Vec<u32> {
         let mut slots = Vec::new();
-        let tick = timers.tick(now);
+        let tick = timers.tick(now.as_millis() as u64);
         timers.expire(tick, |slot| slots.push(slot));
         slots
     }
 
     #[test]
     fn a_deadline_never_comes_early_and_comes_once() {
-        let start = Instant::now();
-        let mut timers = Timers::new(start);
+        let start = Duration::from_secs(7_000);
+        let mut timers = Timers::new(7_000_000);
         let wait = Duration::from_millis(1_050);
-        timers.set(3, timers.tick(start).after(wait));
+        timers.set(3, timers.tick(7_000_000).after(wait));
         assert_eq!(expired(&mut timers, start + wait), []);
         assert_eq!(expired(&mut timers, start + wait + Duration::from_millis(250)), [3]);
         assert_eq!(expired(&mut timers, start + Duration::from_secs(60)), []);
-        assert_eq!(timers.wait(Tick::ZERO), None);
+        assert_eq!(timers.next(), Tick::NEVER);
     }
 
     #[test]
     fn a_deadline_moved_later_does_not_fire_at_its_old_time() {
-        let start = Instant::now();
-        let mut timers = Timers::new(start);
+        let start = Duration::from_secs(7_000);
+        let mut timers = Timers::new(7_000_000);
         timers.set(0, Tick::ZERO.after(Duration::from_secs(1)));
         timers.set(0, Tick::ZERO.after(Duration::from_secs(9)));
         assert_eq!(expired(&mut timers, start + Duration::from_secs(5)), []);
-        assert!(timers.wait(Tick::ZERO.plus(50)) > Some(Duration::from_secs(3)));
+        assert!(timers.next() > Tick::ZERO.plus(80));
         assert_eq!(expired(&mut timers, start + Duration::from_secs(10)), [0]);
     }
 
     #[test]
     fn a_cleared_deadline_leaves_no_wake_behind_for_long() {
-        let start = Instant::now();
-        let mut timers = Timers::new(start);
+        let start = Duration::from_secs(7_000);
+        let mut timers = Timers::new(7_000_000);
         timers.set(7, Tick::ZERO.after(Duration::from_secs(1)));
         timers.set(7, Tick::NEVER);
         assert_eq!(expired(&mut timers, start + Duration::from_secs(2)), []);
-        assert_eq!(timers.wait(Tick::ZERO), None);
+        assert_eq!(timers.next(), Tick::NEVER);
     }
 
     #[test]
     fn the_wait_ends_when_the_earliest_deadline_has_come() {
-        let start = Instant::now();
-        let mut timers = Timers::new(start);
+        let start = Duration::from_secs(7_000);
+        let mut timers = Timers::new(7_000_000);
         timers.set(1, Tick::ZERO.after(Duration::from_secs(30)));
         timers.set(2, Tick::ZERO.after(Duration::from_secs(2)));
-        let wait = timers.wait(Tick::ZERO).expect("a deadline");
+        let wait = Tick::ZERO.until(timers.next()).expect("a deadline");
         assert_eq!(expired(&mut timers, start + wait), [2]);
     }
 

@@ -4,13 +4,14 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Handle, LISTENER};
 use crate::conn::Shared;
 use crate::conn::end::End;
 use crate::net::listen::{Listener, Peer};
 use crate::net::socket::Io;
+use crate::timers::Tick;
 
 /// The listening socket, and the reactors among which its connections are placed.
 pub(super) struct Acceptor {
@@ -19,7 +20,7 @@ pub(super) struct Acceptor {
     ready: bool,
     /// The system refused to accept, for want of descriptors for instance; the listener is not watched until
     /// then.
-    retry_at: Option<Instant>,
+    retry_at: Tick,
     /// How many are accepted in this turn: twice as many as in the one before while somebody is always
     /// waiting, so that a single connection costs a single call and a crowd few turns.
     burst: usize,
@@ -51,7 +52,7 @@ impl Acceptor {
         limits: Limits,
     ) -> io::Result<Acceptor> {
         listener.watch(poll, LISTENER.0, true)?;
-        Ok(Acceptor { listener, ready: false, retry_at: None, burst: 1, reactors, limits })
+        Ok(Acceptor { listener, ready: false, retry_at: Tick::NEVER, burst: 1, reactors, limits })
     }
 
     /// Takes in that somebody is waiting.
@@ -59,17 +60,17 @@ impl Acceptor {
         self.ready = true;
     }
 
-    /// How long the poll may sleep on account of accepting.
-    pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
-        self.retry_at.map(|at| at.saturating_duration_since(now))
+    /// When to try again what the system refused.
+    pub(super) fn retry_at(&self) -> Tick {
+        self.retry_at
     }
 
     /// Whether [`Acceptor::accept`] has something to do; to be asked once a turn.
-    pub(super) fn has_work(&mut self, now: Instant) -> bool {
+    pub(super) fn has_work(&mut self, now: Tick) -> bool {
         if !self.ready {
             self.burst = 1;
         }
-        self.ready || self.retry_at.is_some_and(|at| now >= at)
+        self.ready || now >= self.retry_at
     }
 
     /// Accepts what is waiting, as much as this turn may. What belongs to the reactor `own` goes to `kept`.
@@ -77,12 +78,12 @@ impl Acceptor {
         &mut self,
         own: usize,
         poll: BorrowedFd<'_>,
-        now: Instant,
+        now: Tick,
         shared: &Shared,
         kept: &mut Vec<Placed>,
     ) {
-        if self.retry_at.is_some_and(|at| now >= at) && self.listener.watch(poll, LISTENER.0, true).is_ok() {
-            self.retry_at = None;
+        if now >= self.retry_at && self.listener.watch(poll, LISTENER.0, true).is_ok() {
+            self.retry_at = Tick::NEVER;
         }
         if !std::mem::take(&mut self.ready) {
             return;
@@ -128,12 +129,12 @@ impl Acceptor {
     }
 
     /// Out of descriptors, most likely. What is waiting stays in the backlog for a while.
-    fn pause(&mut self, error: &io::Error, poll: BorrowedFd<'_>, now: Instant, shared: &Shared) {
+    fn pause(&mut self, error: &io::Error, poll: BorrowedFd<'_>, now: Tick, shared: &Shared) {
         let line = format_args!("accepting failed: {error}");
         shared.say_limited(&End::System(error.kind()), |log| log.info(line));
         // Told the level, the poll would report the same listener again and again.
         let _ = self.listener.watch(poll, LISTENER.0, false);
-        self.retry_at = Some(now + ACCEPT_RETRY);
+        self.retry_at = now.after(ACCEPT_RETRY);
     }
 }
 

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
@@ -160,7 +160,7 @@ impl Reactor {
             conns: Slab::new(),
             generation: 0,
             queue: Queue::default(),
-            timers: Timers::new(Instant::now()),
+            timers: Timers::new(sys::uptime_ms()),
             lent,
             handle,
             messages,
@@ -195,14 +195,12 @@ impl Reactor {
 
     fn work(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
-        let mut now = Instant::now();
         while self.stopping == Stopping::No || !self.conns.is_empty() {
-            match self.lent.poll.poll(&mut events, self.wait(now)) {
+            match self.lent.poll.poll(&mut events, self.wait()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
                 result => result?,
             }
-            now = Instant::now();
-            self.lent.tick = self.timers.tick(now);
+            self.lent.tick = self.timers.tick(sys::uptime_ms());
             for event in &events {
                 match event.token() {
                     LISTENER => self.acceptor.iter_mut().for_each(Acceptor::note),
@@ -221,21 +219,20 @@ impl Reactor {
             // In this order: after a pause of the whole process, what has come in time counts.
             self.turn();
             self.expire();
-            self.accept(now);
+            self.accept();
         }
         Ok(())
     }
 
     /// How long the poll may sleep.
-    fn wait(&self, now: Instant) -> Option<Duration> {
+    fn wait(&self) -> Option<Duration> {
         if !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
-        let accept = self.acceptor.as_ref().and_then(|acceptor| acceptor.wait(now));
-        [self.timers.wait(self.lent.tick), self.lent.rings.has_surplus().then_some(TRIM_WAIT), accept]
-            .into_iter()
-            .flatten()
-            .min()
+        let now = self.lent.tick;
+        let trim = if self.lent.rings.has_surplus() { now.after(TRIM_WAIT) } else { Tick::NEVER };
+        let accept = self.acceptor.as_ref().map_or(Tick::NEVER, Acceptor::retry_at);
+        now.until(self.timers.next().min(trim).min(accept))
     }
 
     /// Puts a connection into the run queue, once.
@@ -358,8 +355,9 @@ impl Reactor {
     }
 
     /// Accepts what is waiting, and takes in what was placed here.
-    fn accept(&mut self, now: Instant) {
+    fn accept(&mut self) {
         let Some(acceptor) = &mut self.acceptor else { return };
+        let now = self.lent.tick;
         if !acceptor.has_work(now) {
             return;
         }
