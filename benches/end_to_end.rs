@@ -76,6 +76,7 @@ fn bench(options: &Options) -> Result<bool, String> {
 fn measure(bench: &Bench, selected: &[Trial]) -> Result<bool, String> {
     println!("{}", report::heading());
     let mut rows: Vec<Row> = Vec::new();
+    let commit = record::commit();
     for trial in selected {
         for row in within_memory(bench, *trial) {
             println!("{}", report::line(&row));
@@ -83,7 +84,7 @@ fn measure(bench: &Bench, selected: &[Trial]) -> Result<bool, String> {
         }
         // Each time, so that a run that is cut off has not been for nothing.
         if let Some(name) = &bench.options.record {
-            record::store(name, bench.found, &rows).map_err(|error| error.to_string())?;
+            record::store(name, commit.as_deref(), bench.found, &rows).map_err(|error| error.to_string())?;
         }
     }
     if bench.options.form == Form::Full {

@@ -217,7 +217,8 @@ pub(crate) fn amount(trial: Trial, found: &Found, options: &Options) -> Amount {
     }
     let (sessions, work) = match scenario.job {
         Job::Down(_) | Job::Up(_) => (scenario.sessions, options.bytes.unwrap_or(scenario.work) / share),
-        Job::Idle => (scenario.sessions / share, scenario.work),
+        Job::Idle if share > 1 => ((scenario.sessions / share).min(IDLE_SHARED_MAX), scenario.work),
+        Job::Idle => (scenario.sessions, scenario.work),
         Job::Mix => (scenario.sessions, scenario.work),
         _ => (scenario.sessions, scenario.work / share),
     };
@@ -226,6 +227,10 @@ pub(crate) fn amount(trial: Trial, found: &Found, options: &Options) -> Amount {
 
 /// The round trips of one session among idle ones; its ratio is to one alone.
 pub(crate) const ACTIVE: &str = "active p99 us";
+
+/// A proxy that has only a share of the work has a process for each session, or nearly, and shows with so many
+/// what one takes.
+const IDLE_SHARED_MAX: u64 = 128;
 
 /// Nine thousand sessions take seconds to open, and memory hardly differs from round to round. The latency
 /// beside them is sampled in pairs within each round.

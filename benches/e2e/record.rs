@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Writes `NAME.json`, `NAME.csv` and the plots.
-pub(crate) fn store(name: &str, found: &[Found], rows: &[Row]) -> io::Result<()> {
+/// Writes `NAME.json`, `NAME.csv` and the plots. `commit` is the one that was measured, as [`commit`] says it.
+pub(crate) fn store(name: &str, commit: Option<&str>, found: &[Found], rows: &[Row]) -> io::Result<()> {
     let directory = directory();
     fs::create_dir_all(&directory)?;
     let record = json!({
         "machine": machine(),
         "command": env::args().skip(1).collect::<Vec<_>>(),
         "unix_time_s": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        "commit": commit(),
+        "commit": commit,
         "proxies": found.iter().map(|found| json!({
             "name": found.peer.name,
             "role": role(found.peer.role),
@@ -108,7 +108,8 @@ fn csv(rows: &[Row]) -> String {
     out
 }
 
-fn commit() -> Option<String> {
+/// The commit of this tree, and whether files differ from it; to be asked before anything is written.
+pub(crate) fn commit() -> Option<String> {
     let output = Command::new("git")
         .args(["describe", "--always", "--dirty"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
