@@ -50,20 +50,24 @@ fn bench(options: &Options) -> Result<bool, String> {
     if let Err(why) = &kit.tls {
         println!("{:<15} skipped: {why}", "wss");
     }
-    let selected: Vec<Trial> = Trial::select(options.form, &options.filters)
-        .into_iter()
-        .filter(|trial| trial.wire == Wire::Ws || kit.tls.is_ok())
-        .filter(|trial| {
-            let fits = 2 * trial.scenario.sessions + SPARE_FILES <= limit;
-            if !fits {
-                println!("skipped: {} (the limit of open files is {limit})", trial.name());
-            }
-            fits
-        })
-        .collect();
+    let asked = Trial::select(options.form, &options.filters);
+    if asked.is_empty() {
+        return Err(format!("no trial has any of {:?} in its name", options.filters));
+    }
+    let sessions = |trial: &Trial| match options.form {
+        Form::Quick => trial.scenario.quick.0,
+        Form::Usual | Form::Full => trial.scenario.sessions,
+    };
+    let (selected, left_out): (Vec<Trial>, Vec<Trial>) = asked.into_iter().partition(|trial| {
+        (trial.wire == Wire::Ws || kit.tls.is_ok()) && 2 * sessions(trial) + SPARE_FILES <= limit
+    });
+    for trial in left_out.iter().filter(|trial| trial.wire == Wire::Ws || kit.tls.is_ok()) {
+        println!("skipped: {} (the limit of open files is {limit})", trial.name());
+    }
     let cores = if options.unpinned { None } else { Cores::split().map_err(|error| error.to_string())? };
     let bench = Bench { found: &found, kit: &kit, cores, options };
-    let mut good = true;
+    // Of a smoke run everything is expected.
+    let mut good = left_out.is_empty() || options.form != Form::Quick;
     if !options.syscalls {
         good &= measure(&bench, &selected)?;
     }
@@ -125,7 +129,7 @@ fn within_memory(bench: &Bench, trial: Trial) -> Vec<Row> {
 fn count_calls(bench: &Bench, selected: &[Trial]) -> bool {
     if !syscalls::can_count() {
         println!("system calls: not counted (strace is not on PATH)");
-        return true;
+        return false;
     }
     let quick = bench.options.form == Form::Quick && !bench.options.syscalls;
     let mut good = true;
@@ -190,6 +194,7 @@ fn find(options: &Options) -> Result<Vec<Found>, String> {
                 println!("{:<15} {}", report::name(peer.peer.name, peer.peer.role), peer.version);
                 found.push(peer);
             }
+            Err(why) if peer.role == Role::Ours => return Err(why),
             Err(why) => println!("{:<15} skipped: {why}", report::name(peer.name, peer.role)),
         }
     }

@@ -20,7 +20,7 @@ const FEED: usize = 128 << 10;
 
 fn masking(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mask");
-    for len in [64, 1 << 10, 16 << 10, 64 << 10, 1 << 20] {
+    for len in [7, 64, 1 << 10, 16 << 10, 64 << 10, 1 << 20] {
         group.throughput(Throughput::Bytes(len as u64));
         // A header's length apart, as a frame in a buffer is.
         let mut buf = vec![0x5a; len + 8];
@@ -86,7 +86,7 @@ fn frames(len: usize, total: usize) -> Vec<u8> {
 fn encoding(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     let mut buf = vec![0; encode::HEADROOM];
-    for len in [7, 64, 1 << 10, 64 << 10, 1 << 20] {
+    for len in [7, 64, 1 << 10, 16 << 10, 64 << 10, 1 << 20] {
         group.bench_function(BenchmarkId::new("header_before", len), |bencher| {
             bencher.iter(|| encode::header_before(black_box(&mut buf), encode::HEADROOM, black_box(len)));
         });
@@ -108,6 +108,12 @@ fn opening(criterion: &mut Criterion) {
             let len = HeadReader::new().scan(black_box(BROWSER)).expect("valid").expect("complete");
             let request = Request::parse(&BROWSER[..len]).expect("valid");
             handshake::check(&request).expect("an upgrade").response()
+        });
+    });
+    group.bench_function("head", |bencher| {
+        bencher.iter(|| {
+            let len = HeadReader::new().scan(black_box(BROWSER)).expect("valid").expect("complete");
+            black_box(Request::parse(&BROWSER[..len]).expect("valid"));
         });
     });
     group.bench_function("head a byte at a time", |bencher| {

@@ -91,9 +91,6 @@ impl Timers {
 
     /// Calls `due` with each slot whose deadline has come, and clears that deadline.
     pub fn expire(&mut self, now: Tick, mut due: impl FnMut(u32)) {
-        if !self.is_due(now) {
-            return;
-        }
         let mut earliest = Tick::NEVER;
         for (slot, deadline) in self.deadlines.iter_mut().enumerate() {
             if *deadline <= now {

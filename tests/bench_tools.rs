@@ -246,6 +246,7 @@ mod compared {
         Row {
             trial: trial.into(),
             sessions: 1,
+            is_scaled_down: false,
             peer,
             role,
             command: Vec::new(),
@@ -279,6 +280,38 @@ mod compared {
     fn a_figure_that_is_missing_is_said_to_be() {
         let rows = [row("ws/churn", OURS, Role::Ours, "CPU us/opening", &[1.0])];
         assert_eq!(verdicts(&rows)[0].word, "not measured");
+    }
+
+    #[test]
+    fn a_failure_of_either_is_no_success_and_a_peers_own_affair() {
+        let figure = "CPU s/GiB";
+        for failing in [OURS, PLAIN] {
+            let mut rows = [
+                row("ws/down-64k", OURS, Role::Ours, figure, &[1.0, 1.0]),
+                row("ws/down-64k", PLAIN, Role::Yardstick, figure, &[2.0, 2.0]),
+            ];
+            let failed = rows.iter_mut().find(|row| row.peer == failing).expect("it is there");
+            failed.failure = Some("the proxy hung up".into());
+            assert_eq!(verdicts(&rows)[0].word, "failed");
+        }
+        let mut rows = [
+            row("ws/down-64k", OURS, Role::Ours, figure, &[1.0, 1.0]),
+            row("ws/down-64k", "node", Role::Peer, figure, &[0.5, 0.5]),
+        ];
+        rows[1].failure = Some("the proxy hung up".into());
+        assert!(verdicts(&rows).iter().all(|verdict| !verdict.demand.starts_with("no peer ahead")));
+    }
+
+    #[test]
+    fn python_has_to_be_surely_behind_and_other_peers_not_surely_ahead() {
+        let rows = |peer, theirs: &[f64]| {
+            let ours = row("ws/echo-32b", OURS, Role::Ours, "CPU us/trip", &[1.0, 1.0, 1.0]);
+            [ours, row("ws/echo-32b", peer, Role::Peer, "CPU us/trip", theirs)]
+        };
+        let level = [0.9, 1.1, 0.9];
+        assert_eq!(found(&verdicts(&rows(PYTHON, &level)), "less CPU").word, "missed, not surely");
+        assert_eq!(found(&verdicts(&rows(PYTHON, &[2.0, 2.0, 2.0])), "less CPU").word, "reached");
+        assert_eq!(found(&verdicts(&rows("node", &level)), "no peer ahead").word, "reached");
     }
 
     #[test]
@@ -323,6 +356,8 @@ mod compared {
             row("ws/down-4k", PLAIN, Role::Yardstick, "CPU s/GiB", &[0.6]),
             row("ws/down-64k", PLAIN, Role::Yardstick, "CPU s/GiB", &[0.3]),
             row("ws/churn", OURS, Role::Ours, "CPU us/opening", &[60.0]),
+            Row { is_scaled_down: true, ..row("ws/down-64k", PYTHON, Role::Peer, "CPU s/GiB", &[0.7]) },
+            Row { failure: Some("!".into()), ..row("ws/down-64k", "node", Role::Peer, "CPU s/GiB", &[0.7]) },
         ];
         let plots = draw(&rows);
         assert_eq!(plots.iter().map(|plot| plot.0).collect::<Vec<_>>(), ["down-cpu"]);

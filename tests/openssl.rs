@@ -9,17 +9,8 @@ use std::process::{Child, Command, Stdio};
 use common::client::{Client, UPGRADE};
 use common::server::Server;
 use common::target::Target;
-use common::{Scratch, eventually};
+use common::{Scratch, eventually, has};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-
-/// Whether openssl is there; says so when it is not.
-fn has_openssl() -> bool {
-    let found = Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_ok();
-    if !found {
-        common::skipped("openssl is not on PATH");
-    }
-    found
-}
 
 /// Runs openssl in `scratch`; the words are separated by spaces.
 fn openssl(scratch: &Scratch, line: &str) {
@@ -79,7 +70,7 @@ impl Chain {
 
 #[test]
 fn keys_of_every_kind_are_opened_and_served_with_their_chain() {
-    if !has_openssl() {
+    if !has("openssl") {
         return;
     }
     let chain = Chain::new();
@@ -126,7 +117,7 @@ fn client(scratch: &Scratch, name: &str, issuer: Option<&Issuer<'_, KeyPair>>, e
 
 #[test]
 fn clients_must_show_a_certificate_and_the_log_says_what_is_wrong_with_it() {
-    if !has_openssl() {
+    if !has("openssl") {
         return;
     }
     let scratch = Scratch::new();
@@ -180,7 +171,7 @@ impl Drop for Reversing {
 
 #[test]
 fn openssl_is_spoken_to_as_a_target_in_both_versions() {
-    if !has_openssl() {
+    if !has("openssl") {
         return;
     }
     let identity = common::tls::identity();

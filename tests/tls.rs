@@ -14,7 +14,7 @@ use common::frame::Frame;
 use common::server::Server;
 use common::target::Target;
 use common::tls::{identity, trusting};
-use common::{DEADLINE, eventually, text};
+use common::{DEADLINE, eventually, has, text};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
@@ -23,16 +23,6 @@ fn gateway(options: &[&str]) -> Server {
     let target = Target::tcp().echo();
     let files = ["--cert", &text(&identity().cert), "--key", &text(&identity().key), "-v"];
     Server::relay_with(&target.address, &[&files, options].concat())
-}
-
-/// Whether a program is there; says so when it is not.
-fn has(program: &str) -> bool {
-    let found =
-        Command::new(program).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    if !found {
-        println!("skipped: {program} is not on PATH");
-    }
-    found
 }
 
 /// Runs a program to its end with `input` on its stdin, for at most so long.

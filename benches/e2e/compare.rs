@@ -1,23 +1,25 @@
-//! The comparison: every proxy in turn (A B C, B C A, …), so that what the machine does besides falls on
-//! all of them, and every ratio taken within one round.
+//! The comparison: round by round every proxy has its turn, in an order that is drawn anew each time, so that
+//! what the machine does besides falls on all of them, and every ratio is taken within one round.
 
 use crate::e2e::found::Found;
 use crate::e2e::kit::Kit;
 use crate::e2e::options::{Form, Options};
 use crate::e2e::peers::{HAPROXY, PLAIN, Role};
 use crate::e2e::pin::Cores;
+use crate::e2e::procfs::settled_cpu_s;
 use crate::e2e::proxy::Proxy;
 use crate::e2e::run::{Amount, Figure, Pairs, run};
 use crate::e2e::scenarios::{Job, Trial, Wire};
-use crate::e2e::stats::{Ratio, median};
+use crate::e2e::stats::{Random, Ratio, median};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io;
 
 /// What one proxy did in one trial.
 pub(crate) struct Row {
-    /// The trial's name, and the sessions that this proxy had.
+    /// The trial's name, the sessions that this proxy had, and whether they are fewer than the trial's.
     pub(crate) trial: String,
     pub(crate) sessions: u64,
+    pub(crate) is_scaled_down: bool,
     pub(crate) peer: &'static str,
     pub(crate) role: Role,
     pub(crate) command: Vec<String>,
@@ -66,13 +68,15 @@ impl Bench<'_> {
         let mut lanes: Vec<Lane> =
             self.found.iter().filter(serves).map(|found| Lane::start(self, found, trial)).collect();
         let rounds = match trial.scenario.job {
-            Job::Idle => self.options.rounds().min(IDLE_ROUNDS),
+            Job::Idle if trial.scenario.sessions > CROWD => self.options.rounds().min(CROWDED_ROUNDS),
             _ => self.options.rounds(),
         };
-        for round in 0..rounds {
-            for turn in 0..lanes.len() {
-                let index = (round + turn) % lanes.len();
-                lanes[index].run();
+        let mut random = Random::new();
+        let mut order: Vec<usize> = (0..lanes.len()).collect();
+        for _ in 0..rounds {
+            random.shuffle(&mut order);
+            for index in &order {
+                lanes[*index].run();
             }
         }
         let yardstick = lanes.iter().find(|lane| lane.found.peer.name == reference(trial.wire));
@@ -139,7 +143,11 @@ impl<'b> Lane<'b> {
             };
             match started {
                 Ok(proxy) => self.proxies.push(proxy),
-                Err(error) => self.failure = Some(error.to_string()),
+                Err(error) => {
+                    self.failure = Some(error.to_string());
+                    self.proxies.clear();
+                    return;
+                }
             }
         }
         if let Some(proxy) = self.proxies.first() {
@@ -166,6 +174,10 @@ impl<'b> Lane<'b> {
                 self.runs.push(outcome.figures);
                 self.pairs.loaded.extend(pairs.loaded);
                 self.pairs.alone.extend(pairs.alone);
+                // What a run leaves behind must not fall into the next proxy's.
+                if let Err(error) = settled_cpu_s(proxy.pid()) {
+                    self.failure = Some(error.to_string());
+                }
             }
             Err(error) => self.failure = Some(format!("{error}; {}", proxy.last_words())),
         }
@@ -174,16 +186,29 @@ impl<'b> Lane<'b> {
         }
     }
 
-    fn into_row(self, yardstick: &[Vec<Figure>]) -> Row {
+    /// Whether something ended otherwise than it should in any run.
+    fn mishap(&self) -> Option<String> {
+        let mishaps = self.runs.iter().flatten().filter(|figure| figure.is_mishap);
+        let worst = mishaps.max_by(|a, b| a.value.total_cmp(&b.value)).filter(|figure| figure.value > 0.0)?;
+        Some(format!("{} {} in one run", worst.value, worst.name))
+    }
+
+    fn into_row(mut self, yardstick: &[Vec<Figure>]) -> Row {
+        let is_peer = self.found.peer.role == Role::Peer;
+        if !is_peer && self.failure.is_none() {
+            self.failure = self.mishap();
+        }
         let count = self.runs.first().map_or(0, Vec::len);
         let mut figures: Vec<Column> = (0..count)
             .map(|index| {
                 let values: Vec<f64> = self.runs.iter().map(|run| run[index].value).collect();
                 let theirs: Vec<f64> =
                     yardstick.iter().take(values.len()).map(|run| run[index].value).collect();
-                let Figure { name, comparable, .. } = self.runs[0][index];
+                let Figure { name, comparable, is_mishap, .. } = self.runs[0][index];
                 let ratio = if comparable { Ratio::of_pairs(&values, &theirs) } else { None };
-                Column { name, median: median(&values), values, comparable, ratio }
+                // One that ended badly among many that did not is still one.
+                let middle = if is_mishap { values.iter().sum() } else { median(&values) };
+                Column { name, median: middle, values, comparable, ratio }
             })
             .collect();
         if !self.pairs.loaded.is_empty() {
@@ -198,6 +223,7 @@ impl<'b> Lane<'b> {
         Row {
             trial: self.trial.name(),
             sessions: self.amount.sessions,
+            is_scaled_down: self.amount.sessions < self.trial.scenario.sessions,
             peer: self.found.peer.name,
             role: self.found.peer.role,
             command: self.command,
@@ -217,7 +243,7 @@ pub(crate) fn amount(trial: Trial, found: &Found, options: &Options) -> Amount {
     }
     let (sessions, work) = match scenario.job {
         Job::Down(_) | Job::Up(_) => (scenario.sessions, options.bytes.unwrap_or(scenario.work) / share),
-        Job::Idle if share > 1 => ((scenario.sessions / share).min(IDLE_SHARED_MAX), scenario.work),
+        Job::Idle if found.peer.process_per_session => (PROCESSES_MAX, scenario.work),
         Job::Idle => (scenario.sessions, scenario.work),
         Job::Mix => (scenario.sessions, scenario.work),
         _ => (scenario.sessions, scenario.work / share),
@@ -228,10 +254,12 @@ pub(crate) fn amount(trial: Trial, found: &Found, options: &Options) -> Amount {
 /// The round trips of one session among idle ones; its ratio is to one alone.
 pub(crate) const ACTIVE: &str = "active p99 us";
 
-/// A proxy that has only a share of the work has a process for each session, or nearly, and shows with so many
-/// what one takes.
-const IDLE_SHARED_MAX: u64 = 128;
+/// Idle sessions of a proxy that has a process for each.
+const PROCESSES_MAX: u64 = 128;
 
-/// Nine thousand sessions take seconds to open, and memory hardly differs from round to round. The latency
+/// Thousands of sessions take seconds to open, and memory hardly differs from round to round. The latency
 /// beside them is sampled in pairs within each round.
-const IDLE_ROUNDS: usize = 3;
+const CROWDED_ROUNDS: usize = 3;
+
+/// More idle sessions than this are a crowd.
+const CROWD: u64 = 1_000;

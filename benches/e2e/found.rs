@@ -47,7 +47,10 @@ impl Found {
             }
         };
         if self.program.starts_with(peers_dir()) {
-            command.env("LD_LIBRARY_PATH", peers_dir().join("debian/usr/lib/x86_64-linux-gnu"));
+            command.env(
+                "LD_LIBRARY_PATH",
+                peers_dir().join(format!("debian/usr/lib/{}-linux-gnu", env::consts::ARCH)),
+            );
         }
         command
     }

@@ -42,8 +42,7 @@ impl Options {
     pub(crate) fn rounds(&self) -> usize {
         self.pairs.unwrap_or(match self.form {
             Form::Quick => 1,
-            Form::Usual => 11,
-            Form::Full => 15,
+            Form::Usual | Form::Full => 15,
         })
     }
 }
@@ -78,6 +77,9 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, lexopt
         }
     }
     options.form = asked_form.unwrap_or(options.form);
+    if options.form != Form::Quick && options.record.is_none() {
+        options.record = Some("last".into());
+    }
     Ok(Task::Compare(options))
 }
 
@@ -108,12 +110,12 @@ relay, over wss HAProxy. benches/peers/install brings the proxies that package r
                     binary and the plain relay unless --only names others; system calls per
                     message and private memory of our own binary have fixed limits
   --full            also many sessions, and at the end what was demanded beside what was reached
-  --pairs N         rounds in which every proxy has its turn (11; 1 quick, 15 full)
+  --pairs N         rounds in which every proxy has its turn (15; 1 in the quick form)
   --only A,B        only these proxies (the yardsticks of the ratios always run along)
   --bytes SIZE      payload of one bulk run: a number with K, M, G or nothing
   --syscalls        count system calls per message (with strace) instead of time
   --unpinned        let the scheduler place the proxy and the load generator
   --record NAME     store the figures as benches/record/NAME.json and NAME.csv, and plots of them
-                    as NAME-*.svg
+                    as NAME-*.svg (last; the quick form stores nothing unless told to)
 
 WEBSOCKIFY_BIN names another binary to measure, WEBSOCKIFY_PYTHON a python that has websockify.";

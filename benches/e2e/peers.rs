@@ -14,6 +14,8 @@ pub(crate) struct Peer {
     pub(crate) port: Port,
     /// How many times less work it is given, so that a slow peer does not take all the time.
     pub(crate) share: u64,
+    /// It has a process, or nearly, for each session: a few tell what one takes, and thousands don't fit.
+    pub(crate) process_per_session: bool,
 }
 
 /// What a proxy is in the comparison.
@@ -129,6 +131,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["--version"],
         port: Port::Announced,
         share: 1,
+        process_per_session: false,
     },
     Peer {
         name: PYTHON,
@@ -145,6 +148,7 @@ pub(crate) const PEERS: &[Peer] = &[
         ],
         port: Port::Told,
         share: 16,
+        process_per_session: true,
     },
     Peer {
         name: "node",
@@ -157,6 +161,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["{node_js}", "{node_module}"],
         port: Port::Told,
         share: 4,
+        process_per_session: false,
     },
     Peer {
         name: "websocat",
@@ -170,6 +175,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["--version"],
         port: Port::Told,
         share: 4,
+        process_per_session: false,
     },
     Peer {
         name: PLAIN,
@@ -179,6 +185,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["--version"],
         port: Port::Announced,
         share: 1,
+        process_per_session: false,
     },
     Peer {
         name: "plain-256k",
@@ -188,6 +195,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["--version"],
         port: Port::Announced,
         share: 1,
+        process_per_session: false,
     },
     Peer {
         name: HAPROXY,
@@ -197,6 +205,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["-v"],
         port: Port::Told,
         share: 1,
+        process_per_session: false,
     },
     Peer {
         name: "haproxy-splice",
@@ -206,6 +215,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["-v"],
         port: Port::Told,
         share: 1,
+        process_per_session: false,
     },
     Peer {
         name: "nginx",
@@ -221,6 +231,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["-v"],
         port: Port::Told,
         share: 1,
+        process_per_session: false,
     },
     Peer {
         name: "hitch",
@@ -240,6 +251,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["-V"],
         port: Port::Told,
         share: 1,
+        process_per_session: false,
     },
     Peer {
         name: "socat",
@@ -255,5 +267,6 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["-V"],
         port: Port::Told,
         share: 16,
+        process_per_session: true,
     },
 ];

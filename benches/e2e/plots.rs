@@ -69,6 +69,9 @@ impl Plot {
         let value = |peer: &str, scenario: &str| {
             let trial = format!("{}/{scenario}", wire.name());
             let row = rows.iter().find(|row| row.peer == peer && row.trial == trial)?;
+            if row.failure.is_some() || row.is_scaled_down {
+                return None;
+            }
             row.column(self.figure).map(|column| column.median).filter(|median| *median > 0.0)
         };
         PEERS

@@ -50,7 +50,7 @@ fn row_json(row: &Row) -> Value {
         "trial": row.trial,
         "sessions": row.sessions,
         "proxy": row.peer,
-        "command": row.command,
+        "command": row.command.iter().map(|word| without_places(word)).collect::<Vec<_>>(),
         "failure": row.failure,
         "figures": row.figures.iter().map(|column| json!({
             "name": column.name,
@@ -63,6 +63,13 @@ fn row_json(row: &Row) -> Value {
             })),
         })).collect::<Vec<_>>(),
     })
+}
+
+/// A word of a command line without where this tree and the bench's own files lie on this machine.
+fn without_places(word: &str) -> String {
+    let tree = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+    let files = env::temp_dir().join("websockify-bench-").to_string_lossy().into_owned();
+    word.replace(tree, "").replace(&files, "bench-")
 }
 
 fn verdict_json(verdict: &Verdict) -> Value {
@@ -87,22 +94,21 @@ fn role(role: Role) -> &'static str {
 }
 
 fn csv(rows: &[Row]) -> String {
-    let mut out = String::from("trial,proxy,role,figure,median,ratio,ratio_low,ratio_high,runs\n");
+    let mut out =
+        String::from("trial,sessions,proxy,role,figure,median,ratio,ratio_low,ratio_high,runs,failure\n");
     for row in rows {
+        let who = format!("{},{},{},{}", row.trial, row.sessions, row.peer, role(row.role));
+        let failure = row.failure.as_deref().unwrap_or_default().replace(['"', ',', '\n'], " ");
+        if row.figures.is_empty() {
+            let _ = writeln!(out, "{who},,,,,,0,{failure}");
+        }
         for column in &row.figures {
             let ratio = column.ratio.map_or_else(
                 || ",,".into(),
                 |ratio| format!("{},{},{}", ratio.median, ratio.low, ratio.high),
             );
-            let (median, runs) = (column.median, column.values.len());
-            let _ = writeln!(
-                out,
-                "{},{},{},{},{median},{ratio},{runs}",
-                row.trial,
-                row.peer,
-                role(row.role),
-                column.name
-            );
+            let (name, median, runs) = (column.name, column.median, column.values.len());
+            let _ = writeln!(out, "{who},{name},{median},{ratio},{runs},{failure}");
         }
     }
     out

@@ -44,8 +44,10 @@ pub(crate) struct Amount {
 pub(crate) struct Figure {
     pub(crate) name: &'static str,
     pub(crate) value: f64,
-    /// A ratio to the plain relay's value says something.
+    /// Less is better, and a ratio to the value of another proxy says something.
     pub(crate) comparable: bool,
+    /// A count of what should not have happened.
+    pub(crate) is_mishap: bool,
 }
 
 /// Runs so much of a job. `second` is another instance of the proxy, for a job that compares the two.
@@ -99,7 +101,11 @@ impl Run<'_> {
 
         let sessions = self.sessions as u64;
         let gib = (blocks * payload_bytes * sessions) as f64 / GIB;
-        let mut figures = vec![compared("CPU s/GiB", cpu_s / gib), beside("GiB/s", gib / wall_s)];
+        let mut figures = vec![
+            compared("CPU s/GiB", cpu_s / gib),
+            beside("GiB/s", gib / wall_s),
+            beside("% of a core", cpu_s / wall_s * 100.0),
+        ];
         if down {
             let all_bytes = (warm + blocks) * payload_bytes * sessions;
             figures.push(beside("KiB/frame", all_bytes as f64 / fleet.frames() as f64 / 1024.0));
@@ -143,13 +149,16 @@ impl Run<'_> {
         let meter = Meter::start(self.proxy)?;
         let churned = churn(&self.proxy.dialer, count, self.sessions, &target, self.deadline)?;
         let (cpu_s, wall_s) = meter.stop()?;
+        let missing = target.missing(warm + count, Instant::now() + REACH_LIMIT)?;
         Ok(Outcome {
             figures: vec![
                 compared("CPU us/opening", cpu_s * 1e6 / count as f64),
                 compared("101 p50 us", quantile(&churned.upgraded_ns, 0.5) / 1e3),
                 compared("101 p99 us", quantile(&churned.upgraded_ns, 0.99) / 1e3),
+                compared("101 p99.9 us", quantile(&churned.upgraded_ns, 0.999) / 1e3),
                 beside("sessions/s", count as f64 / wall_s),
-                beside("unclean ends", churned.unclean as f64),
+                mishaps("unclean ends", churned.unclean),
+                mishaps("targets not reached", missing),
             ],
             pairs: None,
             messages: (warm + count) as u64,
@@ -181,8 +190,12 @@ impl Run<'_> {
                 compared("CPU us/message", cpu_s * 1e6 / (updates_ns.len() + events_ns.len()) as f64),
                 compared("event p50 us", quantile(&events_ns, 0.5) / 1e3),
                 compared("event p99 us", quantile(&events_ns, 0.99) / 1e3),
+                compared("event p99.9 us", quantile(&events_ns, 0.999) / 1e3),
+                compared("update p50 us", quantile(&updates_ns, 0.5) / 1e3),
                 compared("update p99 us", quantile(&updates_ns, 0.99) / 1e3),
                 beside("% of a core", cpu_s / wall_s * 100.0),
+                // Less than all of it when the proxy or the load generator could not keep up.
+                beside("% of the pace", duration_ms as f64 / 10.0 / wall_s),
             ],
             pairs: None,
             messages: sent(EVENTS_PER_S) + sent(UPDATES_PER_S),
@@ -199,12 +212,15 @@ impl Run<'_> {
         settled_cpu_s(self.proxy.pid())?;
         let after = private_bytes(self.proxy.pid())?;
         let growth = after.saturating_sub(before) as f64 / fleet.len() as f64;
+        if growth == 0.0 && fleet.len() >= GROWTH_SESSIONS {
+            return Err(io::Error::other("so many sessions take memory, and none was seen"));
+        }
         let pairs = match second {
             Some(second) => Some(self.active_and_alone(&target, second, trips, pairs)?),
             None => None,
         };
         Ok(Outcome {
-            figures: vec![beside("private B/session", growth), beside("sessions", fleet.len() as f64)],
+            figures: vec![compared("private B/session", growth), beside("sessions", fleet.len() as f64)],
             pairs,
             messages: (first.len() + fleet.len()) as u64,
         })
@@ -270,11 +286,15 @@ impl Meter {
 }
 
 fn compared(name: &'static str, value: f64) -> Figure {
-    Figure { name, value, comparable: true }
+    Figure { name, value, comparable: true, is_mishap: false }
 }
 
 fn beside(name: &'static str, value: f64) -> Figure {
-    Figure { name, value, comparable: false }
+    Figure { name, value, comparable: false, is_mishap: false }
+}
+
+fn mishaps(name: &'static str, count: usize) -> Figure {
+    Figure { name, value: count as f64, comparable: false, is_mishap: true }
 }
 
 const GIB: f64 = (1u64 << 30) as f64;
@@ -287,5 +307,11 @@ const ECHO_BYTES: usize = 32;
 
 /// Sessions that stand before the growth of memory is counted.
 const IDLE_BASE: usize = 10;
+
+/// So many sessions can't fit into what a process had in reserve.
+const GROWTH_SESSIONS: usize = 1_000;
+
+/// How long a target that was dialled may take to notice.
+const REACH_LIMIT: Duration = Duration::from_secs(2);
 
 const RUN_LIMIT: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! Medians, quantiles, and how sure a median of ratios is.
 //!
-//! Ratios are taken pair by pair: both figures of a pair were measured one right after the other, so that
-//! what else the machine does falls on both.
+//! Ratios are taken pair by pair: both figures of a pair were measured in the same round, so that what else the
+//! machine does falls on both.
 
 /// A ratio (or another median) with the interval that holds its true value with 95 % probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub(crate) fn median_interval(values: &[f64]) -> Option<Ratio> {
     if values.is_empty() {
         return None;
     }
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut random = Random::new();
     let medians: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
             let sample: Vec<f64> = values.iter().map(|_| values[random.below(values.len())]).collect();
@@ -57,10 +57,21 @@ pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(f64::NAN)
 }
 
-/// xorshift: the same figures give the same interval in every run.
-struct Random(u64);
+/// xorshift: the same figures give the same interval in every run, and the rounds the same order.
+pub(crate) struct Random(u64);
 
 impl Random {
+    pub(crate) fn new() -> Random {
+        Random(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Every order is as likely as any other (Fisher and Yates).
+    pub(crate) fn shuffle<T>(&mut self, values: &mut [T]) {
+        for last in (1..values.len()).rev() {
+            values.swap(last, self.below(last + 1));
+        }
+    }
+
     fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

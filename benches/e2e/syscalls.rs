@@ -33,6 +33,10 @@ pub(crate) fn count(bench: &Bench, trial: Trial, found: &Found) -> Option<io::Re
     let large = Amount { work: small.work * 3, ..small };
     let few = traced(bench, trial, found, small);
     let both = few.and_then(|few| Ok((few, traced(bench, trial, found, large)?)));
+    let both = both.and_then(|(few, many)| match many.0 > few.0 {
+        true => Ok((few, many)),
+        false => Err(io::Error::other("so little work is a single message")),
+    });
     Some(both.map(|((few, calls_few), (many, calls_many))| {
         let messages = (many - few) as f64;
         let mut by_name: Vec<(String, f64)> = calls_many
@@ -58,7 +62,11 @@ fn traced(
 ) -> io::Result<(u64, BTreeMap<String, u64>)> {
     let path = bench.kit.path("strace");
     let wrapper = ["strace", "-f", "-c", "-o", &path.to_string_lossy()].map(str::to_owned);
-    let proxy = Proxy::start(found, trial.wire, bench.kit, &wrapper)?;
+    let start = || Proxy::start(found, trial.wire, bench.kit, &wrapper);
+    let proxy = match &bench.cores {
+        Some(cores) => cores.place(trial.placement(), start)??,
+        None => start()?,
+    };
     let outcome = run(trial.scenario.job, amount, &proxy, None)
         .map_err(|error| io::Error::other(format!("{error}; {}", proxy.last_words())));
     proxy.stop_wrapped()?;

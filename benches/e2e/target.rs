@@ -94,6 +94,13 @@ impl Target {
         })
     }
 
+    /// How many of `sessions` more can't be used by `deadline`.
+    pub(crate) fn missing(&self, sessions: usize, deadline: Instant) -> io::Result<usize> {
+        let waited = self.wait_ready(sessions, deadline);
+        self.check()?;
+        Ok(if waited.is_ok() { 0 } else { sessions - self.heard.borrow().ready })
+    }
+
     /// Waits until `sessions` more of them have done what they were told.
     pub(crate) fn wait_done(&self, sessions: usize, deadline: Instant) -> io::Result<()> {
         self.wait(deadline, |heard| {

@@ -46,6 +46,16 @@ pub(crate) fn skipped(reason: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
 }
 
+/// Whether a program that other people wrote is on PATH; says so when it is not, since a test is skipped then.
+pub(crate) fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    if !found {
+        skipped(&format!("{program} is not on PATH"));
+    }
+    found
+}
+
 /// A directory of its own for one test, removed at the end.
 pub(crate) struct Scratch(PathBuf);
 

@@ -23,7 +23,7 @@ impl Namespace {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("wsk-{}-{number}", std::process::id());
         if !succeeds(Command::new("ip").args(["netns", "add", &name])) {
-            eprintln!("skipped: a network namespace needs root and iproute2");
+            super::skipped("a network namespace needs root and iproute2");
             return None;
         }
         let namespace = Self { name };

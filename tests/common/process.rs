@@ -92,7 +92,7 @@ pub(crate) fn may_open(count: u64) -> bool {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let enough = open_files_max() >= count && setrlimit(Resource::Nofile, raised).is_ok();
     if !enough {
-        eprintln!("skipped: this needs {count} open files, and {} are allowed", open_files_max());
+        super::skipped(&format!("this needs {count} open files, and {} are allowed", open_files_max()));
     }
     enough
 }

@@ -24,8 +24,9 @@ pub(super) struct Store {
     provider: Arc<CryptoProvider>,
     pairs: Vec<Kept<Loaded>>,
     authorities: Kept<(Trust, Arc<dyn ClientCertVerifier>)>,
-    /// `None` where clients show certificates: that of a client which comes back would not be checked again, and
-    /// it may have expired meanwhile.
+    /// Made for the first certificate, since its random numbers take a while. Never where clients show
+    /// certificates: that of a client which comes back would not be checked again, and it may have expired
+    /// meanwhile.
     resumption: Option<Resumption>,
     config: Option<Arc<ServerConfig>>,
     /// Whether the files have been looked at before.
@@ -54,7 +55,7 @@ impl Store {
             provider: suites::provider(options.suites.as_deref()),
             pairs: options.pairs.iter().map(|_| Kept::default()).collect(),
             authorities: Kept::default(),
-            resumption: options.clients.is_none().then(Resumption::new),
+            resumption: None,
             config: None,
             started: false,
             options,
@@ -155,7 +156,7 @@ impl Store {
         true
     }
 
-    fn build(&self) -> Option<Arc<ServerConfig>> {
+    fn build(&mut self) -> Option<Arc<ServerConfig>> {
         let good: Vec<Arc<Loaded>> = self.pairs.iter().filter_map(|pair| pair.good.clone()).collect();
         if good.is_empty() {
             return None;
@@ -171,14 +172,15 @@ impl Store {
         };
         let mut config = builder.with_cert_resolver(Arc::new(Choice(good)));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        match &self.resumption {
-            Some(resumption) => {
+        match &self.options.clients {
+            None => {
+                let resumption = self.resumption.get_or_insert_with(Resumption::new);
                 config.session_storage = Arc::clone(&resumption.sessions) as _;
                 if let Some(tickets) = &resumption.tickets {
                     config.ticketer = Arc::clone(tickets);
                 }
             }
-            None => {
+            Some(_) => {
                 config.session_storage = Arc::new(NoServerSessionStorage {});
                 config.send_tls13_tickets = 0;
             }
