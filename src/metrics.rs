@@ -49,11 +49,6 @@ impl Metrics {
         }
     }
 
-    /// Payload bytes in both directions.
-    pub fn bytes_moved(&self) -> u64 {
-        self.bytes_up.total().wrapping_add(self.bytes_down.total())
-    }
-
     /// Counts one ending of the kind with this index.
     pub fn ended(&self, kind: usize) {
         if let Some(counter) = self.endings.get(kind) {

@@ -63,6 +63,17 @@ impl Close {
         self.target.as_mut().map(|(socket, _)| socket)
     }
 
+    /// Whether bytes are held for the target.
+    pub fn is_holding(&self) -> bool {
+        self.target.as_ref().is_some_and(|(socket, _)| socket.unsent() > 0)
+    }
+
+    /// When an end took something last: the earlier of the two.
+    pub fn stalled_at(&self) -> Tick {
+        let target = self.target.as_ref().map_or(Tick::NEVER, |(_, linger)| linger.delivery.progress_at);
+        self.client.delivery.progress_at.min(target)
+    }
+
     fn drop_finished_target(&mut self, cx: &mut Cx<'_>) {
         if let Some((socket, linger)) = &mut self.target
             && linger.done

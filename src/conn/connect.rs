@@ -35,6 +35,8 @@ pub struct Connect {
     rest: VecDeque<SocketAddr>,
     deadline: Tick,
     failure: Option<String>,
+    /// An address was reached and did not speak TLS in time: that is told, whatever becomes of the others.
+    reached: bool,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,7 @@ impl Connect {
             rest: VecDeque::new(),
             deadline: cx.now.after(CONNECT),
             failure: None,
+            reached: false,
         };
         if let Target::Tcp { host, port } = &connect.to.target
             && let Some(address) = resolve::literal(host)
@@ -175,6 +178,7 @@ impl Connect {
             }
             Stage::Securing(socket, until) if cx.now >= until => {
                 self.give_up(socket, "TLS handshake failed: target did not answer in time".into(), cx);
+                self.reached = true;
             }
             Stage::Waiting(until) if cx.now >= until.min(self.deadline) => {}
             Stage::Resolving if cx.now >= self.deadline => {
@@ -203,6 +207,11 @@ impl Connect {
         }
     }
 
+    /// Whether bytes are held for the target.
+    pub fn is_holding(&self) -> bool {
+        matches!(&self.stage, Stage::Securing(socket, _) if socket.unsent() > 0)
+    }
+
     /// Closes the socket that is connecting, if there is one.
     pub fn abandon(&mut self, cx: &mut Cx<'_>) {
         if let Some(socket) = self.target() {
@@ -226,6 +235,8 @@ impl Connect {
         match begun {
             Ok(()) => Ok(Stage::Securing(socket, until)),
             Err(failure) => {
+                // It would be the same at any other of its addresses.
+                self.rest.clear();
                 self.give_up(socket, failure, cx);
                 Ok(Stage::Next)
             }
@@ -254,7 +265,7 @@ impl Connect {
                     let share = self.deadline.since(cx.now) / (self.rest.len() as u32 + 1);
                     return Some(Stage::Dialling(socket.into(), cx.now.after(share).min(self.deadline)));
                 }
-                Err(error) => self.failure = Some(describe(&error)),
+                Err(error) => self.fail(describe(&error)),
             }
         }
         None
@@ -287,7 +298,13 @@ impl Connect {
 
     fn give_up(&mut self, mut socket: Transport, failure: String, cx: &mut Cx<'_>) {
         socket.retire(cx.registry, cx.rings);
-        self.failure = Some(failure);
+        self.fail(failure);
+    }
+
+    fn fail(&mut self, failure: String) {
+        if !self.reached {
+            self.failure = Some(failure);
+        }
     }
 }
 

@@ -94,7 +94,9 @@ impl Handshake {
                 return Ok(Turn::Wait(self));
             }
             self.fresh = match read_more(client, cx) {
-                Err(End::HalfRequest) if self.resting => return Ok(Turn::Done(Asked::Nothing)),
+                Err(End::HalfRequest | End::ClientCut | End::ClientReset(_)) if self.resting => {
+                    return Ok(Turn::Done(Asked::Nothing));
+                }
                 more => more?,
             };
             if !self.fresh {

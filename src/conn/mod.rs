@@ -197,6 +197,8 @@ pub struct Cx<'a> {
     pub bulk_waiting: usize,
     /// Set by a connection that has used up its share of the turn and has more to do.
     pub again: bool,
+    /// Bytes that this drive has worked on, whatever came of them.
+    pub worked: usize,
 }
 
 /// What a reactor has to lend.
@@ -225,6 +227,7 @@ impl Lent {
             replies: &self.replies,
             bulk_waiting: 0,
             again: false,
+            worked: 0,
         }
     }
 }
@@ -251,7 +254,7 @@ pub struct Conn {
     upgraded: bool,
     /// Whether its ending has been counted and logged.
     ended: bool,
-    /// What the pool knows of the bytes that the client has sent and nobody has used yet.
+    /// What the pool knows of the bytes that have come from both ends and nobody has used yet.
     kept_bytes: u32,
     /// Whether the connection waits in the reactor's run queue.
     pub marked: bool,
@@ -336,12 +339,12 @@ impl Conn {
     /// Goes on as far as possible, through as many states as that takes. False when the connection is gone.
     pub fn drive(&mut self, cx: &mut Cx<'_>) -> bool {
         let alive = self.go_on(cx);
-        let mut kept = self.client.kept.capacity() as u32;
-        if kept > 0 && matches!(self.state, State::Reply(_) | State::Close(_)) {
+        if self.client.kept.capacity() > 0 && matches!(self.state, State::Reply(_) | State::Close(_)) {
             // Nobody reads it any more.
             self.client.kept = Vec::new();
-            kept = 0;
         }
+        let of_target = self.target().map_or(0, |target| target.unread());
+        let kept = (self.client.kept.capacity() + self.client.socket.unread() + of_target) as u32;
         if kept != self.kept_bytes {
             cx.rings.discharge(self.kept_bytes as usize);
             cx.rings.charge(kept as usize);
@@ -393,7 +396,7 @@ impl Conn {
     /// What a deadline that has come means for the state. The connection is to be driven afterwards.
     pub fn expired(&mut self, cx: &mut Cx<'_>) {
         let end = if cx.now >= self.cut_at {
-            Some(End::Shutdown)
+            Some(self.end_or(End::Shutdown))
         } else {
             match &mut self.state {
                 State::Sniff(sniff) => (cx.now >= sniff.deadline()).then_some(End::Silent),
@@ -462,22 +465,33 @@ impl Conn {
 
     /// Ends the session because its reactor holds too much for peers that do not read.
     pub fn overcommitted(&mut self, cx: &mut Cx<'_>) {
-        self.finish(&End::Overcommitted, cx);
+        let end = self.end_or(End::Overcommitted);
+        self.finish(&end, cx);
         self.cut(cx);
     }
 
-    /// When an end of this session began to refuse bytes; `Tick::NEVER` if none does.
+    /// Since when bytes are held for this connection that an end does not take, or does not complete;
+    /// `Tick::NEVER` if none are. Whatever counts as held makes a connection one that can be ended for it.
     pub fn stalled_at(&self) -> Tick {
+        let holds = self.kept_bytes > 0 || self.client.socket.unsent() > 0;
         match &self.state {
-            State::Relay(relay) if relay.is_holding() || self.client.socket.unsent() > 0 => {
-                relay.stalled_at()
-            }
+            State::Relay(relay) if relay.is_holding() || holds => relay.stalled_at(),
+            State::Close(close) if holds || close.is_holding() => close.stalled_at(),
             // A download can be asked for again, so it goes before any session; so does what has not
             // become a session yet.
-            State::Serve(serve) if serve.is_holding() || self.client.socket.unsent() > 0 => Tick::ZERO,
-            State::Relay(_) | State::Reply(_) | State::Close(_) | State::Gone => Tick::NEVER,
-            _ if self.kept_bytes > 0 => Tick::ZERO,
+            State::Serve(serve) if serve.is_holding() => Tick::ZERO,
+            State::Connect(connect) if connect.is_holding() => Tick::ZERO,
+            State::Relay(_) | State::Close(_) | State::Gone => Tick::NEVER,
+            _ if holds => Tick::ZERO,
             _ => Tick::NEVER,
+        }
+    }
+
+    /// What a session that is closing ends with was decided before; anything else ends with `end`.
+    fn end_or(&mut self, end: End) -> End {
+        match &mut self.state {
+            State::Relay(relay) => relay.end_or(end),
+            _ => end,
         }
     }
 

@@ -29,6 +29,7 @@ use crate::net::listen::Peer;
 use crate::net::pipe::Splicer;
 use crate::net::scripted::{Handle, Scripted};
 use crate::net::socket::{Io, Socket};
+use crate::net::tls::UNREAD_MAX;
 use crate::resolve::{Resolver, Unresolved};
 use crate::ring::{HELD_BYTES_MAX, Pool, RING_BYTES};
 use crate::target::Target;
@@ -89,6 +90,7 @@ pub struct Rig {
     /// Dropped when it is gone, as the reactor does.
     conn: Option<Conn>,
     again: bool,
+    worked: usize,
     /// The target's stream, until it is dialled.
     undialled: Option<Scripted>,
 }
@@ -121,6 +123,7 @@ impl Rig {
             answers,
             conn: Some(conn),
             again: false,
+            worked: 0,
             undialled: Some(undialled),
         }
     }
@@ -131,8 +134,9 @@ impl Rig {
     /// When something does not hold.
     pub fn drive(&mut self) {
         let idle = self.client.idle_calls() + self.target.idle_calls();
-        let Some((alive, again)) = self.with(|conn, cx| (conn.drive(cx), cx.again)) else { return };
-        self.again = alive && again;
+        let driven = self.with(|conn, cx| (conn.drive(cx), cx.again, cx.worked));
+        let Some((alive, again, worked)) = driven else { return };
+        (self.again, self.worked) = (alive && again, worked);
         if !alive {
             self.conn = None;
         }
@@ -263,6 +267,11 @@ impl Rig {
         true
     }
 
+    /// Bytes that the last drive has worked on.
+    pub fn worked(&self) -> usize {
+        self.worked
+    }
+
     /// Gives unused rings back.
     pub fn trim(&mut self) {
         self.lent.rings.trim();
@@ -333,8 +342,10 @@ impl Rig {
             assert!(self.is_released(), "a socket is left open");
             return;
         }
-        // Only a session that owes nothing to anybody may wait for ever.
-        let owes = held > 0 || owed > 0 || self.client.is_refusing() || self.target.is_refusing();
+        // Only a session that owes nothing to anybody may wait for ever. For the rest of what has begun to come
+        // it is its peers that owe.
+        let kept = self.conn.as_ref().map_or(0, |conn| conn.kept_bytes as usize);
+        let owes = held > kept || owed > 0 || self.client.is_refusing() || self.target.is_refusing();
         assert!(
             self.again || self.deadline().is_some() || (state == "relay" && !owes),
             "no deadline in {state}"
@@ -394,8 +405,8 @@ fn open(tls: &mut ClientConnection, mut sealed: &[u8], plain: &mut Vec<u8>) {
 
 const ID: ConnId = ConnId { slot: 0, generation: 1 };
 
-/// What a session may hold: a ring for each direction.
-const SESSION_BYTES_MAX: usize = 2 * RING_BYTES;
+/// What a session may hold: a ring for each direction, and what its client's TLS keeps.
+const SESSION_BYTES_MAX: usize = 2 * RING_BYTES + UNREAD_MAX;
 
 /// What may wait for a frame boundary: an answer of HTTP, a bounded queue of pongs, one more of the largest
 /// and a Close.

@@ -363,7 +363,10 @@ impl Serve {
             let rest = &rest[..rest.len().min(client.socket.write_max())];
             match client.socket.write(rest, cx.rings).map_err(End::client_lost)? {
                 0 => break,
-                count => outgoing.sent += count,
+                count => {
+                    outgoing.sent += count;
+                    cx.worked += count;
+                }
             }
             self.deadline = cx.now.after(LOOK);
             self.unacknowledged = usize::MAX;

@@ -83,6 +83,15 @@ impl Transport {
         }
     }
 
+    /// Bytes received and not yet read, part of a record for instance.
+    #[inline]
+    pub fn unread(&self) -> usize {
+        match self {
+            Transport::Plain(_) => 0,
+            Transport::Tls(tls) => tls.unread(),
+        }
+    }
+
     /// The most that a write should be offered at a time, so that what is held of it stays within bounds.
     pub fn write_max(&self) -> usize {
         match self {
@@ -202,7 +211,9 @@ impl Transport {
     /// Ends the registration and gives back what is held; to be called before the transport is dropped.
     pub fn retire(&mut self, registry: &Registry, rings: &mut Pool) {
         self.socket_mut().deregister(registry);
-        self.stop_writing(rings);
+        if let Transport::Tls(tls) = self {
+            tls.retire(rings);
+        }
     }
 
     /// Whether a dial has come to its end: `Ok(true)` connected, `Ok(false)` not yet.

@@ -82,8 +82,9 @@ impl Acceptor {
         shared: &Shared,
         kept: &mut Vec<Placed>,
     ) {
-        if now >= self.retry_at && self.listener.watch(poll, LISTENER.0, true).is_ok() {
-            self.retry_at = Tick::NEVER;
+        if now >= self.retry_at {
+            let watched = self.listener.watch(poll, LISTENER.0, true).is_ok();
+            self.retry_at = if watched { Tick::NEVER } else { now.after(ACCEPT_RETRY) };
         }
         if !std::mem::take(&mut self.ready) {
             return;

@@ -258,12 +258,11 @@ impl Reactor {
         let key = slot as usize;
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.marked = false;
-        let moved_before = self.handle.metrics.bytes_moved();
         let mut cx = self.lent.to(ConnId { slot, generation: conn.generation });
         cx.bulk_waiting = self.queue.heavy_len();
         if conn.drive(&mut cx) {
             let again = cx.again;
-            conn.heavy = self.handle.metrics.bytes_moved().wrapping_sub(moved_before) >= HEAVY_BYTES;
+            conn.heavy = cx.worked >= HEAVY_BYTES;
             self.timers.set(slot, conn.deadline());
             if again {
                 self.touch(slot);
@@ -407,8 +406,8 @@ const WAKER: Token = Token(usize::MAX - 1);
 /// Rings that nobody took for this long go back to the system.
 const TRIM_WAIT: Duration = Duration::from_secs(1);
 
-/// Who moves so much when it is driven waits behind the others the next time.
-const HEAVY_BYTES: u64 = 32 * 1024;
+/// Who works on so much when it is driven waits behind the others the next time.
+const HEAVY_BYTES: usize = 32 * 1024;
 
 /// Events taken from the system at a time.
 const EVENTS_MAX: usize = 1024;

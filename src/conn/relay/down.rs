@@ -43,6 +43,7 @@ impl Relay {
             match self.splice_down(client, cx) {
                 Spliced::No => {}
                 Spliced::Moved(count) => {
+                    cx.worked += count;
                     budget = budget.saturating_sub(count);
                     continue;
                 }
@@ -61,11 +62,15 @@ impl Relay {
                 Ok(ReadEnd::Data(count)) => {
                     self.bulk.note(count);
                     budget = budget.saturating_sub(count);
+                    cx.worked += count;
                     self.deliver(client, ring, count, cx);
                 }
                 Ok(ReadEnd::Blocked) => {
                     cx.rings.give(ring);
-                    cx.again |= target.is_readable();
+                    if target.is_readable() {
+                        cx.worked += TURN_BYTES;
+                        cx.again = true;
+                    }
                     return;
                 }
                 Ok(ReadEnd::Eof) => {

@@ -42,6 +42,8 @@ pub struct Relay {
     heard_at: Tick,
     /// Ticks of silence after which the client counts as gone; it is pinged more often than that.
     silence_ticks: u32,
+    /// Bytes that its system had not acknowledged at the last heartbeat.
+    unacknowledged: u32,
 }
 
 /// One direction's bytes that its receiving end has refused.
@@ -110,6 +112,7 @@ impl Relay {
             heartbeat_at: next_heartbeat(cx),
             heard_at: cx.now,
             silence_ticks: cx.shared.heartbeat.map_or(0, |period| Tick::ticks_of(silence(period))),
+            unacknowledged: 0,
         }
     }
 
@@ -134,6 +137,7 @@ impl Relay {
             heartbeat_at: Tick::NEVER,
             heard_at: cx.now,
             silence_ticks: 0,
+            unacknowledged: 0,
         };
         relay.close(client, end, close, cx);
         relay
@@ -171,9 +175,13 @@ impl Relay {
         self.down.release(rings);
     }
 
-    /// When an end began to refuse bytes, if one does: the earlier of the two directions.
+    /// When an end began to refuse bytes: the earlier of the two directions. If none does, when the client was
+    /// heard last, since only what it has begun can be held then.
     pub fn stalled_at(&self) -> Tick {
-        self.up.stalled_at.min(self.down.stalled_at)
+        match self.up.stalled_at.min(self.down.stalled_at) {
+            Tick::NEVER => self.heard_at,
+            stalled_at => stalled_at,
+        }
     }
 
     /// Whether bytes are held here for an end that refuses them.
@@ -242,8 +250,10 @@ impl Relay {
         }
         // While the target takes nothing the client is not read, and its answers can't be seen. And a client
         // that does not read can't see our pings. But the system at its end answers ours: until it does not,
-        // the silence is not the client's.
-        let excused = self.up_waits() || self.down.stalled_at != Tick::NEVER;
+        // the silence is not the client's. Nor is it while what was sent before our pings still arrives.
+        let left = client.socket.unacknowledged().try_into().unwrap_or(u32::MAX);
+        let arrives = left < std::mem::replace(&mut self.unacknowledged, left);
+        let excused = self.up_waits() || self.down.stalled_at != Tick::NEVER || arrives;
         // A process that was stopped has pinged nobody meanwhile, so nobody owes it an answer.
         let stopped = cx.now >= self.heartbeat_at.after(LATE_MAX);
         if stopped {
@@ -287,7 +297,7 @@ impl Relay {
     }
 
     /// The reason that was decided before, else `end`.
-    fn end_or(&mut self, end: End) -> End {
+    pub fn end_or(&mut self, end: End) -> End {
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Closing(mut closing) => closing.end.take().unwrap_or(end),
             Phase::Ending(decided, _) => decided,

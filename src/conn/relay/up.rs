@@ -39,12 +39,17 @@ impl Relay {
             match self.read_client(client, &mut ring, cx) {
                 Ok(ReadEnd::Data(count)) => {
                     budget = budget.saturating_sub(count);
+                    cx.worked += count;
                     self.heard_at = cx.now;
                     self.forward(client, ring, count, cx);
                 }
                 Ok(ReadEnd::Blocked) => {
                     cx.rings.give(ring);
-                    cx.again |= client.socket.is_readable();
+                    if client.socket.is_readable() {
+                        // Records without data: many were opened, and more are there.
+                        cx.worked += TURN_BYTES;
+                        cx.again = true;
+                    }
                     return Ok(());
                 }
                 Ok(ReadEnd::Eof) => {

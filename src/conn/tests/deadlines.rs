@@ -283,6 +283,21 @@ fn a_heartbeat_does_not_end_a_client_whose_answers_wait_behind_a_stalled_target(
 }
 
 #[test]
+fn a_heartbeat_does_not_end_a_client_to_whom_what_was_sent_before_still_arrives() {
+    let setup = Setup { heartbeat: Some(10 * SECOND), ..Setup::default() };
+    let mut session = Session::open(SMOOTH, &setup);
+    for left in (1..20).rev() {
+        session.rig.client.set_unacknowledged(left * 100_000);
+        session.rig.advance(10 * SECOND);
+        session.run();
+        assert!(session.rig.is_alive(), "{left}");
+    }
+    assert!(session.received().pings.len() > 15);
+    session.rig.advance(60 * SECOND);
+    assert_eq!(session.rig.endings(), ["client-silent"], "now nothing arrives");
+}
+
+#[test]
 fn with_a_heartbeat_a_client_that_vanishes_while_it_closes_is_not_waited_for_as_one_that_sleeps() {
     for (heartbeat, patience) in [(Some(10 * SECOND), 25 * SECOND), (None, STALL + CLOSE)] {
         let setup = Setup { heartbeat, ..Setup::default() };

@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::wire::{BINARY, TEXT, close, frame};
+use super::wire::{BINARY, PING, TEXT, close, frame};
 use super::*;
 
 /// What must have happened in the end.
@@ -329,6 +329,36 @@ fn a_target_that_is_not_there_is_a_1011() {
         assert_eq!(session.rig.endings(), ["unreachable"], "{pace:?}");
         assert!(session.rig.to_target.is_empty(), "{pace:?}");
     }
+}
+
+#[test]
+fn what_a_session_ends_with_stays_when_it_is_cut_before_its_client_has_answered() {
+    for by_shutdown in [true, false] {
+        let mut session = Session::open(Pace { target_room: 0, ..SMOOTH }, &Setup::default());
+        session.farewell = None;
+        session.client_sends(&data("what the target does not take"));
+        session.run();
+        session.rig.target.read_step(Step::Eof);
+        session.run();
+        assert!(session.received().close.is_some() && session.rig.is_alive());
+        if by_shutdown {
+            session.rig.drain(Duration::from_secs(3));
+            session.rig.advance(Duration::from_secs(4));
+        } else {
+            assert!(session.rig.end_overcommitted());
+        }
+        assert_eq!((session.rig.endings(), session.rig.is_alive()), (vec!["target-closed"], false));
+    }
+}
+
+#[test]
+fn a_flood_of_pings_is_work_like_any_other() {
+    let mut session = Session::open(SMOOTH, &Setup::default());
+    session.client_sends(&frame(PING, b"").repeat(10_000));
+    session.rig.note(Side::Client, true, true, false);
+    session.rig.drive();
+    assert!(session.rig.worked() >= 60_000, "{}", session.rig.worked());
+    assert_eq!(session.rig.to_target, b"");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::net::scripted::Handle;
 
 /// A web root of its own with a small and a large file, and a connection to its server.
 struct Place {
@@ -74,6 +75,22 @@ fn a_small_file_costs_one_answer_of_a_helper_and_the_connection_stays() {
         assert_eq!(place.rig.state(), "handshake");
     }
     assert!(place.rig.take_log().contains("\"GET /small HTTP/1.1\" 200 -"));
+}
+
+#[test]
+fn a_client_that_rests_and_leaves_has_been_served_however_it_leaves() {
+    for leave in [
+        |client: &Handle| client.read_step(Step::Eof),
+        |client: &Handle| {
+            client.reset(std::io::ErrorKind::ConnectionReset);
+        },
+    ] {
+        let mut place = Place::smooth();
+        place.fetch(SMALL);
+        leave(&place.rig.client);
+        place.rig.wake();
+        assert_eq!(place.rig.endings(), ["served"]);
+    }
 }
 
 #[test]

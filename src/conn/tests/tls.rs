@@ -9,6 +9,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use super::wire::{BINARY, frame};
 use super::*;
 use crate::conn::close::STALL;
+use crate::net::tls::UNREAD_MAX;
 use crate::ring::RING_BYTES;
 
 /// A gateway with a certificate, and a client that believes it.
@@ -107,7 +108,7 @@ fn both_directions_stalled_hold_no_more_than_a_ring_each() {
     session.target_sends(&pattern(3 * RING_BYTES));
     session.client_sends(&frame(BINARY, &pattern(3 * RING_BYTES)));
     session.run();
-    assert!(session.rig.held_bytes() <= 2 * RING_BYTES);
+    assert!(session.rig.held_bytes() <= 2 * RING_BYTES + UNREAD_MAX);
     (session.pace.client_room, session.pace.target_room) = (ALL, ALL);
     session.run();
     assert!(session.received().data == pattern(3 * RING_BYTES));
@@ -131,6 +132,39 @@ fn a_client_that_takes_nothing_is_ended_and_one_that_takes_a_little_is_not() {
         assert_eq!(session.rig.is_alive(), alive);
         assert_eq!(session.rig.endings(), if alive { vec![] } else { vec!["client-stalled"] });
     }
+}
+
+#[test]
+fn what_waits_behind_a_fault_can_be_given_up_for_want_of_memory() {
+    let mut session = Session::open(Pace { client_room: 0, ..SMOOTH }, &secured());
+    session.client_leaves = false;
+    session.target_sends(&pattern(3 * RING_BYTES));
+    session.run();
+    session.rig.client.read_step(Step::Bytes([&[23, 3, 3, 0, 40][..], &[9; 40]].concat()));
+    session.run();
+    assert_eq!((session.rig.state(), session.rig.endings()), ("close", vec!["client-tls"]));
+    assert!(session.rig.held_bytes() > 0, "the alert waits behind sealed data");
+    assert!(session.rig.end_overcommitted());
+    assert_eq!((session.rig.endings(), session.rig.held_bytes()), (vec!["client-tls"], 0));
+}
+
+#[test]
+fn a_part_of_a_record_counts_as_held_before_the_request_and_in_the_session() {
+    let part = [&[23, 3, 3, 0x40, 0x00][..], &[9; 1000]].concat();
+    let setup = Setup { held_bytes_max: 1000, ..secured() };
+    let mut session = Session::accepted(SMOOTH, &setup);
+    session.run();
+    session.rig.client.read_step(Step::Bytes(part.clone()));
+    session.run();
+    assert_eq!((session.rig.state(), session.rig.held_bytes()), ("handshake", 1005));
+    assert!(session.rig.is_overcommitted() && session.rig.end_overcommitted());
+    assert_eq!((session.rig.endings(), session.rig.held_bytes()), (vec!["overcommitted"], 0));
+    let mut session = Session::open(SMOOTH, &setup);
+    session.rig.client.read_step(Step::Bytes(part));
+    session.run();
+    assert_eq!(session.rig.held_bytes(), 1005);
+    assert!(session.rig.end_overcommitted());
+    assert_eq!((session.rig.endings(), session.rig.held_bytes()), (vec!["overcommitted"], 0));
 }
 
 #[test]

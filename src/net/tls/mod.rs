@@ -266,6 +266,12 @@ impl Tls {
         self.sealed.as_ref().map_or(0, |held| held.data().len())
     }
 
+    /// Bytes received and not yet read: the beginning of a record or a message, and what was opened beyond what
+    /// was asked for.
+    pub fn unread(&self) -> usize {
+        self.incoming.len() + self.opened.len()
+    }
+
     /// Whether a read may bring something.
     pub fn is_readable(&self) -> bool {
         let waiting = !self.opened.is_empty() || self.fault.is_some();
@@ -277,10 +283,21 @@ impl Tls {
         self.sealed.is_none() && self.ending == Ending::No && self.socket.is_writable()
     }
 
-    /// Gives up what the socket has refused. Nothing is written any more.
+    /// Gives up what the socket has refused. Nothing is written any more, and the next flush ends the socket's
+    /// writing side.
     pub fn stop_writing(&mut self, rings: &mut Pool) {
+        if self.ending == Ending::No {
+            self.ending = Ending::Wanted;
+        }
+        self.release(rings);
+    }
+
+    /// Gives up everything that is held.
+    pub fn retire(&mut self, rings: &mut Pool) {
         self.ending = Ending::Done;
         self.release(rings);
+        self.incoming = Box::default();
+        self.opened = Box::default();
     }
 
     fn release(&mut self, rings: &mut Pool) {
@@ -311,10 +328,6 @@ impl Tls {
         if !self.socket.is_readable() {
             return Ok(ReadEnd::Blocked);
         }
-        if self.incoming.len() > INCOMING_MAX {
-            self.deaf = true;
-            return Err(Broken::Tls(self.session.too_long()));
-        }
         self.load(ring);
         let room = most.saturating_sub(ring.len()).max(READ_MIN).min(ring.space().len());
         let end = self.socket.read(&mut ring.space()[..room])?;
@@ -334,9 +347,13 @@ impl Tls {
             surplus.extend_from_slice(&plain[fit..]);
         };
         let mut flow = Flow { input: ring.data_mut(), used: 0, sink: &mut sink, output: &mut output };
-        let reached = self.session.open(&mut flow);
+        let mut reached = self.session.open(&mut flow);
         let used = flow.used;
         ring.consume(used);
+        let most = if self.reach == Reach::Handshake { INCOMING_MAX } else { UNREAD_MAX };
+        if ring.len() > most {
+            reached = Err(self.session.too_long());
+        }
         self.keep(ring.data(), &surplus);
         self.send(&output, rings);
         match reached {
@@ -430,6 +447,10 @@ const _: () = assert!(sealed_max(WRITE_MAX) <= RING_BYTES);
 /// for instance, in several records; rustls takes up to 64 KiB.
 const INCOMING_MAX: usize = 96 * 1024;
 const _: () = assert!(INCOMING_MAX + READ_MIN <= RING_BYTES);
+
+/// The same behind the handshake, where only new keys and tickets are told: what a session keeps of its input at
+/// most.
+pub const UNREAD_MAX: usize = 2 * RECORD_MAX;
 
 /// What a read asks for at least, however much is kept.
 const READ_MIN: usize = 4 * 1024;

@@ -266,6 +266,20 @@ fn the_peers_close_notify_is_the_end_and_ours_comes_before_the_sockets() {
 }
 
 #[test]
+fn a_session_that_gives_up_writing_still_ends_the_sockets_side() {
+    let mut pair = Pair::new(&configs(&rustls::version::TLS13), false, 1 << 20);
+    pair.shake();
+    pair.script.block_writes();
+    assert_eq!(pair.ours.write(&[7; 1000], &mut pair.rings).expect("sealed"), 1000);
+    pair.ours.stop_writing(&mut pair.rings);
+    assert_eq!((pair.ours.unsent(), pair.rings.held_bytes()), (0, 0));
+    assert!(pair.ours.write(b"more", &mut pair.rings).is_err());
+    pair.ours.shutdown_write(&mut pair.rings);
+    pair.ours.flush(&mut pair.rings).expect("nothing is left");
+    assert!(pair.script.is_write_ended());
+}
+
+#[test]
 fn an_end_of_the_stream_alone_is_a_cut() {
     let configs = configs(&rustls::version::TLS13);
     for partial in [0, 3, 20] {
