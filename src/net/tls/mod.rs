@@ -347,13 +347,14 @@ impl Tls {
             surplus.extend_from_slice(&plain[fit..]);
         };
         let mut flow = Flow { input: ring.data_mut(), used: 0, sink: &mut sink, output: &mut output };
-        let mut reached = self.session.open(&mut flow);
+        let reached = self.session.open(&mut flow);
         let used = flow.used;
         ring.consume(used);
         let most = if self.reach == Reach::Handshake { INCOMING_MAX } else { UNREAD_MAX };
-        if ring.len() > most {
-            reached = Err(self.session.too_long());
-        }
+        let reached = match reached {
+            Ok(Reach::Handshake | Reach::Open) if ring.len() > most => Err(self.session.too_long()),
+            reached => reached,
+        };
         self.keep(ring.data(), &surplus);
         self.send(&output, rings);
         match reached {

@@ -266,6 +266,29 @@ fn the_peers_close_notify_is_the_end_and_ours_comes_before_the_sockets() {
 }
 
 #[test]
+fn much_behind_a_close_notify_or_a_damaged_record_does_not_change_what_is_told() {
+    let behind = vec![7; 3 * UNREAD_MAX];
+    for damaged in [false, true] {
+        let mut pair = Pair::new(&configs(&rustls::version::TLS13), true, 1 << 20);
+        pair.shake();
+        let mut last = Vec::new();
+        if damaged {
+            last.extend([&[23, 3, 3, 0, 40][..], &[9; 40]].concat());
+        } else {
+            pair.peer.send_close_notify();
+            pair.peer.write_tls(&mut last).expect("memory takes everything");
+        }
+        last.extend(&behind);
+        pair.script.read_step(Step::Bytes(last));
+        pair.ours.socket.note_ready(true, false, false);
+        match pair.ours.read(&mut vec![0; 1 << 17], &mut pair.rings) {
+            Ok(end) => assert!(!damaged && end == ReadEnd::Eof),
+            Err(broken) => assert!(damaged && broken.to_string().contains("damaged"), "{broken}"),
+        }
+    }
+}
+
+#[test]
 fn a_session_that_gives_up_writing_still_ends_the_sockets_side() {
     let mut pair = Pair::new(&configs(&rustls::version::TLS13), false, 1 << 20);
     pair.shake();
