@@ -58,12 +58,17 @@ fn bench(options: &Options) -> Result<bool, String> {
         Form::Quick => trial.scenario.quick.0,
         Form::Usual | Form::Full => trial.scenario.sessions,
     };
-    let (selected, left_out): (Vec<Trial>, Vec<Trial>) = asked.into_iter().partition(|trial| {
-        (trial.wire == Wire::Ws || kit.tls.is_ok()) && 2 * sessions(trial) + SPARE_FILES <= limit
-    });
-    for trial in left_out.iter().filter(|trial| trial.wire == Wire::Ws || kit.tls.is_ok()) {
-        println!("skipped: {} (the limit of open files is {limit})", trial.name());
-    }
+    let selected: Vec<Trial> = asked
+        .into_iter()
+        .filter(|trial| trial.wire == Wire::Ws || kit.tls.is_ok())
+        .filter(|trial| {
+            let fits = 2 * sessions(trial) + SPARE_FILES <= limit;
+            if !fits {
+                println!("skipped: {} (the limit of open files is {limit})", trial.name());
+            }
+            fits
+        })
+        .collect();
     let cores = if options.unpinned { None } else { Cores::split().map_err(|error| error.to_string())? };
     let bench = Bench { found: &found, kit: &kit, cores, options };
     // A smoke run without TLS is none. What the machine allows no files for has been said.

@@ -8,7 +8,7 @@ use crate::e2e::peers::{HAPROXY, PLAIN, Role};
 use crate::e2e::pin::Cores;
 use crate::e2e::procfs::settled_cpu_s;
 use crate::e2e::proxy::Proxy;
-use crate::e2e::run::{Amount, Figure, Pairs, run};
+use crate::e2e::run::{Amount, Figure, Kind, Pairs, run};
 use crate::e2e::scenarios::{Job, Trial, Wire};
 use crate::e2e::stats::{Random, Ratio, median};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -61,7 +61,16 @@ pub(crate) fn reference(wire: Wire) -> &'static str {
     }
 }
 
-impl Bench<'_> {
+impl<'b> Bench<'b> {
+    /// Starts a proxy where the trial places it, under `wrapper` if there is one.
+    pub(crate) fn start(&self, found: &'b Found, trial: Trial, wrapper: &[String]) -> io::Result<Proxy<'b>> {
+        let start = || Proxy::start(found, trial.wire, self.kit, wrapper);
+        match &self.cores {
+            Some(cores) => cores.place(trial.placement(), start)?,
+            None => start(),
+        }
+    }
+
     /// Runs one trial through all proxies that serve its wire, and returns their rows in the order of `found`.
     pub(crate) fn compare(&self, trial: Trial) -> Vec<Row> {
         let serves = |found: &&Found| found.peer.start(trial.wire).is_some();
@@ -136,12 +145,7 @@ impl<'b> Lane<'b> {
     fn restart(&mut self) {
         self.proxies.clear();
         for _ in 0..if self.is_fresh_each_time() { 2 } else { 1 } {
-            let start = || Proxy::start(self.found, self.trial.wire, self.bench.kit, &[]);
-            let started = match &self.bench.cores {
-                Some(cores) => cores.place(self.trial.placement(), start).and_then(|started| started),
-                None => start(),
-            };
-            match started {
+            match self.bench.start(self.found, self.trial, &[]) {
                 Ok(proxy) => self.proxies.push(proxy),
                 Err(error) => {
                     self.failure = Some(error.to_string());
@@ -188,7 +192,7 @@ impl<'b> Lane<'b> {
 
     /// Whether something ended otherwise than it should in any run.
     fn mishap(&self) -> Option<String> {
-        let mishaps = self.runs.iter().flatten().filter(|figure| figure.is_mishap);
+        let mishaps = self.runs.iter().flatten().filter(|figure| figure.kind == Kind::Mishap);
         let worst = mishaps.max_by(|a, b| a.value.total_cmp(&b.value)).filter(|figure| figure.value > 0.0)?;
         Some(format!("{} {} in one run", worst.value, worst.name))
     }
@@ -204,10 +208,11 @@ impl<'b> Lane<'b> {
                 let values: Vec<f64> = self.runs.iter().map(|run| run[index].value).collect();
                 let theirs: Vec<f64> =
                     yardstick.iter().take(values.len()).map(|run| run[index].value).collect();
-                let Figure { name, comparable, is_mishap, .. } = self.runs[0][index];
+                let Figure { name, kind, .. } = self.runs[0][index];
+                let comparable = kind == Kind::Compared;
                 let ratio = if comparable { Ratio::of_pairs(&values, &theirs) } else { None };
                 // One that ended badly among many that did not is still one.
-                let middle = if is_mishap { values.iter().sum() } else { median(&values) };
+                let middle = if kind == Kind::Mishap { values.iter().sum() } else { median(&values) };
                 Column { name, median: middle, values, comparable, ratio }
             })
             .collect();
@@ -237,11 +242,8 @@ impl<'b> Lane<'b> {
 pub(crate) fn amount(trial: Trial, found: &Found, options: &Options) -> Amount {
     let (scenario, share) = (trial.scenario, found.peer.share);
     let pairs = options.rounds();
-    if options.form == Form::Quick {
-        let (sessions, work) = scenario.quick;
-        return Amount { sessions, work, pairs };
-    }
     let (sessions, work) = match scenario.job {
+        _ if options.form == Form::Quick => scenario.quick,
         Job::Down(_) | Job::Up(_) => (scenario.sessions, options.bytes.unwrap_or(scenario.work) / share),
         Job::Idle if found.peer.process_per_session => (PROCESSES_MAX, scenario.work),
         Job::Idle => (scenario.sessions, scenario.work),

@@ -69,8 +69,8 @@ fn judge(ratio: Ratio, most: f64) -> &'static str {
 impl Demand {
     fn check(&self, rows: &[Row], trial: &str) -> Verdict {
         let column = |peer: &str| column(rows, trial, peer, self.figure);
-        let parties = [OURS, if let Of::RatioTo(other) = self.of { other } else { OURS }];
-        let failed = parties.iter().any(|peer| has_failed(rows, trial, peer));
+        let other_failed = matches!(self.of, Of::RatioTo(other) if has_failed(rows, trial, other));
+        let failed = other_failed || has_failed(rows, trial, OURS);
         let reached = match self.of {
             Of::RatioTo(other) => column(OURS).zip(column(other)).and_then(|(our, their)| ratio(our, their)),
             Of::OwnRatio => column(OURS).and_then(|column| column.ratio),
@@ -131,7 +131,7 @@ fn worst(
 }
 
 fn has_failed(rows: &[Row], trial: &str, peer: &str) -> bool {
-    rows.iter().any(|row| row.trial == trial && row.peer == peer && row.failure.is_some())
+    row(rows, trial, peer).is_some_and(|row| row.failure.is_some())
 }
 
 fn low(verdict: &Verdict) -> f64 {
@@ -139,7 +139,11 @@ fn low(verdict: &Verdict) -> f64 {
 }
 
 fn column<'r>(rows: &'r [Row], trial: &str, peer: &str, figure: &str) -> Option<&'r Column> {
-    rows.iter().find(|row| row.trial == trial && row.peer == peer)?.column(figure)
+    row(rows, trial, peer)?.column(figure)
+}
+
+fn row<'r>(rows: &'r [Row], trial: &str, peer: &str) -> Option<&'r Row> {
+    rows.iter().find(|row| row.trial == trial && row.peer == peer)
 }
 
 /// Round by round: the rounds that both have.

@@ -44,10 +44,18 @@ pub(crate) struct Amount {
 pub(crate) struct Figure {
     pub(crate) name: &'static str,
     pub(crate) value: f64,
+    pub(crate) kind: Kind,
+}
+
+/// What a figure is good for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
     /// Less is better, and a ratio to the value of another proxy says something.
-    pub(crate) comparable: bool,
+    Compared,
+    /// It stands beside the others.
+    Beside,
     /// A count of what should not have happened.
-    pub(crate) is_mishap: bool,
+    Mishap,
 }
 
 /// Runs so much of a job. `second` is another instance of the proxy, for a job that compares the two.
@@ -286,15 +294,15 @@ impl Meter {
 }
 
 fn compared(name: &'static str, value: f64) -> Figure {
-    Figure { name, value, comparable: true, is_mishap: false }
+    Figure { name, value, kind: Kind::Compared }
 }
 
 fn beside(name: &'static str, value: f64) -> Figure {
-    Figure { name, value, comparable: false, is_mishap: false }
+    Figure { name, value, kind: Kind::Beside }
 }
 
 fn mishaps(name: &'static str, count: usize) -> Figure {
-    Figure { name, value: count as f64, comparable: false, is_mishap: true }
+    Figure { name, value: count as f64, kind: Kind::Mishap }
 }
 
 const GIB: f64 = (1u64 << 30) as f64;

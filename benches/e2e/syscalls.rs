@@ -5,7 +5,6 @@
 
 use crate::e2e::compare::{Bench, amount};
 use crate::e2e::found::{Found, on_path};
-use crate::e2e::proxy::Proxy;
 use crate::e2e::run::{Amount, run};
 use crate::e2e::scenarios::{Job, Trial};
 use std::collections::BTreeMap;
@@ -62,11 +61,7 @@ fn traced(
 ) -> io::Result<(u64, BTreeMap<String, u64>)> {
     let path = bench.kit.path("strace");
     let wrapper = ["strace", "-f", "-c", "-o", &path.to_string_lossy()].map(str::to_owned);
-    let start = || Proxy::start(found, trial.wire, bench.kit, &wrapper);
-    let proxy = match &bench.cores {
-        Some(cores) => cores.place(trial.placement(), start)??,
-        None => start()?,
-    };
+    let proxy = bench.start(found, trial, &wrapper)?;
     let outcome = run(trial.scenario.job, amount, &proxy, None)
         .map_err(|error| io::Error::other(format!("{error}; {}", proxy.last_words())));
     proxy.stop_wrapped()?;

@@ -96,9 +96,11 @@ impl Target {
 
     /// How many of `sessions` more can't be used by `deadline`.
     pub(crate) fn missing(&self, sessions: usize, deadline: Instant) -> io::Result<usize> {
-        let waited = self.wait_ready(sessions, deadline);
-        self.check()?;
-        Ok(if waited.is_ok() { 0 } else { sessions - self.heard.borrow().ready })
+        match self.wait_ready(sessions, deadline) {
+            Ok(()) => Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(sessions - self.heard.borrow().ready),
+            Err(error) => Err(error),
+        }
     }
 
     /// Waits until `sessions` more of them have done what they were told.
@@ -130,7 +132,9 @@ impl Target {
             }
             match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(event) => self.heard.borrow_mut().note(event),
-                Err(RecvTimeoutError::Timeout) => return Err(io::Error::other("the target waited in vain")),
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the target waited in vain"));
+                }
                 Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the target has ended")),
             }
         }

@@ -473,18 +473,27 @@ impl Conn {
     /// Since when bytes are held for this connection that an end does not take, or does not complete;
     /// `Tick::NEVER` if none are. Whatever counts as held makes a connection one that can be ended for it.
     pub fn stalled_at(&self) -> Tick {
-        let holds = self.kept_bytes > 0 || self.client.socket.unsent() > 0;
         match &self.state {
-            State::Relay(relay) if relay.is_holding() || holds => relay.stalled_at(),
-            State::Close(close) if holds || close.is_holding() => close.stalled_at(),
+            State::Gone => Tick::NEVER,
+            _ if !self.is_holding() => Tick::NEVER,
+            State::Relay(relay) => relay.stalled_at(),
+            State::Close(close) => close.stalled_at(),
             // A download can be asked for again, so it goes before any session; so does what has not
             // become a session yet.
-            State::Serve(serve) if serve.is_holding() => Tick::ZERO,
-            State::Connect(connect) if connect.is_holding() => Tick::ZERO,
-            State::Relay(_) | State::Close(_) | State::Gone => Tick::NEVER,
-            _ if holds => Tick::ZERO,
-            _ => Tick::NEVER,
+            _ => Tick::ZERO,
         }
+    }
+
+    /// Whether bytes are held for this connection beyond a turn.
+    fn is_holding(&self) -> bool {
+        let for_others = match &self.state {
+            State::Relay(relay) => relay.is_holding(),
+            State::Close(close) => close.is_holding(),
+            State::Serve(serve) => serve.is_holding(),
+            State::Connect(connect) => connect.is_holding(),
+            _ => false,
+        };
+        for_others || self.kept_bytes > 0 || self.client.socket.unsent() > 0
     }
 
     /// What a session that is closing ends with was decided before; anything else ends with `end`.

@@ -1,7 +1,7 @@
 //! Target to client: read behind room for a frame header, write the header before it, write both at once.
 
 use super::bulk::Spliced;
-use super::{Down, Phase, Relay, TURN_BYTES};
+use super::{Down, Phase, Relay, TURN_BYTES, read_nothing};
 use crate::conn::client::Client;
 use crate::conn::end::End;
 use crate::conn::{Cx, traffic};
@@ -67,10 +67,7 @@ impl Relay {
                 }
                 Ok(ReadEnd::Blocked) => {
                     cx.rings.give(ring);
-                    if target.is_readable() {
-                        cx.worked += TURN_BYTES;
-                        cx.again = true;
-                    }
+                    read_nothing(target, cx);
                     return;
                 }
                 Ok(ReadEnd::Eof) => {

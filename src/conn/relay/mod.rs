@@ -99,9 +99,27 @@ struct Closing {
 impl Relay {
     /// A session whose target is connected.
     pub fn new(to: Arc<Destination>, target: Transport, cx: &Cx<'_>) -> Relay {
+        Relay::begin(to, Some(target), cx)
+    }
+
+    /// A session that ends before it began: the client is sent a Close with this code and its own is awaited.
+    pub fn without_target(
+        to: Arc<Destination>,
+        client: &mut Client,
+        end: End,
+        close: (u16, &str),
+        cx: &Cx<'_>,
+    ) -> Relay {
+        let mut relay = Relay::begin(to, None, cx);
+        (relay.up_state, relay.down_state) = (Up::Discarding, Down::Ended);
+        relay.close(client, end, close, cx);
+        relay
+    }
+
+    fn begin(to: Arc<Destination>, target: Option<Transport>, cx: &Cx<'_>) -> Relay {
         Relay {
             to,
-            target: Some(target),
+            target,
             decoder: Decoder::new(),
             up: Direction::default(),
             down: Direction::default(),
@@ -114,33 +132,6 @@ impl Relay {
             silence_ticks: cx.shared.heartbeat.map_or(0, |period| Tick::ticks_of(silence(period))),
             unacknowledged: 0,
         }
-    }
-
-    /// A session that ends before it began: the client is sent a Close with this code and its own is awaited.
-    pub fn without_target(
-        to: Arc<Destination>,
-        client: &mut Client,
-        end: End,
-        close: (u16, &str),
-        cx: &Cx<'_>,
-    ) -> Relay {
-        let mut relay = Relay {
-            to,
-            target: None,
-            decoder: Decoder::new(),
-            up: Direction::default(),
-            down: Direction::default(),
-            up_state: Up::Discarding,
-            down_state: Down::Ended,
-            phase: Phase::Open,
-            bulk: bulk::Bulk::default(),
-            heartbeat_at: Tick::NEVER,
-            heard_at: cx.now,
-            silence_ticks: 0,
-            unacknowledged: 0,
-        };
-        relay.close(client, end, close, cx);
-        relay
     }
 
     /// Moves what can be moved. `Ok(Some(end))` when nothing is owed to either side any more and both
@@ -377,6 +368,15 @@ impl Direction {
             rings.release(held);
         }
         self.stalled_at = Tick::NEVER;
+    }
+}
+
+/// A read brought nothing. If more is there all the same, records without data were opened, which is work like
+/// any other, and the rest has its turn later.
+fn read_nothing(from: &Transport, cx: &mut Cx<'_>) {
+    if from.is_readable() {
+        cx.worked += TURN_BYTES;
+        cx.again = true;
     }
 }
 

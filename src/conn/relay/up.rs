@@ -1,6 +1,6 @@
 //! Client to target: read, decode in place, write. A burst of small frames leaves in one write.
 
-use super::{Down, Phase, Relay, TURN_BYTES, Up};
+use super::{Down, Phase, Relay, TURN_BYTES, Up, read_nothing};
 use crate::conn::client::{Client, Out};
 use crate::conn::end::End;
 use crate::conn::{Cx, traffic};
@@ -45,11 +45,7 @@ impl Relay {
                 }
                 Ok(ReadEnd::Blocked) => {
                     cx.rings.give(ring);
-                    if client.socket.is_readable() {
-                        // Records without data: many were opened, and more are there.
-                        cx.worked += TURN_BYTES;
-                        cx.again = true;
-                    }
+                    read_nothing(&client.socket, cx);
                     return Ok(());
                 }
                 Ok(ReadEnd::Eof) => {
