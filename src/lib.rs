@@ -21,6 +21,7 @@ pub mod target;
 pub mod ws;
 
 // Floor 2: services. They may block, and run on helpers.
+pub mod certs;
 pub mod resolve;
 pub mod web;
 

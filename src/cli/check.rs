@@ -10,7 +10,7 @@ use super::header;
 use super::parse::Given;
 use super::plugins::{AuthClass, AuthPlugin, TokenClass, TokenPlugin};
 use super::{Environment, python};
-use crate::net::certs::{self, Authorities, Pair, TargetOptions};
+use crate::certs::{self, Authorities, Pair, TargetOptions};
 use crate::target::Target;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};

@@ -4,7 +4,7 @@
 //! the start. Times of zero or less mean "never" on the command line and are `None` here.
 
 use super::plugins::{AuthPlugin, TokenPlugin};
-use crate::net::certs::{Pair, TargetOptions};
+use crate::certs::{Pair, TargetOptions};
 use crate::target::Target;
 use rustls::CipherSuite;
 use std::ffi::OsString;

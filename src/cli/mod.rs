@@ -22,7 +22,7 @@ mod tests;
 pub use config::{Config, Destination, Listen, Syslog, SyslogAddress, TlsOptions, TlsVersion, WrapMode};
 pub use plugins::{AuthClass, AuthPlugin, TokenClass, TokenPlugin};
 
-use crate::net::certs;
+use crate::certs;
 use parse::{Given, Parsed};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

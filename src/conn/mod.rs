@@ -34,6 +34,7 @@ use mio::event::Event;
 use mio::{Poll, Registry};
 use rustls::{ClientConfig, ServerConfig};
 
+use crate::certs::{Certificates, TargetOptions};
 use crate::http::path;
 use crate::http::request::Request;
 use crate::http::response::{self, Status};
@@ -41,7 +42,6 @@ use crate::id::{ConnId, Side};
 use crate::limit::Limiter;
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::net::certs::{Certificates, TargetOptions};
 use crate::net::listen::Peer;
 use crate::net::pipe::Splicer;
 use crate::net::socket::Socket;

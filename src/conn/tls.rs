@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use super::client::Client;
 use super::end::End;
 use super::{Answer, Cx, Turn};
-use crate::net::certs::Asked;
+use crate::certs::Asked;
 use crate::net::transport::Broken;
 use crate::timers::Tick;
 

@@ -1,6 +1,5 @@
 //! Sockets: reading and writing without ever blocking, listening, and what lies between bytes and a peer.
 
-pub mod certs;
 pub mod listen;
 pub mod pipe;
 pub mod scripted;

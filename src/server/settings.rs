@@ -1,12 +1,12 @@
 //! What the command line means to the rest of the program, and the lines that say so at the start. Scripts
 //! look for these lines, so their words are part of the interface.
 
+use crate::certs;
 use crate::cli::{Config, Destination as Place, Listen};
 use crate::conn::Destination;
 use crate::conn::connect::describe;
 use crate::conn::serve::Files;
 use crate::log::Log;
-use crate::net::certs;
 use crate::net::listen::Address;
 use crate::target::Target;
 use crate::web::{self, Site};

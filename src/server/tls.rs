@@ -3,10 +3,10 @@
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use crate::certs::{self, Authorities, Certificates, ServerOptions, Versions};
 use crate::cli::{Config, TlsVersion};
 use crate::conn::TargetTls;
 use crate::log::Log;
-use crate::net::certs::{self, Authorities, Certificates, ServerOptions, Versions};
 
 /// The certificates for clients. Files that are missing or broken are said so, and looked at again later.
 pub(super) fn certificates(config: &Config, log: &Arc<Log>) -> Arc<Certificates> {

@@ -3,7 +3,7 @@
 
 use super::super::*;
 use super::{complaint, complaint_of, config, environment, words};
-use crate::net::certs::{Authorities, Pair, TargetOptions};
+use crate::certs::{Authorities, Pair, TargetOptions};
 use crate::target::Target;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::{complaint, config};
-use crate::net::certs::{Authorities, Pair, TargetOptions};
+use crate::certs::{Authorities, Pair, TargetOptions};
 use crate::target::Target;
 use std::time::Duration;
 
