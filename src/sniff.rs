@@ -2,7 +2,7 @@
 
 /// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Protocol {
     /// A TLS handshake.
     Tls,
     /// Anything else; the HTTP parser sees to it.
@@ -12,10 +12,10 @@ pub enum Kind {
 /// Tells from the first byte of a connection. 0x16 is a TLS handshake record; 0x80 is how an SSL 2
 /// compatible hello of old clients begins, which the TLS library then refuses in its own words.
 /// Neither can begin an HTTP request.
-pub fn classify(first: u8) -> Kind {
+pub fn classify(first: u8) -> Protocol {
     match first {
-        0x16 | 0x80 => Kind::Tls,
-        _ => Kind::Plain,
+        0x16 | 0x80 => Protocol::Tls,
+        _ => Protocol::Plain,
     }
 }
 
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn exactly_two_first_bytes_are_tls() {
-        let tls: Vec<u8> = (0..=255).filter(|&first| classify(first) == Kind::Tls).collect();
+        let tls: Vec<u8> = (0..=255).filter(|&first| classify(first) == Protocol::Tls).collect();
         assert_eq!(tls, [0x16, 0x80]);
     }
 }

@@ -7,7 +7,7 @@
 use websockify::http::path::redact;
 use websockify::http::request::{HEAD_MAX, HeadError, HeadReader, Request};
 use websockify::http::response::refusal;
-use websockify::sniff::{Kind, classify};
+use websockify::sniff::{Protocol, classify};
 use websockify::ws::decode::{CloseFrame, Control, Decoder, Finish, Violation};
 use websockify::ws::{CONTROL_MAX, encode, handshake};
 
@@ -56,7 +56,7 @@ pub fn request_head(data: &[u8]) {
 /// What is taken for TLS could not have been a request.
 pub fn sniff(data: &[u8]) {
     let Some(&first) = data.first() else { return };
-    if classify(first) == Kind::Tls {
+    if classify(first) == Protocol::Tls {
         assert!(matches!(HeadReader::new().scan(data), Err(HeadError::Malformed(_))));
     }
 }

@@ -76,41 +76,6 @@ pub enum Blame {
 }
 
 impl End {
-    /// Number of kinds.
-    pub const KINDS: usize = NAMES.len();
-
-    /// The kind's index, for counting; [`End::name`] has the name that goes with it.
-    pub fn kind(&self) -> usize {
-        match self {
-            End::Probe => 0,
-            End::Silent => 1,
-            End::Full => 2,
-            End::NoCertificate => 3,
-            End::SlowTls => 4,
-            End::TlsFailed(_) => 5,
-            End::HalfTls => 6,
-            End::SlowRequest => 7,
-            End::HalfRequest => 8,
-            End::Refused(_) => 9,
-            End::Served => 10,
-            End::FileLost => 11,
-            End::Unreachable => 12,
-            End::ClientClosed => 13,
-            End::ClientReset(_) => 14,
-            End::ClientCut => 15,
-            End::ClientTls(_) => 16,
-            End::ClientViolated(_) => 17,
-            End::ClientSilent => 18,
-            End::ClientStalled => 19,
-            End::TargetClosed => 20,
-            End::TargetReset => 21,
-            End::TargetStalled => 22,
-            End::Overcommitted => 23,
-            End::Shutdown => 24,
-            End::System(_) => 25,
-        }
-    }
-
     /// Why a session ends whose client can't be read or written any more.
     pub fn client_lost(broken: Broken) -> End {
         match broken {
@@ -123,25 +88,6 @@ impl End {
     /// Whether an alert of TLS is on its way that tells the client why: it has to be delivered.
     pub fn owes_alert(&self) -> bool {
         matches!(self, End::TlsFailed(_) | End::ClientTls(_))
-    }
-
-    /// The name of the kind with this index.
-    pub fn name(kind: usize) -> &'static str {
-        NAMES.get(kind).copied().unwrap_or("unknown")
-    }
-
-    /// Who should look at it, which decides how loudly it is logged.
-    pub fn blame(&self) -> Blame {
-        match self {
-            End::ClientClosed | End::TargetClosed | End::Shutdown | End::Probe | End::Served => Blame::Nobody,
-            End::Full
-            | End::FileLost
-            | End::Unreachable
-            | End::TargetStalled
-            | End::Overcommitted
-            | End::System(_) => Blame::Operator,
-            _ => Blame::Peer,
-        }
     }
 }
 
@@ -179,76 +125,81 @@ impl fmt::Display for End {
     }
 }
 
-const NAMES: [&str; 26] = [
-    "probe",
-    "silent",
-    "full",
-    "no-certificate",
-    "slow-tls",
-    "tls-failed",
-    "half-tls",
-    "slow-request",
-    "half-request",
-    "refused",
-    "served",
-    "file-lost",
-    "unreachable",
-    "client-closed",
-    "client-reset",
-    "client-cut",
-    "client-tls",
-    "client-violated",
-    "client-silent",
-    "client-stalled",
-    "target-closed",
-    "target-reset",
-    "target-stalled",
-    "overcommitted",
-    "shutdown",
-    "system",
-];
+/// One row for each kind of ending: its name and who should look at it. The compiler asks for a row for each
+/// variant of [`End`].
+macro_rules! kinds {
+    ($($kind:ident $(($any:tt))?, $name:literal, $blame:ident;)*) => {
+        /// The kinds of [`End`], without what each carries.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Kind {
+            $(#[doc = concat!("`", $name, "`: see [`End::", stringify!($kind), "`].")] $kind,)*
+        }
+
+        impl Kind {
+            /// All kinds, each at its own index (`kind as usize`).
+            pub const ALL: &[Kind] = &[$(Kind::$kind),*];
+
+            /// Its name in logs and metrics.
+            pub fn name(self) -> &'static str {
+                match self { $(Kind::$kind => $name),* }
+            }
+
+            /// Who should look at it, which decides how loudly it is logged.
+            pub fn blame(self) -> Blame {
+                match self { $(Kind::$kind => Blame::$blame),* }
+            }
+        }
+
+        impl End {
+            /// What it is counted as.
+            pub fn kind(&self) -> Kind {
+                match self { $(End::$kind $(($any))? => Kind::$kind),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    Probe, "probe", Nobody;
+    Silent, "silent", Peer;
+    Full, "full", Operator;
+    NoCertificate, "no-certificate", Peer;
+    SlowTls, "slow-tls", Peer;
+    TlsFailed(_), "tls-failed", Peer;
+    HalfTls, "half-tls", Peer;
+    SlowRequest, "slow-request", Peer;
+    HalfRequest, "half-request", Peer;
+    Refused(_), "refused", Peer;
+    Served, "served", Nobody;
+    FileLost, "file-lost", Operator;
+    Unreachable, "unreachable", Operator;
+    ClientClosed, "client-closed", Nobody;
+    ClientReset(_), "client-reset", Peer;
+    ClientCut, "client-cut", Peer;
+    ClientTls(_), "client-tls", Peer;
+    ClientViolated(_), "client-violated", Peer;
+    ClientSilent, "client-silent", Peer;
+    ClientStalled, "client-stalled", Peer;
+    TargetClosed, "target-closed", Nobody;
+    TargetReset, "target-reset", Peer;
+    TargetStalled, "target-stalled", Operator;
+    Overcommitted, "overcommitted", Operator;
+    Shutdown, "shutdown", Nobody;
+    System(_), "system", Operator;
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::tls::Peer;
 
     #[test]
     fn every_kind_has_an_index_and_a_name_of_its_own() {
-        let kind = io::ErrorKind::Other;
-        let ends = [
-            End::Probe,
-            End::Silent,
-            End::Full,
-            End::NoCertificate,
-            End::SlowTls,
-            End::TlsFailed(Fault::new(Peer::Client, rustls::Error::DecryptError)),
-            End::HalfTls,
-            End::SlowRequest,
-            End::HalfRequest,
-            End::Refused(400),
-            End::Served,
-            End::FileLost,
-            End::Unreachable,
-            End::ClientClosed,
-            End::ClientReset(kind),
-            End::ClientCut,
-            End::ClientTls(Fault::new(Peer::Client, rustls::Error::DecryptError)),
-            End::ClientViolated(Violation::Text),
-            End::ClientSilent,
-            End::ClientStalled,
-            End::TargetClosed,
-            End::TargetReset,
-            End::TargetStalled,
-            End::Overcommitted,
-            End::Shutdown,
-            End::System(kind),
-        ];
-        let kinds: Vec<usize> = ends.iter().map(End::kind).collect();
-        assert_eq!(kinds, (0..End::KINDS).collect::<Vec<_>>());
-        let mut names = NAMES.to_vec();
+        for (index, kind) in Kind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, index);
+        }
+        let mut names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), End::KINDS);
+        assert_eq!(names.len(), Kind::ALL.len());
     }
 }

@@ -48,7 +48,7 @@ use crate::net::socket::Socket;
 use crate::net::transport::Transport;
 use crate::resolve::{Addresses, Resolver};
 use crate::ring::Pool;
-use crate::sniff::Kind;
+use crate::sniff::Protocol;
 use crate::target::Target;
 use crate::timers::Tick;
 use crate::web::{Cut, Reply};
@@ -56,7 +56,7 @@ use crate::ws::code;
 use client::Client;
 use close::Close;
 use connect::{Connect, Dialled};
-use end::{Blame, End};
+use end::{Blame, End, Kind};
 use handshake::{Accepted, Asked, Handshake};
 use relay::Relay;
 use serve::{Files, Serve, Served};
@@ -107,21 +107,23 @@ impl Shared {
 
     /// Writes a line that a peer has caused without being admitted, unless there were too many of its kind.
     pub fn say_limited(&self, end: &End, write: impl FnOnce(&Log)) {
-        let Some(left_out) = self.limiter.admit(end.kind(), Instant::now()) else { return };
+        let Some(left_out) = self.limiter.admit(end.kind() as usize, Instant::now()) else {
+            return;
+        };
         self.say_left_out(end.kind(), left_out);
         write(&self.log);
     }
 
     /// Says how many lines were left out and not yet accounted for; at the end, when no other line will.
     pub fn say_all_left_out(&self) {
-        for (kind, left_out) in self.limiter.left_out().enumerate() {
-            self.say_left_out(kind, left_out);
+        for (kind, left_out) in Kind::ALL.iter().zip(self.limiter.left_out()) {
+            self.say_left_out(*kind, left_out);
         }
     }
 
-    fn say_left_out(&self, kind: usize, lines: u64) {
+    fn say_left_out(&self, kind: Kind, lines: u64) {
         if lines > 0 {
-            let kind = End::name(kind);
+            let kind = kind.name();
             self.log.info(format_args!("{lines} lines about connections of kind {kind} were left out"));
         }
     }
@@ -521,11 +523,11 @@ impl Conn {
         Ok(match std::mem::replace(&mut self.state, State::Gone) {
             State::Sniff(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Sniff(state)),
-                Turn::Done(Kind::Plain) if !self.admitted => Turn::Done(self.turn_away(cx)),
-                Turn::Done(Kind::Tls) if !self.admitted => return Err(End::Full),
-                Turn::Done(Kind::Plain) if cx.shared.tls_only => Turn::Done(self.refuse_plain(cx)),
-                Turn::Done(Kind::Plain) => Turn::Done(State::Handshake(Box::new(Handshake::begin(cx)))),
-                Turn::Done(Kind::Tls) => Turn::Done(State::Tls(Tls::begin(cx))),
+                Turn::Done(Protocol::Plain) if !self.admitted => Turn::Done(self.turn_away(cx)),
+                Turn::Done(Protocol::Tls) if !self.admitted => return Err(End::Full),
+                Turn::Done(Protocol::Plain) if cx.shared.tls_only => Turn::Done(self.refuse_plain(cx)),
+                Turn::Done(Protocol::Plain) => Turn::Done(State::Handshake(Box::new(Handshake::begin(cx)))),
+                Turn::Done(Protocol::Tls) => Turn::Done(State::Tls(Tls::begin(cx))),
             },
             State::Tls(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Tls(state)),
@@ -669,13 +671,13 @@ impl Conn {
             return;
         }
         let (log, peer) = (&cx.shared.log, &self.client.peer);
-        cx.metrics.ended(end.kind());
+        cx.metrics.ended(end.kind() as usize);
         match (&self.state, end) {
             // Said when it was found out.
             (_, End::Refused(_)) => {}
             (State::Relay(relay), end) => {
                 let to = &relay.to;
-                match (end, end.blame()) {
+                match (end, end.kind().blame()) {
                     (End::Unreachable, _) => {}
                     (End::ClientReset(_) | End::ClientCut | End::TargetReset, _) | (_, Blame::Nobody) => {
                         log.peer_debug(peer, format_args!("{to}: {end}"));
@@ -691,7 +693,7 @@ impl Conn {
                 let reason = refusal.unwrap_or_else(|| end.to_string());
                 cx.shared.say_limited(end, |log| log.info(format_args!("{peer}: {reason}")));
             }
-            (_, end) => match end.blame() {
+            (_, end) => match end.kind().blame() {
                 _ if matches!(
                     end,
                     End::ClientReset(_) | End::ClientCut | End::HalfTls | End::HalfRequest

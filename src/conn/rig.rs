@@ -17,7 +17,7 @@ use mio::Poll;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
-use super::end::End;
+use super::end::Kind;
 use super::serve::Files;
 use super::{Answer, Conn, Cx, Destination, Lent, Replies, Shared, State};
 use crate::certs::Certificates;
@@ -106,7 +106,7 @@ impl Rig {
             tick: Tick::ZERO,
             rings: Pool::new(setup.held_bytes_max),
             splicer: Splicer::default(),
-            metrics: Arc::new(Metrics::new(End::KINDS)),
+            metrics: Arc::new(Metrics::new(Kind::ALL.len())),
             replies: Replies::new(move |_, answer| drop(sender.send(answer))),
             shared: Arc::new(shared(setup)),
         };
@@ -305,7 +305,7 @@ impl Rig {
     /// How the connection has ended, by name; empty while it has not.
     pub fn endings(&self) -> Vec<&'static str> {
         let counts = self.lent.metrics.endings().enumerate();
-        counts.flat_map(|(kind, count)| (0..count).map(move |_| End::name(kind))).collect()
+        counts.flat_map(|(kind, count)| (0..count).map(move |_| Kind::ALL[kind].name())).collect()
     }
 
     /// What was logged since the last call.
@@ -374,7 +374,7 @@ fn shared(setup: &Setup) -> Shared {
         heartbeat: setup.heartbeat,
         traffic: setup.traffic,
         once: setup.served.then(|| AtomicBool::new(true)),
-        limiter: Limiter::new(End::KINDS),
+        limiter: Limiter::new(Kind::ALL.len()),
         tls: setup.tls.as_ref().map(|(server, _)| Arc::new(Certificates::fixed(Arc::clone(server)))),
         tls_only: false,
         target_tls: None,

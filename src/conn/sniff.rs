@@ -6,7 +6,7 @@ use super::client::Client;
 use super::end::End;
 use super::{Cx, Turn};
 use crate::net::socket::ReadEnd;
-use crate::sniff::{self, Kind};
+use crate::sniff::{self, Protocol};
 use crate::timers::Tick;
 
 /// Waiting for the first byte.
@@ -25,7 +25,7 @@ impl Sniff {
     ///
     /// # Errors
     /// The client left.
-    pub fn step(self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Turn<Sniff, Kind>, End> {
+    pub fn step(self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Turn<Sniff, Protocol>, End> {
         if !client.socket.is_readable() {
             return Ok(Turn::Wait(self));
         }

@@ -116,7 +116,7 @@ impl Acceptor {
         if live >= self.limits.connections_max + self.limits.overflow_max {
             // There is not even room to say that there is none.
             self.reactors[own].metrics.accepted.add(1);
-            self.reactors[own].metrics.ended(End::Full.kind());
+            self.reactors[own].metrics.ended(End::Full.kind() as usize);
             shared.say_limited(&End::Full, |log| log.info(format_args!("{peer}: {}", End::Full)));
             return;
         }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
-use crate::conn::end::{Blame, End};
+use crate::conn::end::{Blame, End, Kind};
 use crate::conn::{Answer, Conn, Cx, Lent, Replies, Shared};
 use crate::id::{ConnId, SLOTS_MAX, Side};
 use crate::metrics::Metrics;
@@ -47,9 +47,10 @@ pub enum Notice {
     SessionEnded(Peer),
     /// The reactor of this index has ended, because it was told to or because of an error.
     ReactorEnded(usize, io::Result<()>),
-    /// A signal came.
-    Signal(i32),
 }
+
+/// Passes notices on, from the reactor's thread.
+pub type Notify = Box<dyn Fn(Notice) + Send>;
 
 /// The way into a reactor from any thread.
 #[derive(Clone)]
@@ -83,7 +84,7 @@ impl Handle {
             // It has ended because the process does, and counts no more by itself.
             self.metrics.live.fetch_sub(1, Ordering::Relaxed);
             self.metrics.accepted.add(1);
-            self.metrics.ended(End::Shutdown.kind());
+            self.metrics.ended(End::Shutdown.kind() as usize);
         }
     }
 
@@ -112,18 +113,13 @@ pub struct Reactor {
     lent: Lent,
     handle: Handle,
     messages: Receiver<Message>,
-    notices: Sender<Notice>,
+    notify: Notify,
     acceptor: Option<Acceptor>,
-    stopping: Stopping,
+    /// Ends when the last connection has ended.
+    stopping: bool,
     due: Vec<u32>,
     accepted: Vec<Placed>,
     trimmed_at: Tick,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stopping {
-    No,
-    WhenEmpty,
 }
 
 impl Reactor {
@@ -136,13 +132,13 @@ impl Reactor {
         index: usize,
         held_bytes_max: usize,
         shared: Arc<Shared>,
-        notices: Sender<Notice>,
+        notify: Notify,
     ) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let (sender, messages) = channel();
         let inbox = Arc::new(Inbox { sender: Mutex::new(sender), waker });
-        let handle = Handle { inbox, metrics: Arc::new(Metrics::new(End::KINDS)) };
+        let handle = Handle { inbox, metrics: Arc::new(Metrics::new(Kind::ALL.len())) };
         let way_back = handle.clone();
         let lent = Lent {
             poll,
@@ -164,9 +160,9 @@ impl Reactor {
             lent,
             handle,
             messages,
-            notices,
+            notify,
             acceptor: None,
-            stopping: Stopping::No,
+            stopping: false,
             due: Vec::new(),
             accepted: Vec::new(),
             trimmed_at: Tick::ZERO,
@@ -190,12 +186,12 @@ impl Reactor {
     /// Runs until it is told to end and the last connection is gone.
     pub fn run(mut self) {
         let result = self.work();
-        let _ = self.notices.send(Notice::ReactorEnded(self.index, result));
+        (self.notify)(Notice::ReactorEnded(self.index, result));
     }
 
     fn work(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
-        while self.stopping == Stopping::No || !self.conns.is_empty() {
+        while !self.stopping || !self.conns.is_empty() {
             match self.lent.poll.poll(&mut events, self.wait()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
                 result => result?,
@@ -277,9 +273,8 @@ impl Reactor {
         let conn = self.conns.remove(slot as usize);
         self.timers.set(slot, Tick::NEVER);
         self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
-        if conn.is_upgraded() || self.stopping != Stopping::No {
-            // Whoever waits for it has more to do than this reactor; without one it is dropped.
-            let _ = self.notices.send(Notice::SessionEnded(conn.peer().clone()));
+        if conn.is_upgraded() || self.stopping {
+            (self.notify)(Notice::SessionEnded(conn.peer().clone()));
         }
     }
 
@@ -339,14 +334,22 @@ impl Reactor {
     }
 
     fn obey(&mut self, control: &Control) {
-        self.acceptor = None;
-        self.stopping = Stopping::WhenEmpty;
-        if let Control::Drain(patience) = control {
-            let cut_at = self.lent.tick.after(*patience);
-            for slot in self.slots() {
-                self.with_conn(slot, |conn, cx| conn.drain(cut_at, cx));
+        match control {
+            Control::Finish => self.stop(),
+            Control::Drain(patience) => {
+                self.stop();
+                let cut_at = self.lent.tick.after(*patience);
+                for slot in self.slots() {
+                    self.with_conn(slot, |conn, cx| conn.drain(cut_at, cx));
+                }
             }
         }
+    }
+
+    /// Accepts no more, and ends with the last connection.
+    fn stop(&mut self) {
+        self.acceptor = None;
+        self.stopping = true;
     }
 
     fn slots(&self) -> Vec<u32> {
@@ -376,7 +379,7 @@ impl Reactor {
         self.generation = self.generation.wrapping_add(1);
         let id = ConnId { slot, generation: self.generation };
         let mut socket = Socket::new(io);
-        let end = if self.stopping != Stopping::No {
+        let end = if self.stopping {
             Some(End::Shutdown)
         } else if slot >= SLOTS_MAX {
             Some(End::Full)
@@ -385,10 +388,10 @@ impl Reactor {
             registered.err().map(|error| End::System(error.kind()))
         };
         if let Some(end) = end {
-            self.handle.metrics.ended(end.kind());
+            self.handle.metrics.ended(end.kind() as usize);
             self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
             let log = &self.lent.shared.log;
-            match end.blame() {
+            match end.kind().blame() {
                 Blame::Nobody => log.debug(format_args!("{peer}: {end}")),
                 _ => self.lent.shared.say_limited(&end, |log| log.info(format_args!("{peer}: {end}"))),
             }

@@ -3,6 +3,7 @@
 //! The main thread does no work. It waits on one channel, into which signals, reactors and the clock speak,
 //! and tells the reactors what follows.
 
+mod event;
 mod settings;
 mod tls;
 
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::cli::Config;
 use crate::conn::Shared;
 use crate::conn::connect::describe;
-use crate::conn::end::End;
+use crate::conn::end::Kind;
 use crate::conn::serve;
 use crate::limit::Limiter;
 use crate::log::{Log, Settings};
@@ -27,6 +28,7 @@ use crate::reactor::{Control, Handle, Limits, Notice, Reactor};
 use crate::resolve::Resolver;
 use crate::ring::{HELD_BYTES_MAX, LEFTOVER_BYTES};
 use crate::sys;
+use event::Event;
 
 /// Runs the service to its end and returns the exit code: 0 when it ended as it was told to, 1 when it could
 /// not start or had to give up.
@@ -69,7 +71,7 @@ enum Stopping {
 struct Server {
     log: Arc<Log>,
     shared: Arc<Shared>,
-    notices: Receiver<Notice>,
+    events: Receiver<Event>,
     reactors: Vec<Handle>,
     running: usize,
     launched: Instant,
@@ -105,9 +107,9 @@ impl Server {
         let certificates = tls::certificates(config, &log);
         let target_tls = tls::target(config).map_err(late)?;
         let web = settings::files(config).map_err(late)?;
-        let (sender, notices) = channel();
+        let (sender, events) = channel();
         let to_main = sender.clone();
-        signal::forward(signals, move |number| drop(to_main.send(Notice::Signal(number))))
+        signal::forward(signals, move |number| drop(to_main.send(Event::Signal(number))))
             .map_err(|error| late(format!("signals: {error}")))?;
         let (source, suffix) = (settings::source(config, port), settings::using_tls(config));
         log.info(format_args!("  - proxying from {source} to {destination}{suffix}"));
@@ -119,7 +121,7 @@ impl Server {
             heartbeat: config.heartbeat,
             traffic: config.traffic,
             once: config.run_once.then(AtomicBool::default),
-            limiter: Limiter::new(End::KINDS),
+            limiter: Limiter::new(Kind::ALL.len()),
             tls: Some(certificates),
             tls_only: config.tls.only,
             target_tls,
@@ -128,7 +130,7 @@ impl Server {
         let reactors = start_reactors(config, limits, listener, &shared, &sender)
             .map_err(|error| late(format!("starting a reactor failed: {error}")))?;
         Ok(Server {
-            notices,
+            events,
             running: reactors.len(),
             reactors,
             launched,
@@ -148,21 +150,24 @@ impl Server {
     fn wait(&mut self) -> ExitCode {
         let mut code = ExitCode::SUCCESS;
         while self.running > 0 {
-            match self.next_notice() {
-                Some(Notice::Signal(libc::SIGHUP)) => self.log.reopen(),
-                // Somebody is in a hurry.
-                Some(Notice::Signal(_)) if self.stopping == Stopping::Draining => break,
-                Some(Notice::Signal(_)) => {
+            match self.next_event() {
+                Some(Event::Signal(libc::SIGHUP)) => self.log.reopen(),
+                Some(Event::Signal(libc::SIGTERM | libc::SIGINT)) => {
+                    // A second signal ends at once.
+                    if self.stopping == Stopping::Draining {
+                        break;
+                    }
                     self.log.info(format_args!("In exit"));
                     self.drain();
                 }
-                Some(Notice::SessionEnded(peer)) => {
+                Some(Event::Signal(number)) => self.log.debug(format_args!("signal {number} is ignored")),
+                Some(Event::Reactor(Notice::SessionEnded(peer))) => {
                     if self.run_once && self.stopping == Stopping::No {
                         self.log.info(format_args!("{peer}: exiting due to --run-once"));
                         self.drain();
                     }
                 }
-                Some(Notice::ReactorEnded(index, result)) => {
+                Some(Event::Reactor(Notice::ReactorEnded(index, result))) => {
                     self.running -= 1;
                     if let Err(error) = result {
                         self.log.info(format_args!("reactor {index} failed: {error}"));
@@ -178,10 +183,10 @@ impl Server {
         code
     }
 
-    /// The next notice, or `None` when it is time to look at the clock.
-    fn next_notice(&mut self) -> Option<Notice> {
-        let Some(wait) = self.clock_wait() else { return self.notices.recv().ok() };
-        self.notices.recv_timeout(wait).ok()
+    /// The next event, or `None` when it is time to look at the clock.
+    fn next_event(&mut self) -> Option<Event> {
+        let Some(wait) = self.clock_wait() else { return self.events.recv().ok() };
+        self.events.recv_timeout(wait).ok()
     }
 
     /// Time until `--timeout` or `--idle-timeout` may be over.
@@ -240,10 +245,10 @@ impl Server {
 
     /// How all connections ended, for an operator who wants to know (`--verbose`).
     fn say_endings(&self) {
-        for kind in 0..End::KINDS {
-            let count: u64 = self.reactors.iter().filter_map(|r| r.metrics.endings().nth(kind)).sum();
+        for (index, kind) in Kind::ALL.iter().enumerate() {
+            let count: u64 = self.reactors.iter().filter_map(|r| r.metrics.endings().nth(index)).sum();
             if count > 0 {
-                self.log.debug(format_args!("connections ended as {}: {count}", End::name(kind)));
+                self.log.debug(format_args!("connections ended as {}: {count}", kind.name()));
             }
         }
     }
@@ -268,11 +273,16 @@ fn start_reactors(
     limits: Limits,
     listener: Listener,
     shared: &Arc<Shared>,
-    notices: &Sender<Notice>,
+    to_main: &Sender<Event>,
 ) -> io::Result<Vec<Handle>> {
     let held_bytes_max = config.memory_limit_bytes.unwrap_or(HELD_BYTES_MAX) / config.workers;
     let mut reactors = (0..config.workers)
-        .map(|index| Reactor::new(index, held_bytes_max, Arc::clone(shared), notices.clone()))
+        .map(|index| {
+            let to_main = to_main.clone();
+            // The main thread may be gone already; then nobody needs the notice.
+            let notify = Box::new(move |notice| drop(to_main.send(Event::Reactor(notice))));
+            Reactor::new(index, held_bytes_max, Arc::clone(shared), notify)
+        })
         .collect::<io::Result<Vec<Reactor>>>()?;
     let handles: Vec<Handle> = reactors.iter().map(Reactor::handle).collect();
     if let Some(first) = reactors.first_mut() {

@@ -1,0 +1,12 @@
+//! What the main thread waits for.
+
+use crate::reactor::Notice;
+
+/// Something that happened outside of the main thread.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A signal came.
+    Signal(i32),
+    /// A reactor has something to tell.
+    Reactor(Notice),
+}
