@@ -3,6 +3,8 @@
 //! A slot of the slab is used again; a generation is not, for four billion connections of one slot. So an
 //! event, a timer or a helper's answer that is late finds a different generation and is dropped.
 
+use std::fmt;
+
 /// Which connection of a reactor: its slot in the slab and the slot's generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnId {
@@ -19,6 +21,15 @@ pub enum Side {
     Client,
     /// The server behind the gateway.
     Target,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Client => "client",
+            Side::Target => "target",
+        })
+    }
 }
 
 impl ConnId {

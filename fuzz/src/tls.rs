@@ -7,9 +7,10 @@ use std::sync::{Arc, OnceLock};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
+use websockify::net::fault::Broken;
 use websockify::net::scripted::{Handle, Scripted, Step};
 use websockify::net::socket::{Io, ReadEnd, Socket};
-use websockify::net::transport::{Broken, Transport};
+use websockify::net::transport::Transport;
 use websockify::ring::{HELD_BYTES_MAX, Pool, RING_BYTES};
 
 /// Whatever comes, nothing panics or spins, what waits is bounded, and what is read is what the honest peer
@@ -21,7 +22,7 @@ pub fn tls(data: &[u8]) {
     let [setup, rest @ ..] = data else { return };
     let mut run = Run::new(setup & 1 != 0, setup & 2 != 0);
     if setup & 4 != 0 {
-        run.shake();
+        run.handshake();
     }
     let mut rest = rest;
     while let [action, size, more @ ..] = rest {
@@ -91,7 +92,7 @@ impl Run {
         }
     }
 
-    fn shake(&mut self) {
+    fn handshake(&mut self) {
         for _ in 0..10 {
             self.script.write_step(Step::Room(1 << 20));
             self.pass(1 << 20, 0);
@@ -105,7 +106,7 @@ impl Run {
         panic!("an honest handshake does not end");
     }
 
-    fn is_shaking(&mut self) -> bool {
+    fn is_handshaking(&mut self) -> bool {
         if self.over {
             return false;
         }
@@ -167,14 +168,14 @@ impl Run {
 
     fn write(&mut self, bytes: &[u8]) {
         self.ours.note_ready(false, true, false);
-        if !self.is_shaking() {
+        if !self.is_handshaking() {
             let taken = self.ours.write(bytes, &mut self.rings).unwrap_or(0);
             assert!(taken <= bytes.len());
         }
     }
 
     fn read(&mut self, space: usize) {
-        if self.is_shaking() {
+        if self.is_handshaking() {
             self.hear();
             return;
         }

@@ -1,9 +1,10 @@
 //! The client's side of a connection: its socket, what it sent too early, and what is committed to be sent
 //! to it before anything else.
 
+use crate::net::fault::Broken;
 use crate::net::listen::Peer;
 use crate::net::socket::{ReadEnd, Socket};
-use crate::net::transport::{Broken, Transport};
+use crate::net::transport::Transport;
 use crate::ring::Pool;
 use crate::ws::encode;
 

@@ -17,8 +17,9 @@ use super::end::End;
 use super::{Answer, Cx, Destination, Shared, Turn};
 use crate::certs;
 use crate::id::Side;
+use crate::net::fault::Broken;
 use crate::net::socket::{Io, Socket, tune_tcp};
-use crate::net::transport::{Broken, Transport};
+use crate::net::transport::Transport;
 use crate::resolve::{self, Addresses, Unresolved};
 use crate::target::Target;
 use crate::timers::Tick;
@@ -336,7 +337,7 @@ fn unsecured(broken: &Broken, shared: &Shared) -> String {
              use --ssl-target-ca FILE, --ssl-target-name NAME or --ssl-target-insecure"
         ),
         Broken::Tls(_) => format!("TLS handshake failed: {broken}"),
-        Broken::Cut | Broken::System(_) => format!("TLS handshake failed: target left ({broken})"),
+        Broken::Truncated | Broken::System(_) => format!("TLS handshake failed: target left ({broken})"),
     }
 }
 

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::net::tls::Fault;
-use crate::net::transport::Broken;
+use crate::net::fault::{Broken, Fault};
 use crate::ws::decode::Violation;
 
 /// Why a connection ended, in the order of its life.
@@ -80,7 +79,7 @@ impl End {
     pub fn client_lost(broken: Broken) -> End {
         match broken {
             Broken::System(kind) => End::ClientReset(kind),
-            Broken::Cut => End::ClientCut,
+            Broken::Truncated => End::ClientCut,
             Broken::Tls(fault) => End::ClientTls(fault),
         }
     }

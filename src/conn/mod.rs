@@ -719,7 +719,7 @@ impl Conn {
             target.retire(cx.registry, cx.rings);
         }
         self.client.kept = Vec::new();
-        self.client.socket.take_leave(cx.rings);
+        self.client.socket.send_close_notify(cx.rings);
         self.client.socket.retire(cx.registry, cx.rings);
         self.state = State::Gone;
     }

@@ -10,7 +10,7 @@ use super::client::Client;
 use super::end::End;
 use super::{Answer, Cx, Turn};
 use crate::certs::Asked;
-use crate::net::transport::Broken;
+use crate::net::fault::Broken;
 use crate::timers::Tick;
 
 /// On the way to a TLS session with a client.
@@ -27,7 +27,7 @@ enum Stage {
     /// This is what there is; `None` without a certificate.
     Answered(Option<Arc<ServerConfig>>),
     /// The client's socket has become a TLS session.
-    Shaking,
+    Handshaking,
 }
 
 impl Tls {
@@ -55,7 +55,7 @@ impl Tls {
     /// # Errors
     /// There is no certificate, the client left, or the two can't agree.
     pub fn step(mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Turn<Tls, ()>, End> {
-        match std::mem::replace(&mut self.stage, Stage::Shaking) {
+        match std::mem::replace(&mut self.stage, Stage::Handshaking) {
             Stage::Asking if client.socket.is_hung_up() => return Err(End::HalfTls),
             Stage::Asking => {
                 self.stage = Stage::Asking;
@@ -66,13 +66,13 @@ impl Tls {
                 let received = std::mem::take(&mut client.kept);
                 client.socket.serve_tls(config, &received).map_err(End::TlsFailed)?;
             }
-            Stage::Shaking => {}
+            Stage::Handshaking => {}
         }
         match client.socket.handshake(cx.rings) {
             Ok(true) => Ok(Turn::Done(())),
             Ok(false) => Ok(Turn::Wait(self)),
             Err(Broken::Tls(fault)) => Err(End::TlsFailed(fault)),
-            Err(Broken::Cut | Broken::System(_)) => Err(End::HalfTls),
+            Err(Broken::Truncated | Broken::System(_)) => Err(End::HalfTls),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Sockets: reading and writing without ever blocking, listening, and what lies between bytes and a peer.
 
+pub mod fault;
 pub mod listen;
 pub mod pipe;
 pub mod scripted;

@@ -4,7 +4,6 @@
 //! The rings that TLS needs are lent for one call. What the socket refuses of sealed bytes stays here, since
 //! they are committed: until [`Transport::flush`] has written them, the transport is not writable.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -13,9 +12,10 @@ use mio::event::Event;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 
+use super::fault::{Broken, Fault};
 use super::socket::{ReadEnd, Socket};
 use super::tls::session::Session;
-use super::tls::{self, Fault, Tls};
+use super::tls::{self, Tls};
 use crate::ring::Pool;
 
 /// One end of a connection, plain or not.
@@ -25,17 +25,6 @@ pub enum Transport {
     Plain(Socket),
     /// Bytes are sealed into records, and opened from them.
     Tls(Box<Tls>),
-}
-
-/// Why nothing more can be read or written.
-#[derive(Debug)]
-pub enum Broken {
-    /// The system's word.
-    System(io::ErrorKind),
-    /// The stream ended, but its TLS session did not: something may be missing.
-    Cut,
-    /// What TLS found wrong.
-    Tls(Fault),
 }
 
 impl Transport {
@@ -183,9 +172,9 @@ impl Transport {
         }
     }
 
-    /// Says what can still be said before the transport is dropped without waiting for anything: that the
-    /// TLS session is over.
-    pub fn take_leave(&mut self, rings: &mut Pool) {
+    /// Sends a close_notify where the session is TLS, without waiting for anything; to be called before the
+    /// transport is dropped.
+    pub fn send_close_notify(&mut self, rings: &mut Pool) {
         if let Transport::Tls(tls) = self {
             tls.shutdown_write(rings);
         }
@@ -242,21 +231,5 @@ impl Transport {
 impl From<Socket> for Transport {
     fn from(socket: Socket) -> Transport {
         Transport::Plain(socket)
-    }
-}
-
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Broken {
-        Broken::System(error.kind())
-    }
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Broken::System(kind) => kind.fmt(f),
-            Broken::Cut => f.write_str("cut off without a close_notify"),
-            Broken::Tls(fault) => fault.fmt(f),
-        }
     }
 }

@@ -18,7 +18,7 @@ fn clients_without_a_valid_certificate_are_refused() {
         options.clients = Some(Authorities::File(ca));
     });
     let server = served.config().expect("TLS is on");
-    let try_with = |client: &Arc<ClientConfig>| shake(client, "a", &server);
+    let try_with = |client: &Arc<ClientConfig>| handshake(client, "a", &server);
     assert_eq!(try_with(&anyone()).err(), Some(Error::NoCertificatesPresented));
     let (_, seen) = try_with(&with_identity(&authority.issue(&["me"], |_| ()), &[])).expect("valid");
     let identity = ClientIdentity::of(&seen.peer_certificates().expect("verified")[0]);
@@ -58,7 +58,7 @@ fn clients_are_checked_each_time_they_come_by_the_last_authorities_that_were_in_
     let client = with_identity(&first.issue(&["me"], |_| ()), &[]);
     let kind = || {
         let config = served.config().expect("TLS is on");
-        shake(&client, "a", &config).map(|ends| ends.1.handshake_kind())
+        handshake(&client, "a", &config).map(|ends| ends.1.handshake_kind())
     };
     assert_eq!(kind(), Ok(Some(HandshakeKind::Full)));
     assert_eq!(kind(), Ok(Some(HandshakeKind::Full)), "an expired certificate must not come back");

@@ -34,7 +34,7 @@ fn versions_and_suites_are_those_asked_for() {
             options.suites = suites.map(|list| parse_suites(list).expect("known names"));
         });
         let client = if tls12 { only_12() } else { anyone() };
-        let (client, _) = shake(&client, "a", &served.config().expect("TLS is on")).ok()?;
+        let (client, _) = handshake(&client, "a", &served.config().expect("TLS is on")).ok()?;
         Some((client.protocol_version()?, client.negotiated_cipher_suite()?.suite()))
     };
     let suite = CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256;
@@ -57,11 +57,11 @@ fn http_1_1_is_answered_when_it_is_offered_and_other_protocols_alone_are_refused
     {
         let offer: Vec<Vec<u8>> = offer.iter().map(|name: &&str| name.as_bytes().to_vec()).collect();
         let (client, _) =
-            shake(&changed(|config| config.alpn_protocols = offer), "a", &server).expect("a handshake");
+            handshake(&changed(|config| config.alpn_protocols = offer), "a", &server).expect("a handshake");
         assert_eq!(client.alpn_protocol(), answer.map(str::as_bytes));
     }
     let strange = changed(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
-    assert_eq!(shake(&strange, "a", &server).err(), Some(Error::NoApplicationProtocol));
+    assert_eq!(handshake(&strange, "a", &server).err(), Some(Error::NoApplicationProtocol));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn sessions_are_resumed_in_both_versions_and_across_a_new_certificate() {
         let served = Served::open(scratch, |_| ());
         let kind = || {
             let config = served.config().expect("TLS is on");
-            shake(&client, "a", &config).expect("a handshake").1.handshake_kind()
+            handshake(&client, "a", &config).expect("a handshake").1.handshake_kind()
         };
         assert_eq!(kind(), Some(HandshakeKind::Full));
         assert_eq!(kind(), Some(HandshakeKind::Resumed));

@@ -57,7 +57,7 @@ impl Served {
     /// The certificate that a client gets which asks for `name`.
     fn shown(&self, name: &str) -> CertificateDer<'static> {
         let config = self.config().expect("TLS is on");
-        let (client, _) = shake(&anyone(), name, &config).expect("a handshake");
+        let (client, _) = handshake(&anyone(), name, &config).expect("a handshake");
         client.peer_certificates().expect("a certificate")[0].clone().into_owned()
     }
 
@@ -72,7 +72,7 @@ impl Served {
 }
 
 /// Carries bytes between the two ends until both are through.
-fn shake(
+fn handshake(
     client: &Arc<ClientConfig>,
     name: &str,
     server: &Arc<ServerConfig>,

@@ -16,19 +16,19 @@ fn targets_are_checked_by_chain_name_and_date() {
     let config = targets(&scratch, &[&authority]);
     let good = authority.issue(&["host.example", "192.0.2.1", "2001:db8::1"], |_| ());
     for name in ["host.example", "192.0.2.1", "2001:db8::1"] {
-        assert!(shake(&config, name, &target(&good, &[])).is_ok(), "{name}");
+        assert!(handshake(&config, name, &target(&good, &[])).is_ok(), "{name}");
     }
     for name in ["other.example", "192.0.2.2", "2001:db8::2"] {
-        let error = invalid(shake(&config, name, &target(&good, &[])));
+        let error = invalid(handshake(&config, name, &target(&good, &[])));
         assert!(matches!(error, CertificateError::NotValidForNameContext { .. }), "{name}: {error:?}");
     }
     let stranger = Made::selfsigned(&["host.example"]);
-    let error = invalid(shake(&config, "host.example", &target(&stranger, &[])));
+    let error = invalid(handshake(&config, "host.example", &target(&stranger, &[])));
     assert_eq!(error, CertificateError::UnknownIssuer);
     let expired =
         authority.issue(&["host.example"], |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
-    assert!(shake(&config, "host.example", &target(&expired, &[])).is_err());
-    assert!(shake(&anyone(), "other.example", &target(&expired, &[])).is_ok());
+    assert!(handshake(&config, "host.example", &target(&expired, &[])).is_err());
+    assert!(handshake(&anyone(), "other.example", &target(&expired, &[])).is_ok());
 }
 
 #[test]
@@ -37,19 +37,22 @@ fn a_selfsigned_target_is_believed_when_its_certificate_is_the_authority() {
     // As `openssl req -x509` makes it: an authority, with a common name only.
     let made = Made::authority("host.example");
     let config = targets(&scratch, &[&made]);
-    assert!(shake(&config, "host.example", &target(&made, &[])).is_ok());
+    assert!(handshake(&config, "host.example", &target(&made, &[])).is_ok());
     assert_eq!(
-        invalid(shake(&config, "other.example", &target(&made, &[]))),
+        invalid(handshake(&config, "other.example", &target(&made, &[]))),
         CertificateError::NotValidForName
     );
     let other = Made::authority("host.example");
-    let error = invalid(shake(&config, "host.example", &target(&other, &[])));
+    let error = invalid(handshake(&config, "host.example", &target(&other, &[])));
     assert_eq!(error, CertificateError::UnknownIssuer, "same name, other key");
     let expired = Made::selfsigned_with(&["host.example"], &rcgen::PKCS_ECDSA_P256_SHA256, |params| {
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     });
     let config = targets(&scratch, &[&expired]);
-    assert_eq!(invalid(shake(&config, "host.example", &target(&expired, &[]))), CertificateError::Expired);
+    assert_eq!(
+        invalid(handshake(&config, "host.example", &target(&expired, &[]))),
+        CertificateError::Expired
+    );
 }
 
 #[test]
@@ -66,11 +69,11 @@ fn a_target_s_certificate_of_version_one_is_believed_when_it_is_named_or_nobody_
     let authorities = Some(Authorities::File(scratch.path("cert")));
     let named = target_config(&TargetOptions { authorities, name: None }).expect("authorities");
     for client in [&anyone(), &only_12(), &named] {
-        assert!(shake(client, "host.example", &server).is_ok());
+        assert!(handshake(client, "host.example", &server).is_ok());
     }
-    assert_eq!(invalid(shake(&named, "other.example", &server)), CertificateError::NotValidForName);
+    assert_eq!(invalid(handshake(&named, "other.example", &server)), CertificateError::NotValidForName);
     let others = targets(&scratch, &[&Made::authority("authority")]);
-    assert_eq!(invalid(shake(&others, "host.example", &server)), CertificateError::UnknownIssuer);
+    assert_eq!(invalid(handshake(&others, "host.example", &server)), CertificateError::UnknownIssuer);
 }
 
 #[test]
@@ -79,13 +82,13 @@ fn a_common_name_counts_for_targets_of_named_authorities_without_alternative_nam
     let authority = Made::authority("authority");
     let config = targets(&scratch, &[&authority]);
     let common = authority.issue(&["host.example"], |params| params.subject_alt_names.clear());
-    assert!(shake(&config, "host.example", &target(&common, &[])).is_ok());
-    assert!(shake(&config, "other.example", &target(&common, &[])).is_err());
+    assert!(handshake(&config, "host.example", &target(&common, &[])).is_ok());
+    assert!(handshake(&config, "other.example", &target(&common, &[])).is_err());
     let both = authority.issue(&["common.example"], |params| {
         params.subject_alt_names = vec![rcgen::SanType::DnsName("alt.example".try_into().expect("ascii"))];
     });
-    assert!(shake(&config, "alt.example", &target(&both, &[])).is_ok());
-    assert!(shake(&config, "common.example", &target(&both, &[])).is_err());
+    assert!(handshake(&config, "alt.example", &target(&both, &[])).is_ok());
+    assert!(handshake(&config, "common.example", &target(&both, &[])).is_err());
 }
 
 #[test]

@@ -4,8 +4,9 @@ use super::{Down, Phase, Relay, TURN_BYTES, Up, read_nothing};
 use crate::conn::client::{Client, Out};
 use crate::conn::end::End;
 use crate::conn::{Cx, traffic};
+use crate::net::fault::Broken;
 use crate::net::socket::ReadEnd;
-use crate::net::transport::{Broken, Transport};
+use crate::net::transport::Transport;
 use crate::ring::Ring;
 use crate::ws::decode::{Control, Fed, Finish};
 
@@ -53,7 +54,7 @@ impl Relay {
                     self.client_ended(End::ClientClosed, None);
                 }
                 // What came until then is whole, and is still owed to the target.
-                Err(Broken::Cut) => {
+                Err(Broken::Truncated) => {
                     cx.rings.give(ring);
                     self.client_ended(End::ClientCut, None);
                 }

@@ -7,17 +7,15 @@
 //! Never more is read than the caller's space has room for, and plaintext is shorter than its records; so
 //! there is no whole record in what is kept, and nothing to do for an idle session until an event comes.
 
-mod fault;
 pub mod session;
 
 use std::io;
 
 use rustls::pki_types::CertificateDer;
 
+use super::fault::{Broken, Fault};
 use super::socket::{ReadEnd, Socket};
-use super::transport::Broken;
 use crate::ring::{Held, Pool, RING_BYTES, Ring};
-pub use fault::{Fault, Peer};
 use session::{Flow, RECORD_MAX, RECORD_PLAIN_MAX, Reach, Session, sealed_max};
 
 /// A TLS session on a socket.
@@ -35,7 +33,7 @@ pub struct Tls {
     /// What the next read has to tell.
     fault: Option<Fault>,
     /// Nothing is opened any more: the session is broken, or we have ended it.
-    deaf: bool,
+    discarding: bool,
     ending: Ending,
 }
 
@@ -61,7 +59,7 @@ impl Tls {
             opened: Box::default(),
             sealed: None,
             fault: None,
-            deaf: false,
+            discarding: false,
             ending: Ending::No,
         }
     }
@@ -71,19 +69,19 @@ impl Tls {
     /// # Errors
     /// The connection is broken, or the peers can't agree. The alert that says so is on its way then.
     pub fn handshake(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
-        if self.deaf {
-            return Err(Broken::Cut);
+        if self.discarding {
+            return Err(Broken::Truncated);
         }
         if self.reach != Reach::Handshake {
             return self.flush(rings);
         }
         let mut ring = rings.take();
-        let result = self.shake(&mut ring, rings);
+        let result = self.continue_handshake(&mut ring, rings);
         rings.give(ring);
         result
     }
 
-    fn shake(&mut self, ring: &mut Ring, rings: &mut Pool) -> Result<bool, Broken> {
+    fn continue_handshake(&mut self, ring: &mut Ring, rings: &mut Pool) -> Result<bool, Broken> {
         // First what came with the first byte; or nothing, which makes a client's session say hello.
         self.load(ring);
         loop {
@@ -98,8 +96,8 @@ impl Tls {
                 ReadEnd::Data(_) => {}
                 ReadEnd::Blocked => return Ok(false),
                 ReadEnd::Eof => {
-                    self.deaf = true;
-                    return Err(Broken::Cut);
+                    self.discarding = true;
+                    return Err(Broken::Truncated);
                 }
             }
         }
@@ -115,15 +113,18 @@ impl Tls {
             return Ok(ReadEnd::Data(self.take_opened(space)));
         }
         if let Some(fault) = self.fault.take() {
-            self.deaf = true;
+            self.discarding = true;
             return Err(Broken::Tls(fault));
         }
-        if self.reach == Reach::PeerClosed && !self.deaf {
+        if self.reach == Reach::PeerClosed && !self.discarding {
             return Ok(ReadEnd::Eof);
         }
         let mut ring = rings.take();
-        let result =
-            if self.deaf { self.drop_input(&mut ring) } else { self.read_records(space, &mut ring, rings) };
+        let result = if self.discarding {
+            self.drop_input(&mut ring)
+        } else {
+            self.read_records(space, &mut ring, rings)
+        };
         rings.give(ring);
         result
     }
@@ -139,8 +140,8 @@ impl Tls {
                 ReadEnd::Data(_) => {}
                 ReadEnd::Blocked => break,
                 ReadEnd::Eof => {
-                    self.deaf = true;
-                    return Err(Broken::Cut);
+                    self.discarding = true;
+                    return Err(Broken::Truncated);
                 }
             }
             let filled = self.open(ring, space, rings)?;
@@ -172,7 +173,7 @@ impl Tls {
     /// # Errors
     /// The connection is broken.
     pub fn write(&mut self, bytes: &[u8], rings: &mut Pool) -> Result<usize, Broken> {
-        if self.deaf || self.fault.is_some() || self.ending != Ending::No {
+        if self.discarding || self.fault.is_some() || self.ending != Ending::No {
             return Err(Broken::System(io::ErrorKind::BrokenPipe));
         }
         if !self.flush(rings)? {
@@ -249,12 +250,12 @@ impl Tls {
         }
         self.ending = Ending::Wanted;
         // A broken session has said so already, and must not be driven on.
-        if !self.deaf && self.fault.is_none() && self.reach != Reach::Handshake {
+        if !self.discarding && self.fault.is_none() && self.reach != Reach::Handshake {
             let mut output = Vec::new();
             self.with_flow(&mut output, |session, flow| session.close(flow));
             self.send(&output, rings);
         }
-        self.deaf = true;
+        self.discarding = true;
         self.incoming = Box::default();
         self.opened = Box::default();
         // If it fails, the read that follows tells.
@@ -275,7 +276,7 @@ impl Tls {
     /// Whether a read may bring something.
     pub fn is_readable(&self) -> bool {
         let waiting = !self.opened.is_empty() || self.fault.is_some();
-        waiting || self.socket.is_readable() || (self.reach == Reach::PeerClosed && !self.deaf)
+        waiting || self.socket.is_readable() || (self.reach == Reach::PeerClosed && !self.discarding)
     }
 
     /// Whether a write may take something.
@@ -380,7 +381,7 @@ impl Tls {
             && self.opened.is_empty()
             && let Some(fault) = self.fault.take()
         {
-            self.deaf = true;
+            self.discarding = true;
             return Err(Broken::Tls(fault));
         }
         Ok(filled)
@@ -456,10 +457,10 @@ pub const UNREAD_MAX: usize = 2 * RECORD_MAX;
 /// What a read asks for at least, however much is kept.
 const READ_MIN: usize = 4 * 1024;
 
-/// Reads of what nobody wants before others have their turn.
+/// Reads per turn while input is being discarded.
 const DROPPED_READS_MAX: usize = 2;
 
-/// Reads that bring no data before others have their turn.
+/// Reads per turn that bring no data.
 const EMPTY_READS_MAX: usize = 4;
 
 #[cfg(test)]

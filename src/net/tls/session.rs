@@ -15,7 +15,8 @@ use rustls::unbuffered::{
 };
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 
-use super::fault::{Fault, Peer};
+use crate::id::Side;
+use crate::net::fault::Fault;
 
 /// One end of a session.
 pub enum Session {
@@ -56,7 +57,7 @@ impl Session {
     /// The configuration can't be used.
     pub fn server(config: Arc<ServerConfig>) -> Result<Session, Fault> {
         let connection = UnbufferedServerConnection::new(config);
-        connection.map(Session::Server).map_err(|error| Fault::new(Peer::Client, error))
+        connection.map(Session::Server).map_err(|error| Fault::new(Side::Client, error))
     }
 
     /// A session with a target of this name. Its first words come from the first [`Session::open`].
@@ -65,7 +66,7 @@ impl Session {
     /// The configuration can't be used.
     pub fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Session, Fault> {
         let connection = UnbufferedClientConnection::new(config, name);
-        connection.map(Session::Client).map_err(|error| Fault::new(Peer::Target, error))
+        connection.map(Session::Client).map_err(|error| Fault::new(Side::Target, error))
     }
 
     /// Opens the whole records in the input.
@@ -134,8 +135,8 @@ impl Session {
 
     fn fault(&self, error: Error) -> Fault {
         match self {
-            Session::Server(_) => Fault::new(Peer::Client, error),
-            Session::Client(_) => Fault::new(Peer::Target, error),
+            Session::Server(_) => Fault::new(Side::Client, error),
+            Session::Client(_) => Fault::new(Side::Target, error),
         }
     }
 }
@@ -170,13 +171,13 @@ const BEFORE_BYTES_MAX: usize = 256;
 const CLOSE_BYTES_MAX: usize = 256;
 
 /// Either end, as the loop needs it.
-trait Side {
+trait Endpoint {
     type Data;
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
     fn owes(&self) -> bool;
 }
 
-impl Side for UnbufferedServerConnection {
+impl Endpoint for UnbufferedServerConnection {
     type Data = ServerConnectionData;
 
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
@@ -188,7 +189,7 @@ impl Side for UnbufferedServerConnection {
     }
 }
 
-impl Side for UnbufferedClientConnection {
+impl Endpoint for UnbufferedClientConnection {
     type Data = ClientConnectionData;
 
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
@@ -209,7 +210,7 @@ struct Done {
 
 /// Goes through the states until more input is needed or data can be written, which `act` is given the
 /// chance to do, once.
-fn drive<S: Side>(
+fn drive<S: Endpoint>(
     side: &mut S,
     flow: &mut Flow<'_>,
     act: impl FnOnce(WriteTraffic<'_, S::Data>) -> Result<usize, EncryptError>,
@@ -262,7 +263,7 @@ fn drive<S: Side>(
 }
 
 /// Takes out the alert with which a session ends.
-fn alert<S: Side>(side: &mut S, flow: &mut Flow<'_>, error: Error) -> Error {
+fn alert<S: Endpoint>(side: &mut S, flow: &mut Flow<'_>, error: Error) -> Error {
     // Nothing is opened any more: what waits to be sent comes before the input is looked at.
     while side.owes() {
         let status = side.process(&mut flow.input[flow.used..]);

@@ -104,7 +104,7 @@ impl Pair {
         !written.is_empty()
     }
 
-    fn shake(&mut self) {
+    fn handshake(&mut self) {
         for _ in 0..100_000 {
             let moved = self.pass();
             let done = self.ours.handshake(&mut self.rings).expect("no fault");
@@ -150,7 +150,7 @@ fn a_handshake_and_an_echo_pass_whatever_the_grain_on_both_sides() {
         for ours_is_server in [true, false] {
             for grain in [1, 2, 3, 5, 7, 64, 1000, usize::MAX / 2] {
                 let mut pair = Pair::new(&configs, ours_is_server, grain);
-                pair.shake();
+                pair.handshake();
                 pair.peer.writer().write_all(b"hello").expect("room");
                 while pair.got.len() < 5 {
                     assert!(pair.pass());
@@ -199,7 +199,7 @@ fn bulk_passes_both_ways_through_short_reads_and_writes() {
         let configs = configs(version);
         for grain in [777, 20_000, 300_000] {
             let mut pair = Pair::new(&configs, true, grain);
-            pair.shake();
+            pair.handshake();
             pair.peer.set_buffer_limit(None);
             let (up, down) = (pattern(400_000, 1), pattern(500_000, 2));
             pair.peer.writer().write_all(&up).expect("room");
@@ -224,7 +224,7 @@ fn bulk_passes_both_ways_through_short_reads_and_writes() {
 fn bulk_fills_its_records_and_leaves_in_one_write() {
     let configs = configs(&rustls::version::TLS13);
     let mut pair = Pair::new(&configs, true, usize::MAX / 2);
-    pair.shake();
+    pair.handshake();
     pair.pass();
     let taken = pair.ours.write(&vec![7; WRITE_MAX], &mut pair.rings).expect("no fault");
     assert_eq!(taken, WRITE_MAX);
@@ -240,7 +240,7 @@ fn the_peers_close_notify_is_the_end_and_ours_comes_before_the_sockets() {
         let configs = configs(version);
         for grain in [1, 1000] {
             let mut pair = Pair::new(&configs, true, grain);
-            pair.shake();
+            pair.handshake();
             pair.peer.writer().write_all(b"last words").expect("room");
             pair.peer.send_close_notify();
             let mut end = ReadEnd::Blocked;
@@ -270,7 +270,7 @@ fn much_behind_a_close_notify_or_a_damaged_record_does_not_change_what_is_told()
     let behind = vec![7; 3 * UNREAD_MAX];
     for damaged in [false, true] {
         let mut pair = Pair::new(&configs(&rustls::version::TLS13), true, 1 << 20);
-        pair.shake();
+        pair.handshake();
         let mut last = Vec::new();
         if damaged {
             last.extend([&[23, 3, 3, 0, 40][..], &[9; 40]].concat());
@@ -291,7 +291,7 @@ fn much_behind_a_close_notify_or_a_damaged_record_does_not_change_what_is_told()
 #[test]
 fn a_session_that_gives_up_writing_still_ends_the_sockets_side() {
     let mut pair = Pair::new(&configs(&rustls::version::TLS13), false, 1 << 20);
-    pair.shake();
+    pair.handshake();
     pair.script.block_writes();
     assert_eq!(pair.ours.write(&[7; 1000], &mut pair.rings).expect("sealed"), 1000);
     pair.ours.stop_writing(&mut pair.rings);
@@ -307,14 +307,14 @@ fn an_end_of_the_stream_alone_is_a_cut() {
     let configs = configs(&rustls::version::TLS13);
     for partial in [0, 3, 20] {
         let mut pair = Pair::new(&configs, true, 1 << 20);
-        pair.shake();
+        pair.handshake();
         pair.peer.writer().write_all(b"whole").expect("room");
         pair.pass();
         pair.peer.writer().write_all(b"not whole").expect("room");
         pair.peer.write_tls(&mut pair.wire).expect("memory");
         pair.script.read_step(Step::Bytes(pair.wire[..partial].to_vec()));
         pair.script.read_step(Step::Eof);
-        assert!(matches!(pair.read(100), Err(Broken::Cut)));
+        assert!(matches!(pair.read(100), Err(Broken::Truncated)));
         assert_eq!(pair.got, b"whole");
         assert_eq!(pair.read(100).expect("the stream's end"), ReadEnd::Eof);
     }
@@ -326,7 +326,7 @@ fn garbage_in_a_session_gives_what_came_before_then_a_fault_and_an_alert() {
         let configs = configs(version);
         for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[23, 3, 3, 0, 32, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]] {
             let mut pair = Pair::new(&configs, true, 1 << 20);
-            pair.shake();
+            pair.handshake();
             pair.take();
             pair.peer.writer().write_all(b"before").expect("room");
             pair.peer.write_tls(&mut pair.wire).expect("memory");
@@ -451,7 +451,7 @@ fn keys_are_changed_on_request_and_data_goes_on_both_ways() {
     let configs = configs(&rustls::version::TLS13);
     for ours_is_server in [true, false] {
         let mut pair = Pair::new(&configs, ours_is_server, 1 << 20);
-        pair.shake();
+        pair.handshake();
         for round in 1..=40 {
             pair.peer.refresh_traffic_keys().expect("TLS 1.3");
             pair.peer.writer().write_all(b"up").expect("room");
@@ -469,7 +469,7 @@ fn keys_are_changed_on_request_and_data_goes_on_both_ways() {
 fn a_flood_of_messages_without_data_ends_the_session() {
     let configs = configs(&rustls::version::TLS13);
     let mut pair = Pair::new(&configs, true, 1 << 20);
-    pair.shake();
+    pair.handshake();
     for _ in 0..100 {
         pair.peer.refresh_traffic_keys().expect("TLS 1.3");
         pair.pass();

@@ -1,25 +1,30 @@
-//! What goes wrong in TLS, in words that tell an operator what to do.
+//! What breaks a connection, and what goes wrong in TLS in words that tell an operator what to do.
 
 use std::fmt;
+use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
+use crate::id::Side;
+
+/// Why nothing more can be read or written.
+#[derive(Debug)]
+pub enum Broken {
+    /// The system's word.
+    System(io::ErrorKind),
+    /// The stream ended, but its TLS session did not: something may be missing.
+    Truncated,
+    /// What TLS found wrong.
+    Tls(Fault),
+}
+
 /// Why a session of TLS is broken.
 #[derive(Debug)]
-pub struct Fault(Box<(Peer, Error)>);
-
-/// Who is at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// A client of ours.
-    Client,
-    /// A target, to which we are the client.
-    Target,
-}
+pub struct Fault(Box<(Side, Error)>);
 
 impl Fault {
     /// What rustls found wrong with what `peer` sent or has.
-    pub fn new(peer: Peer, error: Error) -> Fault {
+    pub fn new(peer: Side, error: Error) -> Fault {
         Fault(Box::new((peer, error)))
     }
 
@@ -44,7 +49,7 @@ impl fmt::Display for Fault {
             Error::NoCertificatesPresented => write!(f, "{peer} showed no certificate"),
             Error::InvalidCertificate(why) => {
                 // A target's is told in a line that is about nothing else.
-                if *peer == Peer::Client {
+                if *peer == Side::Client {
                     f.write_str("client's ")?;
                 }
                 certificate(why, f)
@@ -59,18 +64,25 @@ impl fmt::Display for Fault {
     }
 }
 
-impl fmt::Display for Peer {
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Broken {
+        Broken::System(error.kind())
+    }
+}
+
+impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Peer::Client => "client",
-            Peer::Target => "target",
-        })
+        match self {
+            Broken::System(kind) => kind.fmt(f),
+            Broken::Truncated => f.write_str("cut off without a close_notify"),
+            Broken::Tls(fault) => fault.fmt(f),
+        }
     }
 }
 
 /// What the peer's alert means (RFC 8446 section 6.2). OpenSSL and browsers differ in which one they send for
 /// a certificate they don't like; all of them are about ours.
-fn received(peer: Peer, alert: AlertDescription, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn received(peer: Side, alert: AlertDescription, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let about_ours = match alert {
         AlertDescription::UnknownCA => "unknown CA",
         AlertDescription::BadCertificate => "bad certificate",
