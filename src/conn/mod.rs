@@ -51,7 +51,7 @@ use crate::ring::Pool;
 use crate::sniff::Protocol;
 use crate::target::Target;
 use crate::timers::Tick;
-use crate::web::{Cut, Reply};
+use crate::web::{Cut, Response};
 use crate::ws::code;
 use client::Client;
 use close::Close;
@@ -156,7 +156,7 @@ pub enum Answer {
     /// What to serve a TLS client with; `None` without a usable certificate.
     Certificate(Option<Arc<ServerConfig>>),
     /// The answer to a plain request.
-    File(Box<Reply>),
+    File(Box<Response>),
     /// The next bytes of an answer, or that they can't be read.
     Chunk(Result<Vec<u8>, Cut>),
 }

@@ -19,7 +19,7 @@ use crate::http::request::Request;
 use crate::http::response::Status;
 use crate::ring::Pool;
 use crate::timers::Tick;
-use crate::web::{self, Cut, Manner, Question, Reply, Site};
+use crate::web::{self, Cut, Question, Response, ResponseOptions, Site};
 use outgoing::Outgoing;
 
 /// The web server's part of what connections share.
@@ -33,7 +33,7 @@ pub struct Files {
 pub struct Serve {
     /// The request line, fit for the log.
     line: String,
-    manner: Manner,
+    options: ResponseOptions,
     wish: Wish,
     stage: Stage,
     /// Requests answered on this connection before this one.
@@ -70,7 +70,7 @@ enum Stage {
     Ask,
     /// A helper looks for the answer.
     Finding,
-    Found(Reply),
+    Found(Response),
     /// The answer is written as far as it is here.
     Write(Outgoing),
     /// A helper reads the next chunk.
@@ -98,14 +98,14 @@ impl Serve {
         served: u32,
         cx: &Cx<'_>,
     ) -> Box<Serve> {
-        let manner = Manner {
+        let options = ResponseOptions {
             head_only: request.method == "HEAD",
             keep: wants_more(request) && served + 1 < REQUESTS_MAX,
             minor_version: request.minor_version,
         };
         let mut serve = Serve {
             line,
-            manner,
+            options,
             wish: Wish::Refuse(Status(405), "Method Not Allowed", &[("Allow", "GET, HEAD")]),
             stage: Stage::Ask,
             served,
@@ -120,16 +120,16 @@ impl Serve {
         let body = Framing::of(request).and_then(|framing| Ok((framing, Skipper::new(framing)?)));
         match body {
             // A client that would send a longer body with a method that is refused is told that first of all.
-            Err(BodyError::TooLong) if !is_read => serve.manner.keep = false,
+            Err(BodyError::TooLong) if !is_read => serve.options.keep = false,
             Err(error) => serve.refuse_body(error),
             Ok((framing, _)) if expected.is_some_and(|what| !what.eq_ignore_ascii_case(b"100-continue")) => {
                 serve.wish = Wish::Refuse(Status(417), "Expectation Failed", &[]);
-                serve.manner.keep &= framing == Framing::None;
+                serve.options.keep &= framing == Framing::None;
             }
             // It waits for leave to send a body that nobody wants; whether it sends it nevertheless can't be
             // known.
             Ok((framing, _)) if expected.is_some() && !is_read => {
-                serve.manner.keep &= framing == Framing::None
+                serve.options.keep &= framing == Framing::None
             }
             Ok((framing, skipper)) => {
                 if framing != Framing::None {
@@ -139,7 +139,7 @@ impl Serve {
                     serve.stage = Stage::Skip(skipper);
                 }
                 if is_read {
-                    serve.wish = Wish::Find(Question::new(request, serve.manner));
+                    serve.wish = Wish::Find(Question::new(request, serve.options));
                 }
             }
         }
@@ -147,9 +147,9 @@ impl Serve {
     }
 
     /// Takes in the answer that a helper found.
-    pub fn found(&mut self, reply: Reply) {
+    pub fn found(&mut self, response: Response) {
         if matches!(self.stage, Stage::Finding) {
-            self.stage = Stage::Found(reply);
+            self.stage = Stage::Found(response);
         }
     }
 
@@ -174,7 +174,7 @@ impl Serve {
         client: &mut Client,
         files: &Files,
         cx: &mut Cx<'_>,
-    ) -> Result<Step, End> {
+    ) -> Result<Turn<Box<Serve>, Served>, End> {
         self.release(cx.rings);
         if client.socket.is_hung_up() {
             return Err(End::ClientReset(std::io::ErrorKind::ConnectionReset));
@@ -188,20 +188,20 @@ impl Serve {
                 Stage::Ask => self.ask(files, cx),
                 Stage::Finding if self.overdue => {
                     // The answer may still come, and must not be taken for that to another request.
-                    self.manner.keep = false;
+                    self.options.keep = false;
                     let reason = "Files are out of reach";
                     Stage::Found(self.refusal(files, Status(503), reason, &[]))
                 }
-                Stage::Found(reply) => {
-                    self.say(&reply, client, cx);
+                Stage::Found(response) => {
+                    self.say(&response, client, cx);
                     self.deadline = cx.now.after(LOOK);
                     self.overdue = false;
-                    Stage::Write(Outgoing::new(reply))
+                    Stage::Write(Outgoing::new(response))
                 }
                 Stage::Write(outgoing) => match self.write(outgoing, client, cx)? {
                     Turn::Wait(stage) => return Ok(self.wait(stage, cx)),
                     Turn::Done(Some(outgoing)) => self.ask_more(outgoing, files, cx),
-                    Turn::Done(None) if self.manner.keep => {
+                    Turn::Done(None) if self.options.keep => {
                         return Ok(Turn::Done(Served::Next(self.served + 1)));
                     }
                     Turn::Done(None) => return Ok(Turn::Done(Served::Last)),
@@ -255,7 +255,7 @@ impl Serve {
     /// Bytes that wait for the client.
     pub fn held_bytes(&self) -> usize {
         match &self.stage {
-            Stage::Found(reply) => reply.bytes.len(),
+            Stage::Found(response) => response.bytes.len(),
             Stage::Write(outgoing) | Stage::Reading(outgoing) | Stage::Pause(outgoing, _) => {
                 outgoing.bytes.len() - outgoing.sent
             }
@@ -275,7 +275,7 @@ impl Serve {
 
     /// No request is to follow this one: the process is ending.
     pub fn be_last(&mut self) {
-        self.manner.keep = false;
+        self.options.keep = false;
     }
 
     /// Reads the request's body away.
@@ -306,7 +306,7 @@ impl Serve {
 
     /// Where the next request would begin is not known: this one is the last.
     fn refuse_body(&mut self, error: BodyError) {
-        self.manner.keep = false;
+        self.options.keep = false;
         self.wish = Wish::Refuse(error.status(), error.reason(), &[]);
     }
 
@@ -389,23 +389,29 @@ impl Serve {
         Ok(Turn::Wait(Stage::Write(outgoing)))
     }
 
-    fn refusal(&self, files: &Files, status: Status, reason: &'static str, extra: &[(&str, &str)]) -> Reply {
-        files.site.refusal(status, reason, extra, self.manner)
+    fn refusal(
+        &self,
+        files: &Files,
+        status: Status,
+        reason: &'static str,
+        extra: &[(&str, &str)],
+    ) -> Response {
+        files.site.refusal(status, reason, extra, self.options)
     }
 
     /// Says in the log how the request is answered.
-    fn say(&self, reply: &Reply, client: &Client, cx: &Cx<'_>) {
-        let Status(status) = reply.status;
+    fn say(&self, response: &Response, client: &Client, cx: &Cx<'_>) {
+        let Status(status) = response.status;
         if status >= 400 {
             cx.shared.say_limited(&End::Refused(status), |log| {
-                log.peer(&client.peer, format_args!("code {status}, message {}", reply.reason));
+                log.peer(&client.peer, format_args!("code {status}, message {}", response.reason));
             });
         }
         cx.shared.log.peer_debug(&client.peer, format_args!("\"{}\" {status} -", self.line));
     }
 
     /// Waits in `stage`. What is left of an answer by then, the head of a file's or a whole page, counts as held.
-    fn wait(mut self: Box<Self>, stage: Stage, cx: &mut Cx<'_>) -> Step {
+    fn wait(mut self: Box<Self>, stage: Stage, cx: &mut Cx<'_>) -> Turn<Box<Serve>, Served> {
         self.stage = stage;
         if let Stage::Write(outgoing) = &mut self.stage {
             outgoing.shed();
@@ -415,8 +421,6 @@ impl Serve {
         Turn::Wait(self)
     }
 }
-
-type Step = Turn<Box<Serve>, Served>;
 
 impl Files {
     fn submit(&self, cx: &Cx<'_>, job: impl FnOnce() -> Answer + Send + 'static) -> Result<(), Refused> {

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::body::{Body, Part};
 use super::tree::{Entry, Folder, Missing};
-use super::{Manner, Question, Reply, Site, listing};
+use super::{Question, Response, ResponseOptions, Site, listing};
 use crate::http::conditional::{Validators, Verdict, date};
 use crate::http::encoding::Coding;
 use crate::http::mime;
@@ -21,10 +21,10 @@ type Refusal = (Status, &'static str);
 
 impl Site {
     /// The answer to a question. Whatever goes wrong is an answer, too.
-    pub fn answer(&self, question: &Question) -> Reply {
+    pub fn answer(&self, question: &Question) -> Response {
         match self.find(question) {
-            Ok(reply) => reply,
-            Err((status, reason)) => self.refusal(status, reason, &[], question.manner),
+            Ok(response) => response,
+            Err((status, reason)) => self.refusal(status, reason, &[], question.options),
         }
     }
 
@@ -34,25 +34,25 @@ impl Site {
         status: Status,
         reason: &'static str,
         extra: &[(&str, &str)],
-        manner: Manner,
-    ) -> Reply {
+        options: ResponseOptions,
+    ) -> Response {
         let text = format!("{reason}\n");
-        let mut head = self.head(status, manner);
+        let mut head = self.head(status, options);
         for (name, value) in extra {
             head.field(name, value);
         }
         self.nosniff(&mut head);
         head.field("Content-Type", "text/plain; charset=utf-8");
-        reply(status, reason, head, text.into_bytes(), manner)
+        response(status, reason, head, text.into_bytes(), options)
     }
 
-    fn find(&self, question: &Question) -> Result<Reply, Refusal> {
+    fn find(&self, question: &Question) -> Result<Response, Refusal> {
         let resource = Resource::parse(&question.target).map_err(|_| (Status(400), "Path contains NUL"))?;
         if resource.is_hidden() && !self.settings.dot_files {
             return Err(NOT_FOUND);
         }
         match self.tree.descend(&resource.names)? {
-            Entry::Folder(_) if !resource.slash => Ok(self.moved(&resource.location(), question.manner)),
+            Entry::Folder(_) if !resource.slash => Ok(self.moved(&resource.location(), question.options)),
             Entry::Folder(folder) => self.folder(question, &resource, &folder),
             Entry::File(_) if resource.slash => Err(NOT_FOUND),
             Entry::File(file) => {
@@ -68,7 +68,7 @@ impl Site {
     }
 
     /// The directory's index page, or its list of names.
-    fn folder(&self, question: &Question, resource: &Resource, folder: &Folder) -> Result<Reply, Refusal> {
+    fn folder(&self, question: &Question, resource: &Resource, folder: &Folder) -> Result<Response, Refusal> {
         for name in INDEX_NAMES {
             match self.tree.find(folder, name.as_bytes()) {
                 Ok(Entry::File(file)) => {
@@ -83,10 +83,10 @@ impl Site {
             return Err((Status(404), "Not Found"));
         }
         let page = listing::page(&self.tree, folder, &resource.shown(), self.settings.dot_files)?;
-        let mut head = self.head(Status(200), question.manner);
+        let mut head = self.head(Status(200), question.options);
         self.nosniff(&mut head);
         head.field("Content-Type", "text/html; charset=utf-8");
-        Ok(reply(Status(200), "", head, page, question.manner))
+        Ok(response(Status(200), "", head, page, question.options))
     }
 
     /// The file, or the form of it that the client likes better.
@@ -96,7 +96,7 @@ impl Site {
         name: &[u8],
         plain: File,
         sibling: impl Fn(&str) -> Result<Entry, Missing>,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Response, Refusal> {
         let compressed = question.codings.iter().find_map(|&coding| match sibling(coding.suffix()) {
             Ok(Entry::File(file)) => Some((file, coding)),
             _ => None,
@@ -105,31 +105,31 @@ impl Site {
             Some((file, coding)) => (file, Some(coding)),
             None => (plain, None),
         };
-        let facts = file.metadata().map_err(|_| BUSY)?;
-        let state = validators(&facts);
+        let metadata = file.metadata().map_err(|_| BUSY)?;
+        let state = validators(&metadata);
         match question.conditions.verdict(&state) {
             Verdict::Failed => return Err((Status(412), "Precondition Failed")),
-            Verdict::NotModified => return Ok(self.not_modified(&state, question.manner)),
+            Verdict::NotModified => return Ok(self.not_modified(&state, question.options)),
             Verdict::Go => {}
         }
-        let wanted = question.conditions.range(&state).filter(|_| !question.manner.head_only);
-        let selection = wanted.map_or(Selection::Whole, |value| range::select(value, facts.len()));
-        let page = Page { name, state, length: facts.len(), coding };
+        let wanted = question.conditions.range(&state).filter(|_| !question.options.head_only);
+        let selection = wanted.map_or(Selection::Whole, |value| range::select(value, metadata.len()));
+        let page = Page { name, state, length: metadata.len(), coding };
         match selection {
             Selection::Unsatisfiable => {
                 let all = format!("bytes */{}", page.length);
                 let extra = [("Content-Range", &all[..])];
-                Ok(self.refusal(Status(416), "Range Not Satisfiable", &extra, question.manner))
+                Ok(self.refusal(Status(416), "Range Not Satisfiable", &extra, question.options))
             }
             Selection::Whole => {
-                let mut head = self.page_head(Status(200), &page, question.manner);
+                let mut head = self.page_head(Status(200), &page, question.options);
                 head.field("Content-Type", mime::of(name));
                 let span = (page.length > 0).then_some(Span { from: 0, len: page.length });
                 let body = Body::new(file, span.map(Part::Span).into_iter().collect(), &self.closing);
-                streamed(Status(200), head, body, question.manner)
+                streamed(Status(200), head, body, question.options)
             }
             Selection::Spans(spans) => {
-                let mut head = self.page_head(Status(206), &page, question.manner);
+                let mut head = self.page_head(Status(206), &page, question.options);
                 let parts = match &spans[..] {
                     [span] => {
                         head.field("Content-Type", mime::of(name));
@@ -142,7 +142,7 @@ impl Site {
                         self.multipart(&spans, &page)
                     }
                 };
-                streamed(Status(206), head, Body::new(file, parts, &self.closing), question.manner)
+                streamed(Status(206), head, Body::new(file, parts, &self.closing), question.options)
             }
         }
     }
@@ -165,24 +165,24 @@ impl Site {
         parts
     }
 
-    fn moved(&self, location: &str, manner: Manner) -> Reply {
-        let mut head = self.head(Status(301), manner);
+    fn moved(&self, location: &str, options: ResponseOptions) -> Response {
+        let mut head = self.head(Status(301), options);
         head.field("Location", location);
-        reply(Status(301), "", head, Vec::new(), manner)
+        response(Status(301), "", head, Vec::new(), options)
     }
 
-    fn not_modified(&self, state: &Validators, manner: Manner) -> Reply {
-        let mut head = self.head(Status(304), manner);
+    fn not_modified(&self, state: &Validators, options: ResponseOptions) -> Response {
+        let mut head = self.head(Status(304), options);
         head.field("ETag", &state.tag);
         head.field("Last-Modified", date(state.modified));
         head.field("Vary", "Accept-Encoding");
         let bytes = head.finish();
-        Reply { status: Status(304), reason: "", head_len: bytes.len(), bytes, body: None }
+        Response { status: Status(304), reason: "", head_len: bytes.len(), bytes, body: None }
     }
 
     /// What answers with a file's bytes have in common.
-    fn page_head(&self, status: Status, page: &Page<'_>, manner: Manner) -> Head {
-        let mut head = self.head(status, manner);
+    fn page_head(&self, status: Status, page: &Page<'_>, options: ResponseOptions) -> Head {
+        let mut head = self.head(status, options);
         head.field("ETag", &page.state.tag);
         head.field("Last-Modified", date(page.state.modified));
         head.field("Accept-Ranges", "bytes");
@@ -198,14 +198,14 @@ impl Site {
     }
 
     /// What all answers have in common.
-    fn head(&self, status: Status, manner: Manner) -> Head {
+    fn head(&self, status: Status, options: ResponseOptions) -> Head {
         let mut head = Head::new(status);
         if !self.is_replaced("Server") {
             head.field("Server", "websockify");
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         head.field("Date", date(now));
-        match (manner.minor_version, manner.keep) {
+        match (options.minor_version, options.keep) {
             (0, true) => head.field("Connection", "keep-alive"),
             (_, true) => {}
             (_, false) => head.field("Connection", "close"),
@@ -241,33 +241,44 @@ struct Page<'a> {
 }
 
 /// An answer whose body is in memory.
-fn reply(status: Status, reason: &'static str, mut head: Head, body: Vec<u8>, manner: Manner) -> Reply {
+fn response(
+    status: Status,
+    reason: &'static str,
+    mut head: Head,
+    body: Vec<u8>,
+    options: ResponseOptions,
+) -> Response {
     head.field("Content-Length", body.len());
     let mut bytes = head.finish();
     let head_len = bytes.len();
-    if !manner.head_only {
+    if !options.head_only {
         bytes.extend_from_slice(&body);
     }
-    Reply { status, reason, bytes, head_len, body: None }
+    Response { status, reason, bytes, head_len, body: None }
 }
 
 /// An answer whose body is in a file, with its first bytes.
-fn streamed(status: Status, mut head: Head, body: Body, manner: Manner) -> Result<Reply, Refusal> {
+fn streamed(
+    status: Status,
+    mut head: Head,
+    body: Body,
+    options: ResponseOptions,
+) -> Result<Response, Refusal> {
     head.field("Content-Length", body.length());
     let mut bytes = head.finish();
     let head_len = bytes.len();
-    if manner.head_only {
-        return Ok(Reply { status, reason: "", bytes, head_len, body: None });
+    if options.head_only {
+        return Ok(Response { status, reason: "", bytes, head_len, body: None });
     }
     // Nothing has been promised yet, so there is still a better answer than an end in the middle.
     body.read(0, FIRST_BYTES, &mut bytes).map_err(|_| (Status(503), "File changed while it was read"))?;
-    Ok(Reply { status, reason: "", bytes, head_len, body: Some(body) })
+    Ok(Response { status, reason: "", bytes, head_len, body: Some(body) })
 }
 
 /// The strong tag of a file: it changes with every change that its file system tells of.
-fn validators(facts: &Metadata) -> Validators {
-    let (seconds, nanos) = (facts.mtime(), facts.mtime_nsec());
-    let tag = format!("\"{:x}-{:x}-{seconds:x}.{nanos:x}\"", facts.ino(), facts.len());
+fn validators(metadata: &Metadata) -> Validators {
+    let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
+    let tag = format!("\"{:x}-{:x}-{seconds:x}.{nanos:x}\"", metadata.ino(), metadata.len());
     Validators { tag, modified: u64::try_from(seconds).unwrap_or(0) }
 }
 

@@ -70,14 +70,14 @@ pub struct Question {
     /// Path and query, as they came.
     pub target: String,
     /// Whether the connection goes on behind the answer, and what the client was told to speak.
-    pub manner: Manner,
+    pub options: ResponseOptions,
     conditions: Conditions,
     codings: Vec<Coding>,
 }
 
 /// What an answer has to know of the connection it goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manner {
+pub struct ResponseOptions {
     /// The request was HEAD: no body.
     pub head_only: bool,
     /// The connection stays open behind the answer.
@@ -88,7 +88,7 @@ pub struct Manner {
 
 /// An answer: its first bytes, and where the others come from.
 #[derive(Debug)]
-pub struct Reply {
+pub struct Response {
     /// The status, for the log.
     pub status: Status,
     /// What is wrong, when the status says that something is; for the log.
@@ -115,10 +115,10 @@ impl Site {
 
 impl Question {
     /// What `request` asks for.
-    pub fn new(request: &Request<'_>, manner: Manner) -> Question {
+    pub fn new(request: &Request<'_>, options: ResponseOptions) -> Question {
         Question {
             target: request.target.to_owned(),
-            manner,
+            options,
             conditions: Conditions::of(request),
             codings: encoding::accepted(request.list("accept-encoding")),
         }

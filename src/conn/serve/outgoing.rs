@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::web::{Body, Reply};
+use crate::web::{Body, Response};
 
 /// An answer on its way.
 #[derive(Debug)]
@@ -24,13 +24,13 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(reply: Reply) -> Outgoing {
-        let at = (reply.bytes.len() - reply.head_len) as u64;
+    pub(super) fn new(response: Response) -> Outgoing {
+        let at = (response.bytes.len() - response.head_len) as u64;
         Outgoing {
-            bytes: reply.bytes,
+            bytes: response.bytes,
             sent: 0,
-            firm: reply.head_len,
-            body: reply.body.map(Arc::new),
+            firm: response.head_len,
+            body: response.body.map(Arc::new),
             at,
             appetite: CHUNK_BYTES_MAX,
         }

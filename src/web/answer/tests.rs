@@ -46,15 +46,15 @@ impl Place {
     fn ask(&self, line: &str, headers: &str) -> Answer {
         let head = format!("{line} HTTP/1.1\r\n{headers}\r\n");
         let request = Request::parse(head.as_bytes()).expect("well-formed");
-        let manner = Manner { head_only: request.method == "HEAD", keep: true, minor_version: 1 };
-        let reply = self.site.answer(&Question::new(&request, manner));
-        let (head, body) = reply.bytes.split_at(reply.head_len);
+        let options = ResponseOptions { head_only: request.method == "HEAD", keep: true, minor_version: 1 };
+        let response = self.site.answer(&Question::new(&request, options));
+        let (head, body) = response.bytes.split_at(response.head_len);
         let mut body = body.to_vec();
-        if let Some(rest) = &reply.body {
+        if let Some(rest) = &response.body {
             rest.read(body.len() as u64, usize::MAX >> 1, &mut body).expect("nobody changes it");
         }
         Answer {
-            status: reply.status.0,
+            status: response.status.0,
             head: String::from_utf8(head.to_vec()).expect("text"),
             body: String::from_utf8(body).expect("text"),
         }
