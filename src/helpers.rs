@@ -72,7 +72,7 @@ impl Lane {
                     state.queue.pop_back();
                     return Err(Refused::NoThread(error));
                 }
-                Err(_) => {} // The threads that are there will come to it.
+                Err(_) => {} // The running threads will get to it.
             }
         }
         drop(state);

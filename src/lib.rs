@@ -5,6 +5,7 @@
 //! floors below its own, and `tests/layers.rs` holds it to that.
 
 // Floor 0: tools.
+pub mod flight;
 pub mod helpers;
 pub mod id;
 pub mod limit;

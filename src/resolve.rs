@@ -6,29 +6,22 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::flight::{Asked, Flight, ReplyTo};
 use crate::helpers::{Lane, Refused};
 
 /// Addresses of a name in the order in which they are dialled, or why there are none. Their port is 0; what
 /// makes them more than an `IpAddr` is the scope of a link-local IPv6 address.
 pub type Addresses = Result<Arc<[SocketAddr]>, Unresolved>;
 
-/// Why a name has no addresses.
+/// Why a name has no addresses, in the words of the system's resolver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unresolved {
-    /// What the system's resolver said.
-    System(String),
-    /// Too many names are being looked up.
-    Busy,
-}
+pub struct Unresolved(pub String);
 
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unresolved::System(text) => f.write_str(text),
-            Unresolved::Busy => f.write_str("too many names are being looked up"),
-        }
+        f.write_str(&self.0)
     }
 }
 
@@ -38,14 +31,7 @@ pub struct Resolver {
     flights: Arc<Mutex<Flights>>,
 }
 
-type Answer = Box<dyn FnOnce(Addresses) + Send>;
-type Flights = HashMap<String, Flight>;
-
-/// A question that has been asked, and who waits for its answer.
-struct Flight {
-    since: Instant,
-    waiting: Vec<Answer>,
-}
+type Flights = HashMap<String, Flight<Addresses>>;
 
 impl Default for Resolver {
     fn default() -> Resolver {
@@ -58,41 +44,36 @@ impl Resolver {
     #[doc(hidden)]
     pub fn silent(host: &str) -> Resolver {
         let resolver = Resolver::default();
-        let flight = Flight { since: Instant::now(), waiting: Vec::new() };
-        lock(&resolver.flights).insert(host.to_owned(), flight);
+        lock(&resolver.flights).insert(host.to_owned(), Flight::empty());
         resolver
     }
 
-    /// Looks up `host` and gives the result to `answer`, on a helper thread.
-    ///
-    /// # Errors
-    /// The lane is full; `answer` is not called then.
-    pub fn ask(&self, host: &str, answer: Answer) -> Result<(), Unresolved> {
+    /// Looks up `host`; `to` gets the result, on a helper thread.
+    pub fn ask(&self, host: &str, to: ReplyTo<Addresses>) -> Asked<Addresses> {
         let mut flights = lock(&self.flights);
-        // An answer that takes so long may never come; whoever waited for it has left. The name is asked again.
+        // A flight that hangs may never land, and those who wait for it have left. The name is asked again.
         if let Some(flight) = flights.get_mut(host)
-            && flight.since.elapsed() < HANGING
+            && !flight.is_hanging(HANGING)
         {
-            flight.waiting.push(answer);
-            return Ok(());
+            flight.join(to);
+            return Asked::Later;
         }
         let name = host.to_owned();
         let shared = Arc::clone(&self.flights);
         let job = move || {
             let addresses = look_up(&name);
             let flight = lock(&shared).remove(&name);
-            for answer in flight.into_iter().flat_map(|flight| flight.waiting) {
-                answer(addresses.clone());
+            if let Some(flight) = flight {
+                flight.land(&addresses);
             }
         };
         match self.lane.submit(Box::new(job)) {
             Ok(()) => {
-                let flight = Flight { since: Instant::now(), waiting: vec![answer] };
-                flights.insert(host.to_owned(), flight);
-                Ok(())
+                flights.insert(host.to_owned(), Flight::begin(to));
+                Asked::Later
             }
-            Err(Refused::Full) => Err(Unresolved::Busy),
-            Err(Refused::NoThread(error)) => Err(Unresolved::System(error.to_string())),
+            Err(Refused::Full) => Asked::Busy,
+            Err(Refused::NoThread(error)) => Asked::Now(Err(Unresolved(error.to_string()))),
         }
     }
 }
@@ -107,7 +88,7 @@ pub fn literal(host: &str) -> Option<SocketAddr> {
 /// # Errors
 /// What the system's resolver said.
 pub fn look_up(host: &str) -> Addresses {
-    let found = (host, 0).to_socket_addrs().map_err(|error| Unresolved::System(describe(&error)))?;
+    let found = (host, 0).to_socket_addrs().map_err(|error| Unresolved(describe(&error)))?;
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in found {
         if !addresses.contains(&address) {
@@ -116,7 +97,7 @@ pub fn look_up(host: &str) -> Addresses {
     }
     addresses.sort_by_key(SocketAddr::is_ipv6);
     match addresses.is_empty() {
-        true => Err(Unresolved::System("No address associated with hostname".into())),
+        true => Err(Unresolved("No address associated with hostname".into())),
         false => Ok(addresses.into()),
     }
 }
@@ -166,7 +147,7 @@ mod tests {
         for _ in 0..50 {
             let done = done.clone();
             let answer = move |found: Addresses| done.send(found.is_ok()).expect("the test listens");
-            resolver.ask("localhost", Box::new(answer)).expect("room");
+            assert!(matches!(resolver.ask("localhost", Box::new(answer)), Asked::Later));
         }
         for _ in 0..50 {
             assert!(answers.recv_timeout(Duration::from_secs(20)).expect("an answer"));
@@ -177,7 +158,7 @@ mod tests {
     #[test]
     fn a_name_that_does_not_exist_is_reported_in_the_resolvers_words() {
         let error = look_up("does-not-exist.invalid").expect_err("reserved never to exist");
-        let Unresolved::System(text) = error else { panic!("{error:?}") };
+        let Unresolved(text) = error;
         assert!(!text.is_empty() && !text.starts_with("failed to lookup"), "{text}");
     }
 }

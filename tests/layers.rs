@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("id", 0),
     ("ring", 0),
     ("helpers", 0),
+    ("flight", 0),
     ("timers", 0),
     ("log", 0),
     ("metrics", 0),

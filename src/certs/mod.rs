@@ -8,6 +8,7 @@ mod file;
 mod key;
 mod pair;
 mod pem;
+mod roots;
 #[cfg(test)]
 mod scratch;
 mod sni;
@@ -16,7 +17,6 @@ mod suites;
 mod target;
 #[cfg(test)]
 mod tests;
-mod trust;
 mod verify;
 mod x509;
 
@@ -31,6 +31,7 @@ pub use suites::parse_suites;
 pub use target::{target_config, target_name};
 pub use x509::ClientIdentity;
 
+use crate::flight::{Asked, Flight, ReplyTo};
 use crate::helpers::Lane;
 use crate::log::Log;
 use store::Store;
@@ -89,46 +90,32 @@ pub struct TargetOptions {
 
 /// The certificates of the process. All reactors share them.
 pub struct Certificates {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
     lane: Lane,
     /// How long what was found is good for.
     fresh: Duration,
 }
 
-/// What [`Certificates::ask`] has to say at once.
-pub enum Asked {
-    /// What to serve a client with; `None` when that is impossible, and [`Certificates::refusal`] says why.
-    Now(Option<Arc<ServerConfig>>),
-    /// The answer comes on a helper's thread.
-    Later,
-}
+/// What to serve a client with; `None` when that is impossible, and [`Certificates::refusal`] says why.
+pub type Served = Option<Arc<ServerConfig>>;
 
-/// Takes what [`Certificates::ask`] found out.
-pub type Answer = Box<dyn FnOnce(Option<Arc<ServerConfig>>) + Send>;
-
-struct Shared {
+struct Inner {
     found: Mutex<Found>,
     /// Held by whoever waits for files, and never by a reactor.
     store: Mutex<Store>,
 }
 
 struct Found {
-    config: Option<Arc<ServerConfig>>,
+    config: Served,
     refusal: String,
     /// When the files were looked at.
     looked: Instant,
-    flight: Option<Flight>,
-}
-
-/// A look at the files that is under way.
-struct Flight {
-    since: Instant,
-    waiting: Vec<Answer>,
+    /// A look at the files that is under way.
+    flight: Option<Flight<Served>>,
 }
 
 impl Certificates {
-    /// Loads what is there, and says in the log what is broken. That is for the start, since it waits for
-    /// files.
+    /// Loads the files that exist and logs those that are broken. Blocks; for start-up only.
     pub fn open(options: &ServerOptions, log: Arc<Log>) -> Certificates {
         Certificates::open_with(options, log, FRESH)
     }
@@ -140,7 +127,7 @@ impl Certificates {
         let options =
             ServerOptions { pairs: Vec::new(), key_password: None, versions, suites: None, clients: None };
         let certificates = Certificates::open_with(&options, log, Duration::MAX);
-        lock(&certificates.shared.found).config = Some(config);
+        lock(&certificates.inner.found).config = Some(config);
         certificates
     }
 
@@ -150,34 +137,31 @@ impl Certificates {
         let config = store.look();
         let found = Found { config, refusal: store.refusal(), looked, flight: None };
         Certificates {
-            shared: Arc::new(Shared { found: Mutex::new(found), store: Mutex::new(store) }),
+            inner: Arc::new(Inner { found: Mutex::new(found), store: Mutex::new(store) }),
             lane: Lane::new("certificates", 1, 1),
             fresh,
         }
     }
 
     /// What to serve a client with whose handshake starts now. Never waits for a file: when they have not
-    /// been looked at for a second, `answer` gets the result from a helper.
-    pub fn ask(&self, answer: Answer) -> Asked {
-        let now = Instant::now();
-        let mut found = lock(&self.shared.found);
-        if now.saturating_duration_since(found.looked) < self.fresh {
+    /// been looked at for a second, `to` gets the result from a helper.
+    pub fn ask(&self, to: ReplyTo<Served>) -> Asked<Served> {
+        let mut found = lock(&self.inner.found);
+        if found.looked.elapsed() < self.fresh {
             return Asked::Now(found.config.clone());
         }
         let old = found.config.clone();
         match &mut found.flight {
-            // The file system hangs. What was good a moment ago is better than nothing, and without that nobody is
-            // to wait for an answer that may never come.
-            Some(flight) if now.saturating_duration_since(flight.since) > HANGING => {
-                return Asked::Now(old);
-            }
-            Some(flight) => flight.waiting.push(answer),
+            // The file system hangs: what was good a moment ago is served, and without that the client is refused
+            // instead of waiting for an answer that may never come.
+            Some(flight) if flight.is_hanging(HANGING) => return Asked::Now(old),
+            Some(flight) => flight.join(to),
             flight @ None => {
-                let shared = Arc::clone(&self.shared);
-                if self.lane.submit(Box::new(move || shared.look())).is_err() {
+                let inner = Arc::clone(&self.inner);
+                if self.lane.submit(Box::new(move || inner.look())).is_err() {
                     return Asked::Now(old);
                 }
-                *flight = Some(Flight { since: now, waiting: vec![answer] });
+                *flight = Some(Flight::begin(to));
             }
         }
         Asked::Later
@@ -185,17 +169,16 @@ impl Certificates {
 
     /// Why TLS clients can't be served, for the log, when that is so: `SSL connection but 'FILE' not found`.
     pub fn refusal(&self) -> String {
-        lock(&self.shared.found).refusal.clone()
+        lock(&self.inner.found).refusal.clone()
     }
 
-    /// Whether the file of a certificate is there, sound or not. That is for the start, since it waits for
-    /// files.
+    /// Whether the file of a certificate is there, sound or not. Blocks; for start-up only.
     pub fn is_asked_for(&self) -> bool {
-        lock(&self.shared.store).is_asked_for()
+        lock(&self.inner.store).is_asked_for()
     }
 }
 
-impl Shared {
+impl Inner {
     /// Looks at the files and gives all who wait the result.
     fn look(&self) {
         let looked = Instant::now();
@@ -209,8 +192,8 @@ impl Shared {
         found.looked = looked;
         let flight = found.flight.take();
         drop(found);
-        for answer in flight.into_iter().flat_map(|flight| flight.waiting) {
-            answer(config.clone());
+        if let Some(flight) = flight {
+            flight.land(&config);
         }
     }
 }

@@ -10,7 +10,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 
 use super::key::private_key;
 use super::pem::{self, Block};
-use super::x509::{Facts, key_bits};
+use super::x509::{CertInfo, key_bits};
 use super::{Pair, file};
 
 /// A certificate that clients can be served with.
@@ -19,7 +19,7 @@ pub(super) struct Loaded {
     /// The chain and the key.
     pub(super) certified: Arc<CertifiedKey>,
     /// What the certificate says.
-    pub(super) facts: Facts,
+    pub(super) info: CertInfo,
 }
 
 /// Loads a pair.
@@ -36,8 +36,8 @@ pub(super) fn load(
     let text = file::read(&pair.cert).map_err(of_cert)?;
     let blocks = pem::blocks(&text).map_err(of_cert)?;
     let chain = certificates(&blocks).map_err(of_cert)?;
-    let facts = chain.first().and_then(|leaf| Facts::of(leaf));
-    let facts = facts.ok_or_else(|| of_cert("the first certificate in it can't be read".to_owned()))?;
+    let info = chain.first().and_then(|leaf| CertInfo::of(leaf));
+    let info = info.ok_or_else(|| of_cert("the first certificate in it can't be read".to_owned()))?;
     let key = match &pair.key {
         Some(path) if *path != pair.cert => {
             let of_key = |text| in_file(path, text);
@@ -47,18 +47,18 @@ pub(super) fn load(
         }
         _ => signing_key(&blocks, password, provider, NO_KEY).map_err(of_cert)?,
     };
-    check(&chain, &facts, key.as_ref()).map_err(|text| {
+    check(&chain, &info, key.as_ref()).map_err(|text| {
         in_file(&pair.cert, format!("{text} ({})", pair.key.as_ref().unwrap_or(&pair.cert).display()))
     })?;
-    Ok(Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), facts })
+    Ok(Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), info })
 }
 
 impl Loaded {
     /// What the operator should know about the certificate's dates, in words that go behind the file's name.
     pub(super) fn warning(&self) -> Option<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-        let expired = self.facts.not_after < now;
-        let early = self.facts.not_before > now;
+        let expired = self.info.not_after < now;
+        let early = self.info.not_before > now;
         match (expired, early) {
             (true, _) => Some("the certificate has expired: clients will refuse it".to_owned()),
             (_, true) => Some("the certificate is not valid yet: clients will refuse it".to_owned()),
@@ -99,13 +99,13 @@ fn signing_key(
 }
 
 /// Whether the key is that of the first certificate.
-fn check(chain: &[CertificateDer<'_>], facts: &Facts, key: &dyn SigningKey) -> Result<(), String> {
-    let Some(info) = key.public_key() else { return Ok(()) };
-    let belongs_to = |facts: &Facts| key_bits(&facts.public_key) == key_bits(info.as_ref());
-    if belongs_to(facts) {
+fn check(chain: &[CertificateDer<'_>], info: &CertInfo, key: &dyn SigningKey) -> Result<(), String> {
+    let Some(public) = key.public_key() else { return Ok(()) };
+    let belongs_to = |info: &CertInfo| key_bits(&info.public_key) == key_bits(public.as_ref());
+    if belongs_to(info) {
         return Ok(());
     }
-    match chain.iter().skip(1).filter_map(|cert| Facts::of(cert)).any(|facts| belongs_to(&facts)) {
+    match chain.iter().skip(1).filter_map(|cert| CertInfo::of(cert)).any(|info| belongs_to(&info)) {
         true => Err("the key's certificate must be the first one in the file".to_owned()),
         false => Err("the key does not belong to the certificate".to_owned()),
     }
@@ -146,7 +146,7 @@ mod tests {
         ] {
             let loaded = loaded(cert, key.map(AsRef::as_ref), None).expect("a pair");
             assert_eq!(loaded.certified.cert, [made.cert.der().clone(), authority.cert.der().clone()]);
-            assert_eq!(loaded.facts.hosts, ["a.example"]);
+            assert_eq!(loaded.info.hosts, ["a.example"]);
             assert_eq!(loaded.warning(), None);
         }
     }
@@ -296,6 +296,6 @@ mod tests {
         }
         scratch.version_one_certificate("key", "/CN=old.example", "cert");
         let loaded = loaded(scratch.path("cert"), Some(&scratch.path("key")), None).expect("a pair");
-        assert!(loaded.facts.is_for_host("old.example"));
+        assert!(loaded.info.is_for_host("old.example"));
     }
 }

@@ -15,42 +15,42 @@ use super::verify::{Clients, Targets};
 use super::{Authorities, file, pem};
 
 /// Authorities, loaded.
-pub(super) struct Trust {
-    roots: Arc<RootCertStore>,
+pub(super) struct Roots {
+    store: Arc<RootCertStore>,
     /// The same as they were given.
     certs: Arc<[CertificateDer<'static>]>,
     /// Whether the operator has named their file, and does not just take what the system has.
     are_named: bool,
 }
 
-impl Trust {
+impl Roots {
     /// Loads authorities.
     ///
     /// # Errors
     /// There are none, or a file can't be used; in words for the log.
-    pub(super) fn load(authorities: &Authorities) -> Result<Trust, String> {
-        let mut roots = RootCertStore::empty();
+    pub(super) fn load(authorities: &Authorities) -> Result<Roots, String> {
+        let mut store = RootCertStore::empty();
         let Authorities::File(path) = authorities else {
             let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs.iter().cloned());
-            if roots.is_empty() {
+            store.add_parsable_certificates(found.certs.iter().cloned());
+            if store.is_empty() {
                 let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
                 return Err(format!("no certificate authorities found on this system{why}"));
             }
-            return Ok(Trust { roots: Arc::new(roots), certs: found.certs.into(), are_named: false });
+            return Ok(Roots { store: Arc::new(store), certs: found.certs.into(), are_named: false });
         };
         let of_file = |text: String| format!("{}: {text}", path.display());
         let text = file::read(path).map_err(of_file)?;
         let certs = pem::blocks(&text).and_then(|blocks| certificates(&blocks)).map_err(of_file)?;
         for (number, cert) in (1..).zip(&certs) {
-            let added = roots.add(cert.clone());
+            let added = store.add(cert.clone());
             added.map_err(|error| of_file(format!("certificate {number} in it can't be used: {error}")))?;
         }
-        Ok(Trust { roots: Arc::new(roots), certs: certs.into(), are_named: true })
+        Ok(Roots { store: Arc::new(store), certs: certs.into(), are_named: true })
     }
 
     /// Whether both are the same authorities.
-    pub(super) fn is_same(&self, other: &Trust) -> bool {
+    pub(super) fn is_same(&self, other: &Roots) -> bool {
         self.certs == other.certs
     }
 
@@ -62,9 +62,9 @@ impl Trust {
         &self,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ClientCertVerifier>, String> {
-        let roots = Arc::clone(&self.roots);
+        let roots = Arc::clone(&self.store);
         let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
-        if self.roots.len() > HINTS_MAX {
+        if self.store.len() > HINTS_MAX {
             builder = builder.clear_root_hint_subjects();
         }
         let inner = builder.build().map_err(|error| error.to_string())?;
@@ -83,11 +83,11 @@ impl Trust {
         &self,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ServerCertVerifier>, String> {
-        let roots = Arc::clone(&self.roots);
+        let roots = Arc::clone(&self.store);
         let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
         let inner = builder.build().map_err(|error| error.to_string())?;
         Ok(Arc::new(Targets {
-            inner,
+            inner: Some(inner),
             trusted: Arc::clone(&self.certs),
             takes_common_name: self.are_named,
             known: provider.signature_verification_algorithms,

@@ -12,15 +12,15 @@ use super::pair::Loaded;
 /// The certificates to choose from; never empty. The first is for clients that name no server, or an unknown
 /// one.
 #[derive(Debug)]
-pub(super) struct Choice(pub(super) Vec<Arc<Loaded>>);
+pub(super) struct CertResolver(pub(super) Vec<Arc<Loaded>>);
 
-impl ResolvesServerCert for Choice {
+impl ResolvesServerCert for CertResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.find(hello.server_name(), hello.signature_schemes()).map(|loaded| Arc::clone(&loaded.certified))
     }
 }
 
-impl Choice {
+impl CertResolver {
     /// The certificate for a client that asks for `name` and understands signatures of `schemes`. One that is
     /// exactly for the name goes before one with a wildcard, and among equals one of the right kind, so that
     /// an RSA certificate for old clients can stand beside another one.
@@ -28,10 +28,10 @@ impl Choice {
         let name = name.map(|name| name.strip_suffix('.').unwrap_or(name));
         let default = self.0.first()?;
         let fit = |loaded: &Loaded| match name {
-            Some(name) if loaded.facts.is_exactly_for(name) => Fit::Exact,
-            Some(name) if loaded.facts.is_for_host(name) => Fit::Wildcard,
+            Some(name) if loaded.info.is_exactly_for(name) => Fit::Exact,
+            Some(name) if loaded.info.is_for_host(name) => Fit::Wildcard,
             // What is for the same hosts as the default can take its place.
-            _ if loaded.facts.hosts == default.facts.hosts => Fit::Default,
+            _ if loaded.info.hosts == default.info.hosts => Fit::Default,
             _ => Fit::None,
         };
         let best = self.0.iter().map(|loaded| fit(loaded)).max()?;
@@ -57,16 +57,16 @@ mod tests {
     use super::*;
     use rustls::crypto::aws_lc_rs::default_provider;
 
-    fn choice(made: &[Made]) -> Choice {
+    fn choice(made: &[Made]) -> CertResolver {
         let scratch = Scratch::new();
         let load = |made: &Made| {
             let pair = Pair { cert: scratch.file("pair", made.pem()), key: None };
             Arc::new(load(&pair, None, &default_provider()).expect("a pair"))
         };
-        Choice(made.iter().map(load).collect())
+        CertResolver(made.iter().map(load).collect())
     }
 
-    fn found(choice: &Choice, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<usize> {
+    fn found(choice: &CertResolver, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<usize> {
         let found = choice.find(name, schemes)?;
         choice.0.iter().position(|loaded| Arc::ptr_eq(loaded, found))
     }

@@ -12,8 +12,8 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemor
 
 use super::file::Stamp;
 use super::pair::{Loaded, load};
-use super::sni::Choice;
-use super::trust::Trust;
+use super::roots::Roots;
+use super::sni::CertResolver;
 use super::{Authorities, Pair, ServerOptions, suites};
 use crate::log::Log;
 
@@ -23,7 +23,7 @@ pub(super) struct Store {
     log: Arc<Log>,
     provider: Arc<CryptoProvider>,
     pairs: Vec<Kept<Loaded>>,
-    authorities: Kept<(Trust, Arc<dyn ClientCertVerifier>)>,
+    authorities: Kept<(Roots, Arc<dyn ClientCertVerifier>)>,
     /// Made for the first certificate, since its random numbers take a while. Never where clients show
     /// certificates: that of a client which comes back would not be checked again, and it may have expired
     /// meanwhile.
@@ -38,7 +38,7 @@ struct Kept<T> {
     stamp: Option<Stamp>,
     good: Option<Arc<T>>,
     /// What is wrong with the files now. It has been said.
-    trouble: Option<String>,
+    error: Option<String>,
 }
 
 /// What lets clients come back without a full handshake. It outlives a change of certificates: who comes back
@@ -83,9 +83,9 @@ impl Store {
 
     /// Why TLS clients can't be served while they can't.
     pub(super) fn refusal(&self) -> String {
-        let troubles = self.pairs.iter().map(|pair| &pair.trouble).chain([&self.authorities.trouble]);
-        match troubles.flatten().next() {
-            Some(trouble) => format!("SSL connection but {trouble}"),
+        let errors = self.pairs.iter().map(|pair| &pair.error).chain([&self.authorities.error]);
+        match errors.flatten().next() {
+            Some(error) => format!("SSL connection but {error}"),
             None => {
                 let file = self.options.pairs.first().map(|pair| pair.cert.display().to_string());
                 format!("SSL connection but '{}' not found", file.unwrap_or_default())
@@ -100,20 +100,20 @@ impl Store {
             return false;
         }
         let cert = pair.cert.display();
-        // Without its file the first certificate is merely not asked for: many start scripts name one always.
+        // A missing first certificate is not an error: many start scripts always pass `--cert`.
         if number == 0 && kept.good.is_none() && !is_there(&pair.cert) {
-            kept.trouble = None;
+            kept.error = None;
             return false;
         }
         let loaded = load(pair, self.options.key_password.as_deref(), &self.provider);
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(text) => {
-                kept.suffer(&self.log, text);
+                kept.fail(&self.log, text);
                 return false;
             }
         };
-        let recovered = kept.trouble.take().is_some();
+        let recovered = kept.error.take().is_some();
         let changed = kept.good.as_ref().is_none_or(|old| !loaded.same_chain(old));
         if self.started && (changed || recovered) {
             self.log.info(format_args!("{cert}: this certificate is served from now on"));
@@ -139,16 +139,16 @@ impl Store {
         if !kept.has_changed(path) {
             return false;
         }
-        let loaded = Trust::load(authorities)
-            .and_then(|trust| trust.of_clients(&self.provider).map(|verifier| (trust, verifier)));
+        let loaded = Roots::load(authorities)
+            .and_then(|roots| roots.of_clients(&self.provider).map(|verifier| (roots, verifier)));
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(text) => {
-                kept.suffer(&self.log, text);
+                kept.fail(&self.log, text);
                 return false;
             }
         };
-        kept.trouble = None;
+        kept.error = None;
         if kept.good.as_ref().is_some_and(|old| old.0.is_same(&loaded.0)) {
             return false;
         }
@@ -170,7 +170,7 @@ impl Store {
             // Clients that can't be checked are not let in.
             (Some(_), None) => return None,
         };
-        let mut config = builder.with_cert_resolver(Arc::new(Choice(good)));
+        let mut config = builder.with_cert_resolver(Arc::new(CertResolver(good)));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         match &self.options.clients {
             None => {
@@ -191,7 +191,7 @@ impl Store {
 
 impl<T> Default for Kept<T> {
     fn default() -> Kept<T> {
-        Kept { stamp: None, good: None, trouble: None }
+        Kept { stamp: None, good: None, error: None }
     }
 }
 
@@ -208,14 +208,14 @@ impl<T> Kept<T> {
     }
 
     /// Notes what is wrong, and says it unless that was the last thing said.
-    fn suffer(&mut self, log: &Log, text: String) {
-        if self.trouble.as_ref() != Some(&text) {
+    fn fail(&mut self, log: &Log, text: String) {
+        if self.error.as_ref() != Some(&text) {
             match self.good {
                 Some(_) => log.info(format_args!("{text}; what was read before stays in use")),
                 None => log.info(format_args!("{text}")),
             }
         }
-        self.trouble = Some(text);
+        self.error = Some(text);
     }
 }
 

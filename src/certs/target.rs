@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use super::roots::Roots;
 use super::suites;
-use super::trust::Trust;
-use super::verify::Anyone;
+use super::verify::Targets;
 use super::{TargetOptions, Versions};
 
 /// How to speak TLS to targets.
@@ -20,8 +20,8 @@ pub fn target_config(options: &TargetOptions) -> Result<Arc<ClientConfig>, Strin
         .with_protocol_versions(suites::versions(Versions::From12))
         .expect("the provider's own suites are of these versions");
     let verifier = match &options.authorities {
-        Some(authorities) => Trust::load(authorities)?.of_targets(&provider)?,
-        None => Arc::new(Anyone(provider.signature_verification_algorithms)),
+        Some(authorities) => Roots::load(authorities)?.of_targets(&provider)?,
+        None => Arc::new(Targets::any(provider.signature_verification_algorithms)),
     };
     let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     Ok(Arc::new(config))

@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, Uni
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use super::x509::Facts;
+use super::x509::CertInfo;
 
 /// Checks clients.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ pub(super) struct Clients {
 /// Checks targets.
 #[derive(Debug)]
 pub(super) struct Targets {
-    pub(super) inner: Arc<WebPkiServerVerifier>,
+    /// `None` when every target is believed; it must have its certificate's key even then.
+    pub(super) inner: Option<Arc<WebPkiServerVerifier>>,
     /// Certificates that need nobody to vouch for them.
     pub(super) trusted: Arc<[CertificateDer<'static>]>,
     /// Whether a common name will do where there are no alternative names.
@@ -37,11 +38,14 @@ pub(super) struct Targets {
     pub(super) known: WebPkiSupportedAlgorithms,
 }
 
-/// Believes every target, but it must have its certificate's key.
-#[derive(Debug)]
-pub(super) struct Anyone(pub(super) WebPkiSupportedAlgorithms);
-
 type Signature<'a> = (&'a [u8], &'a CertificateDer<'a>, &'a DigitallySignedStruct);
+
+impl Targets {
+    /// Believes every target that has its certificate's key.
+    pub(super) fn any(known: WebPkiSupportedAlgorithms) -> Targets {
+        Targets { inner: None, trusted: Arc::default(), takes_common_name: false, known }
+    }
+}
 
 impl ClientCertVerifier for Clients {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -55,7 +59,7 @@ impl ClientCertVerifier for Clients {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         if self.trusted.contains(cert) {
-            return in_time(&facts(cert)?, now).map(|()| ClientCertVerified::assertion());
+            return in_time(&info(cert)?, now).map(|()| ClientCertVerified::assertion());
         }
         self.inner.verify_client_cert(cert, intermediates, now).map_err(|error| clearer(error, cert))
     }
@@ -92,13 +96,14 @@ impl ServerCertVerifier for Targets {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let Some(inner) = &self.inner else { return Ok(ServerCertVerified::assertion()) };
         if self.trusted.contains(cert) {
-            let facts = facts(cert)?;
-            in_time(&facts, now)?;
+            let info = info(cert)?;
+            in_time(&info, now)?;
             let wrong = Error::InvalidCertificate(CertificateError::NotValidForName);
-            return if is_for(&facts, name) { Ok(ServerCertVerified::assertion()) } else { Err(wrong) };
+            return if is_for(&info, name) { Ok(ServerCertVerified::assertion()) } else { Err(wrong) };
         }
-        let error = match self.inner.verify_server_cert(cert, intermediates, name, ocsp, now) {
+        let error = match inner.verify_server_cert(cert, intermediates, name, ocsp, now) {
             Ok(verified) => return Ok(verified),
             Err(error) => clearer(error, cert),
         };
@@ -109,7 +114,7 @@ impl ServerCertVerifier for Targets {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
             )
         );
-        let is_common = || facts(cert).is_ok_and(|facts| !facts.has_alt_names && is_for(&facts, name));
+        let is_common = || info(cert).is_ok_and(|info| !info.has_alt_names && is_for(&info, name));
         match only_name && self.takes_common_name && is_common() {
             true => Ok(ServerCertVerified::assertion()),
             false => Err(error),
@@ -139,41 +144,6 @@ impl ServerCertVerifier for Targets {
     }
 }
 
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signed_12((message, cert, signature), &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signed_13((message, cert, signature), &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
-}
-
 fn signed_12(of: Signature<'_>, known: &WebPkiSupportedAlgorithms) -> Result<HandshakeSignatureValid, Error> {
     by_bare_key(crypto::verify_tls12_signature(of.0, of.1, of.2, known), of, known)
 }
@@ -190,19 +160,19 @@ fn by_bare_key(
 ) -> Result<HandshakeSignatureValid, Error> {
     match result {
         Err(Error::InvalidCertificate(CertificateError::Other(_))) => {
-            let key = SubjectPublicKeyInfoDer::from(facts(cert)?.public_key);
+            let key = SubjectPublicKeyInfoDer::from(info(cert)?.public_key);
             crypto::verify_tls13_signature_with_raw_key(message, &key, signature, known)
         }
         result => result,
     }
 }
 
-/// The library has its own words for a self-signed certificate that may sign others and is not trusted. What
-/// matters is that nobody knows it.
+/// The library has an error of its own for a self-signed certificate that may sign others and is not trusted. To
+/// an operator that is an unknown issuer.
 fn clearer(error: Error, cert: &CertificateDer<'_>) -> Error {
     match error {
         Error::InvalidCertificate(CertificateError::Other(_))
-            if facts(cert).is_ok_and(|facts| facts.is_self_issued) =>
+            if info(cert).is_ok_and(|info| info.is_self_issued) =>
         {
             Error::InvalidCertificate(CertificateError::UnknownIssuer)
         }
@@ -210,25 +180,25 @@ fn clearer(error: Error, cert: &CertificateDer<'_>) -> Error {
     }
 }
 
-fn facts(cert: &CertificateDer<'_>) -> Result<Facts, Error> {
-    Facts::of(cert).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
+fn info(cert: &CertificateDer<'_>) -> Result<CertInfo, Error> {
+    CertInfo::of(cert).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
 }
 
-fn in_time(facts: &Facts, now: UnixTime) -> Result<(), Error> {
+fn in_time(info: &CertInfo, now: UnixTime) -> Result<(), Error> {
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    if now < facts.not_before {
+    if now < info.not_before {
         return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
     }
-    if now > facts.not_after {
+    if now > info.not_after {
         return Err(Error::InvalidCertificate(CertificateError::Expired));
     }
     Ok(())
 }
 
-fn is_for(facts: &Facts, name: &ServerName<'_>) -> bool {
+fn is_for(info: &CertInfo, name: &ServerName<'_>) -> bool {
     match name {
-        ServerName::DnsName(name) => facts.is_for_host(name.as_ref()),
-        ServerName::IpAddress(address) => facts.is_for_address((*address).into()),
+        ServerName::DnsName(name) => info.is_for_host(name.as_ref()),
+        ServerName::IpAddress(address) => info.is_for_address((*address).into()),
         _ => false,
     }
 }

@@ -26,17 +26,17 @@ pub struct ClientIdentity {
 impl ClientIdentity {
     /// The identity in a certificate (DER, RFC 5280 section 4.1). `None` if it can't be read.
     pub fn of(certificate: &[u8]) -> Option<ClientIdentity> {
-        let facts = Facts::of(certificate)?;
-        let mut alt_names: Vec<String> = facts.hosts.clone();
-        alt_names.extend(facts.others);
-        alt_names.extend(facts.addresses.iter().map(IpAddr::to_string));
-        Some(ClientIdentity { common_name: facts.common_name, alt_names })
+        let info = CertInfo::of(certificate)?;
+        let mut alt_names: Vec<String> = info.hosts.clone();
+        alt_names.extend(info.others);
+        alt_names.extend(info.addresses.iter().map(IpAddr::to_string));
+        Some(ClientIdentity { common_name: info.common_name, alt_names })
     }
 }
 
 /// A certificate's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct CertInfo {
     /// The subject's common name; the last one if there are several.
     pub(super) common_name: Option<String>,
     /// Whether there is a list of alternative names, which then counts instead of the common name.
@@ -57,29 +57,29 @@ pub(super) struct Facts {
     pub(super) public_key: Vec<u8>,
 }
 
-impl Facts {
+impl CertInfo {
     /// Reads a certificate (DER). `None` if it is none.
-    pub(super) fn of(certificate: &[u8]) -> Option<Facts> {
+    pub(super) fn of(certificate: &[u8]) -> Option<CertInfo> {
         // Only one of the extensions matters here; damage in the others is not for this reader to find.
         let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
         let (_, certificate) = parser.parse(certificate).ok()?;
-        let mut facts = Facts {
+        let mut info = CertInfo {
             common_name: common_name(certificate.subject()),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
             is_self_issued: certificate.issuer().as_raw() == certificate.subject().as_raw(),
             public_key: certificate.public_key().raw.to_vec(),
-            ..Facts::default()
+            ..CertInfo::default()
         };
         let mut extensions = certificate.extensions().iter();
         if let Some(names) = extensions.find(|extension| extension.oid == OID_X509_EXT_SUBJECT_ALT_NAME) {
             // An unreadable list does not make the common name count.
-            facts.has_alt_names = true;
+            info.has_alt_names = true;
             if let Ok((_, names)) = SubjectAlternativeName::from_der(names.value) {
-                facts.read_names(&names.general_names);
+                info.read_names(&names.general_names);
             }
         }
-        Some(facts)
+        Some(info)
     }
 
     /// Whether the certificate is for the host `name`: by its alternative names, or by the common name if it
@@ -88,7 +88,7 @@ impl Facts {
         self.is_exactly_for(name) || self.host_names().any(|pattern| wildcard_matches(pattern, name))
     }
 
-    /// As [`Facts::is_for_host`], without wildcards.
+    /// As [`CertInfo::is_for_host`], without wildcards.
     pub(super) fn is_exactly_for(&self, name: &str) -> bool {
         self.host_names().any(|host| host.eq_ignore_ascii_case(name))
     }
@@ -186,13 +186,13 @@ mod tests {
             identity.alt_names,
             ["a.example", "*.b.example", "me@example", "spiffe://example/me", "192.0.2.1", "2001:db8::1"]
         );
-        let facts = Facts::of(&der).expect("a certificate");
-        assert!(facts.is_for_host("A.Example") && facts.is_for_host("x.b.example"));
-        assert!(facts.is_exactly_for("a.example") && !facts.is_exactly_for("x.b.example"));
+        let info = CertInfo::of(&der).expect("a certificate");
+        assert!(info.is_for_host("A.Example") && info.is_for_host("x.b.example"));
+        assert!(info.is_exactly_for("a.example") && !info.is_exactly_for("x.b.example"));
         for other in ["b.example", "x.y.b.example", ".b.example", "jürgen", "xa.example", ""] {
-            assert!(!facts.is_for_host(other), "{other}");
+            assert!(!info.is_for_host(other), "{other}");
         }
-        assert!(facts.is_for_address([192, 0, 2, 1].into()) && !facts.is_for_address([192, 0, 2, 2].into()));
+        assert!(info.is_for_address([192, 0, 2, 1].into()) && !info.is_for_address([192, 0, 2, 2].into()));
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
                 params.distinguished_name.push(DnType::CommonName, name);
                 params.subject_alt_names = sans;
             });
-            Facts::of(&der).expect("a certificate")
+            CertInfo::of(&der).expect("a certificate")
         };
         assert!(common("host.example", vec![]).is_for_host("host.example"));
         assert!(common("192.0.2.7", vec![]).is_for_address([192, 0, 2, 7].into()));
@@ -220,14 +220,14 @@ mod tests {
         let list = [0x55, 0x1d, 0x11, 0x04, 0x08, 0x30];
         let at = der.windows(list.len()).position(|bytes| bytes == list).expect("the list");
         der[at + 5] = 0x31;
-        let facts = Facts::of(&der).expect("a certificate");
-        assert!(facts.has_alt_names && !facts.is_for_host("host.example"));
+        let info = CertInfo::of(&der).expect("a certificate");
+        assert!(info.has_alt_names && !info.is_for_host("host.example"));
     }
 
     #[test]
     fn a_certificate_from_before_1970_is_read() {
         let der = made(|params| params.not_before = rcgen::date_time_ymd(1950, 1, 1));
-        assert_eq!(Facts::of(&der).expect("a certificate").not_before, -631_152_000);
+        assert_eq!(CertInfo::of(&der).expect("a certificate").not_before, -631_152_000);
     }
 
     #[test]
@@ -274,13 +274,13 @@ mod tests {
             params.subject_alt_names = vec![SanType::IpAddress([192, 0, 2, 1].into())];
         });
         for end in 0..der.len() {
-            assert_eq!(Facts::of(&der[..end]), None, "{end}");
+            assert_eq!(CertInfo::of(&der[..end]), None, "{end}");
         }
         for at in 0..der.len() {
             for value in 0..=u8::MAX {
                 let mut der = der.clone();
                 der[at] = value;
-                let _ = Facts::of(&der);
+                let _ = CertInfo::of(&der);
             }
         }
     }

@@ -16,6 +16,7 @@ use super::client::Client;
 use super::end::End;
 use super::{Answer, Cx, Destination, Shared, Turn};
 use crate::certs;
+use crate::flight::Asked;
 use crate::id::Side;
 use crate::net::fault::Broken;
 use crate::net::socket::{Io, Socket, tune_tcp};
@@ -81,16 +82,20 @@ impl Connect {
     /// Has the target's name looked up.
     fn ask(&mut self, host: &str, cx: &Cx<'_>) -> Option<Stage> {
         let (replies, id) = (cx.replies.clone(), cx.id);
-        let answer = Box::new(move |addresses| replies.send(id, Answer::Resolved(addresses)));
-        match cx.shared.resolver.ask(host, answer) {
-            Ok(()) => return Some(Stage::Resolving),
-            // The lane is full of names that take their time; this one is tried again until the deadline.
-            Err(Unresolved::Busy) if cx.now < self.deadline => {
-                return Some(Stage::Waiting(cx.now.after(RETRY_WAIT)));
+        let to = Box::new(move |addresses| replies.send(id, Answer::Resolved(addresses)));
+        match cx.shared.resolver.ask(host, to) {
+            Asked::Later => Some(Stage::Resolving),
+            Asked::Now(addresses) => {
+                self.take(addresses);
+                Some(Stage::Next)
             }
-            Err(error) => self.failure = Some(unresolved(&error)),
+            // The lane is full of names that take their time; this one is tried again until the deadline.
+            Asked::Busy if cx.now < self.deadline => Some(Stage::Waiting(cx.now.after(RETRY_WAIT))),
+            Asked::Busy => {
+                self.failure = Some("too many names are being looked up".into());
+                None
+            }
         }
-        None
     }
 
     /// Takes in the addresses that a helper found.
@@ -99,6 +104,10 @@ impl Connect {
             return;
         }
         self.stage = Stage::Next;
+        self.take(addresses);
+    }
+
+    fn take(&mut self, addresses: Addresses) {
         self.resolved = true;
         match (addresses, &self.to.target) {
             (Ok(addresses), Target::Tcp { port, .. }) => {
@@ -113,7 +122,11 @@ impl Connect {
     ///
     /// # Errors
     /// The client's connection broke.
-    pub fn step(mut self: Box<Self>, client: &mut Client, cx: &mut Cx<'_>) -> Result<Step, End> {
+    pub fn step(
+        mut self: Box<Self>,
+        client: &mut Client,
+        cx: &mut Cx<'_>,
+    ) -> Result<Turn<Box<Connect>, Dialled>, End> {
         if let Err(broken) = client.flush_out(cx.rings) {
             self.abandon(cx);
             return Err(End::client_lost(broken));
@@ -309,8 +322,6 @@ impl Connect {
     }
 }
 
-type Step = Turn<Box<Connect>, Dialled>;
-
 fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
     let stream = TcpStream::connect(address)?;
     let options = SockRef::from(&stream);
@@ -351,10 +362,7 @@ fn timed_out() -> io::Error {
 }
 
 fn unresolved(error: &Unresolved) -> String {
-    match error {
-        Unresolved::System(text) => format!("[Errno -2] {text}"),
-        Unresolved::Busy => error.to_string(),
-    }
+    format!("[Errno -2] {error}")
 }
 
 /// An error as Python prints it, since scripts look for that: `[Errno 111] Connection refused`.

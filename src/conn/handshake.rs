@@ -77,7 +77,11 @@ impl Handshake {
     ///
     /// # Errors
     /// The client left.
-    pub fn step(mut self: Box<Self>, client: &mut Client, cx: &mut Cx<'_>) -> Result<Step, End> {
+    pub fn step(
+        mut self: Box<Self>,
+        client: &mut Client,
+        cx: &mut Cx<'_>,
+    ) -> Result<Turn<Box<Handshake>, Asked>, End> {
         loop {
             if self.fresh {
                 self.fresh = false;
@@ -150,8 +154,6 @@ impl Handshake {
         }
     }
 }
-
-type Step = Turn<Box<Handshake>, Asked>;
 
 /// Appends what the client has sent to what is kept; false when nothing was there.
 pub(super) fn read_more(client: &mut Client, cx: &mut Cx<'_>) -> Result<bool, End> {

@@ -222,7 +222,7 @@ impl Rig {
     /// The target's name is answered with an error. A late answer does nothing.
     pub fn answer_unknown(&mut self) {
         let words = String::from("Name or service not known");
-        self.with(|conn, _| conn.answered(Answer::Resolved(Err(Unresolved::System(words)))));
+        self.with(|conn, _| conn.answered(Answer::Resolved(Err(Unresolved(words)))));
         self.settle();
     }
 

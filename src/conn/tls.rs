@@ -1,15 +1,13 @@
 //! The TLS handshake: first the certificate, which a helper may have to read, then the handshake itself, with
 //! a deadline of its own for both.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use rustls::ServerConfig;
 
 use super::client::Client;
 use super::end::End;
 use super::{Answer, Cx, Turn};
-use crate::certs::Asked;
+use crate::certs::Served;
+use crate::flight::Asked;
 use crate::net::fault::Broken;
 use crate::timers::Tick;
 
@@ -25,7 +23,7 @@ enum Stage {
     /// A helper looks at the certificate's files.
     Asking,
     /// This is what there is; `None` without a certificate.
-    Answered(Option<Arc<ServerConfig>>),
+    Answered(Served),
     /// The client's socket has become a TLS session.
     Handshaking,
 }
@@ -34,17 +32,17 @@ impl Tls {
     /// Asks for the certificate. The clock starts now.
     pub fn begin(cx: &Cx<'_>) -> Tls {
         let (replies, id) = (cx.replies.clone(), cx.id);
-        let answer = Box::new(move |config| replies.send(id, Answer::Certificate(config)));
-        let stage = match cx.shared.tls.as_ref().map(|certificates| certificates.ask(answer)) {
+        let to = Box::new(move |config| replies.send(id, Answer::Certificate(config)));
+        let stage = match cx.shared.tls.as_ref().map(|certificates| certificates.ask(to)) {
             Some(Asked::Now(config)) => Stage::Answered(config),
             Some(Asked::Later) => Stage::Asking,
-            None => Stage::Answered(None),
+            Some(Asked::Busy) | None => Stage::Answered(None),
         };
         Tls { stage, deadline: cx.now.after(HANDSHAKE) }
     }
 
     /// Takes in what a helper found.
-    pub fn answered(&mut self, config: Option<Arc<ServerConfig>>) {
+    pub fn answered(&mut self, config: Served) {
         if matches!(self.stage, Stage::Asking) {
             self.stage = Stage::Answered(config);
         }

@@ -13,7 +13,7 @@ fn clients_without_a_valid_certificate_are_refused() {
     });
     let pinned = Made::authority("a client that is its own authority");
     scratch.file("ca", format!("{}{}", authority.cert.pem(), pinned.cert.pem()));
-    let served = Served::open(scratch, |options| {
+    let served = Setup::open(scratch, |options| {
         let ca = options.pairs[0].cert.with_file_name("ca");
         options.clients = Some(Authorities::File(ca));
     });
@@ -47,7 +47,7 @@ fn clients_without_a_valid_certificate_are_refused() {
 fn clients_are_checked_each_time_they_come_by_the_last_authorities_that_were_in_order() {
     let scratch = Scratch::new();
     scratch.file("self.pem", Made::selfsigned(&["a"]).pem());
-    let served = Served::open(scratch, |options| {
+    let served = Setup::open(scratch, |options| {
         let ca = options.pairs[0].cert.with_file_name("ca");
         options.clients = Some(Authorities::File(ca));
     });

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_certificate_that_appears_turns_tls_on_and_a_replaced_one_is_served() {
-    let served = Served::open(Scratch::new(), |_| ());
+    let served = Setup::open(Scratch::new(), |_| ());
     assert!(!served.certificates.is_asked_for() && served.config().is_none());
     assert_eq!(
         served.certificates.refusal(),
@@ -25,7 +25,7 @@ fn a_file_that_is_written_in_place_is_read_again() {
     let scratch = Scratch::new();
     let (first, second) = (Made::selfsigned(&["a"]), Made::selfsigned(&["b"]));
     let path = scratch.file("self.pem", first.pem());
-    let served = Served::open(scratch, |_| ());
+    let served = Setup::open(scratch, |_| ());
     assert_eq!(served.shown("a"), *first.cert.der());
     fs::write(path, second.pem()).expect("written");
     assert_eq!(served.shown("a"), *second.cert.der());
@@ -37,7 +37,7 @@ fn a_broken_replacement_keeps_the_old_pair_and_says_so_once() {
     let (first, second) = (Made::selfsigned(&["a"]), Made::selfsigned(&["a"]));
     scratch.file("cert", first.cert.pem());
     scratch.file("key", first.key.serialize_pem());
-    let served = Served::open(scratch, |options| {
+    let served = Setup::open(scratch, |options| {
         let dir = options.pairs[0].cert.parent().expect("a directory").to_owned();
         options.pairs = vec![Pair { cert: dir.join("cert"), key: Some(dir.join("key")) }];
     });
@@ -73,7 +73,7 @@ fn a_pair_that_is_broken_at_the_start_is_said_and_served_once_it_is_mended() {
     let scratch = Scratch::new();
     let made = Made::selfsigned(&["a"]);
     scratch.file("self.pem", made.cert.pem());
-    let served = Served::open(scratch, |_| ());
+    let served = Setup::open(scratch, |_| ());
     assert!(served.config().is_none() && served.config().is_none() && served.certificates.is_asked_for());
     let text = "self.pem: there is no private key in it, and none was given with --key";
     assert_eq!(served.certificates.refusal(), format!("SSL connection but {}{text}", served.dir()));
@@ -92,7 +92,7 @@ fn an_expired_certificate_is_served_with_a_warning() {
     };
     let (first, second) = (expired(), expired());
     scratch.file("self.pem", first.pem());
-    let served = Served::open(scratch, |_| ());
+    let served = Setup::open(scratch, |_| ());
     assert_eq!(served.shown("a"), *first.cert.der());
     replace(&served.scratch, "self.pem", second.pem());
     assert_eq!(served.shown("a"), *second.cert.der());
@@ -105,39 +105,39 @@ fn files_are_looked_at_once_for_all_who_wait_and_not_again_while_the_result_is_f
     let scratch = Scratch::new();
     let made = Made::selfsigned(&["a"]);
     scratch.file("self.pem", made.pem());
-    let served = Served::open_with(scratch, Duration::from_secs(3600), |_| ());
+    let served = Setup::open_with(scratch, Duration::from_secs(3600), |_| ());
     fs::remove_file(served.scratch.path("self.pem")).expect("removed");
-    let refused = || -> Answer { Box::new(|_| panic!("the answer was given at once")) };
+    let refused = || -> ReplyTo<Served> { Box::new(|_| panic!("the answer was given at once")) };
     assert!(matches!(served.certificates.ask(refused()), Asked::Now(Some(_))));
     assert!(served.lines().is_empty(), "nobody looked");
 
     // The helper is held up, so that the flight lasts.
-    let served = Served::open(served.scratch, |_| ());
-    let store = lock(&served.certificates.shared.store);
+    let served = Setup::open(served.scratch, |_| ());
+    let store = lock(&served.certificates.inner.store);
     let (done, answers) = mpsc::channel();
     for _ in 0..100 {
         let done = done.clone();
         let answer = move |config: Option<Arc<ServerConfig>>| done.send(config.is_some()).expect("heard");
         assert!(matches!(served.certificates.ask(Box::new(answer)), Asked::Later));
     }
-    assert_eq!(lock(&served.certificates.shared.found).flight.as_ref().map(|f| f.waiting.len()), Some(100));
+    assert_eq!(lock(&served.certificates.inner.found).flight.as_ref().map(Flight::waiting), Some(100));
     drop(store);
     for _ in 0..100 {
         assert_eq!(answers.recv_timeout(PATIENCE), Ok(false));
     }
-    assert!(lock(&served.certificates.shared.found).flight.is_none());
+    assert!(lock(&served.certificates.inner.found).flight.is_none());
 }
 
 #[test]
 fn a_file_system_that_hangs_does_not_stop_what_was_good_before() {
     let scratch = Scratch::new();
     scratch.file("self.pem", Made::selfsigned(&["a"]).pem());
-    let served = Served::open(scratch, |_| ());
-    let store = lock(&served.certificates.shared.store);
+    let served = Setup::open(scratch, |_| ());
+    let store = lock(&served.certificates.inner.store);
     assert!(matches!(served.certificates.ask(Box::new(|_| ())), Asked::Later));
-    let mut found = lock(&served.certificates.shared.found);
+    let mut found = lock(&served.certificates.inner.found);
     let flight = found.flight.as_mut().expect("under way");
-    flight.since = flight.since.checked_sub(2 * HANGING).expect("the machine runs for longer");
+    flight.age(2 * HANGING);
     drop(found);
     assert!(matches!(served.certificates.ask(Box::new(|_| ())), Asked::Now(Some(_))));
     drop(store);

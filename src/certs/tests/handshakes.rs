@@ -9,7 +9,7 @@ fn several_pairs_are_told_apart_by_the_name_that_is_asked_for() {
     let (first, second) = (Made::selfsigned(&["first.example"]), Made::selfsigned(&["*.second.example"]));
     scratch.file("self.pem", first.pem());
     scratch.file("second", second.pem());
-    let served = Served::open(scratch, |options| {
+    let served = Setup::open(scratch, |options| {
         let dir = options.pairs[0].cert.parent().expect("a directory").to_owned();
         options.pairs.push(Pair { cert: dir.join("second"), key: None });
         options.pairs.push(Pair { cert: dir.join("third"), key: None });
@@ -29,7 +29,7 @@ fn versions_and_suites_are_those_asked_for() {
     let negotiated = |versions, suites: Option<&str>, tls12: bool| {
         let scratch = Scratch::new();
         scratch.file("self.pem", Made::selfsigned(&["a"]).pem());
-        let served = Served::open(scratch, |options| {
+        let served = Setup::open(scratch, |options| {
             options.versions = versions;
             options.suites = suites.map(|list| parse_suites(list).expect("known names"));
         });
@@ -69,7 +69,7 @@ fn sessions_are_resumed_in_both_versions_and_across_a_new_certificate() {
     for client in [anyone(), only_12()] {
         let scratch = Scratch::new();
         scratch.file("self.pem", Made::selfsigned(&["a"]).pem());
-        let served = Served::open(scratch, |_| ());
+        let served = Setup::open(scratch, |_| ());
         let kind = || {
             let config = served.config().expect("TLS is on");
             handshake(&client, "a", &config).expect("a handshake").1.handshake_kind()

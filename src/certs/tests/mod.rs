@@ -17,19 +17,19 @@ use crate::log::Settings;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Certificates whose files are looked at for every handshake, and the log that goes with them.
-struct Served {
+struct Setup {
     scratch: Scratch,
     log: Arc<Log>,
     certificates: Certificates,
 }
 
-impl Served {
+impl Setup {
     /// With `self.pem`, which need not be there, unless `change` says otherwise.
-    fn open(scratch: Scratch, change: impl FnOnce(&mut ServerOptions)) -> Served {
-        Served::open_with(scratch, Duration::ZERO, change)
+    fn open(scratch: Scratch, change: impl FnOnce(&mut ServerOptions)) -> Setup {
+        Setup::open_with(scratch, Duration::ZERO, change)
     }
 
-    fn open_with(scratch: Scratch, fresh: Duration, change: impl FnOnce(&mut ServerOptions)) -> Served {
+    fn open_with(scratch: Scratch, fresh: Duration, change: impl FnOnce(&mut ServerOptions)) -> Setup {
         let settings = Settings { file: Some(scratch.path("log")), ..Settings::default() };
         let log = Arc::new(Log::open(&settings).expect("a log"));
         let mut options = ServerOptions {
@@ -41,7 +41,7 @@ impl Served {
         };
         change(&mut options);
         let certificates = Certificates::open_with(&options, Arc::clone(&log), fresh);
-        Served { scratch, log, certificates }
+        Setup { scratch, log, certificates }
     }
 
     /// What a handshake gets that starts now.
@@ -50,6 +50,7 @@ impl Served {
         let answer = move |config| done.send(config).expect("the test listens");
         match self.certificates.ask(Box::new(answer)) {
             Asked::Now(config) => config,
+            Asked::Busy => panic!("no lane is full"),
             Asked::Later => answers.recv_timeout(PATIENCE).expect("an answer"),
         }
     }
@@ -129,7 +130,7 @@ fn with_identity(made: &Made, more: &[&Made]) -> Arc<ClientConfig> {
         .with_safe_default_protocol_versions()
         .expect("versions")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verify::Anyone(
+        .with_custom_certificate_verifier(Arc::new(verify::Targets::any(
             provider.signature_verification_algorithms,
         )))
         .with_client_auth_cert(chain, key);
@@ -141,7 +142,7 @@ fn target(made: &Made, more: &[&Made]) -> Arc<ServerConfig> {
     let scratch = Scratch::new();
     let chain: String = more.iter().map(|made| made.cert.pem()).collect();
     scratch.file("self.pem", made.pem() + &chain);
-    Served::open(scratch, |_| ()).config().expect("a certificate")
+    Setup::open(scratch, |_| ()).config().expect("a certificate")
 }
 
 fn invalid<T>(result: Result<T, Error>) -> CertificateError {
@@ -162,7 +163,7 @@ fn only_12() -> Arc<ClientConfig> {
         .with_protocol_versions(&[&rustls::version::TLS12])
         .expect("a version")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verify::Anyone(
+        .with_custom_certificate_verifier(Arc::new(verify::Targets::any(
             provider.signature_verification_algorithms,
         )))
         .with_no_client_auth();

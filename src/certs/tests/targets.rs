@@ -65,7 +65,7 @@ fn a_target_s_certificate_of_version_one_is_believed_when_it_is_named_or_nobody_
     let pem = scratch.text("cert") + &scratch.text("key");
     let kept = Scratch::new();
     kept.file("self.pem", pem);
-    let server = Served::open(kept, |_| ()).config().expect("a certificate");
+    let server = Setup::open(kept, |_| ()).config().expect("a certificate");
     let authorities = Some(Authorities::File(scratch.path("cert")));
     let named = target_config(&TargetOptions { authorities, name: None }).expect("authorities");
     for client in [&anyone(), &only_12(), &named] {

@@ -309,12 +309,12 @@ impl Tls {
 
     /// The protocol that was agreed on by ALPN.
     pub fn alpn(&self) -> Option<&[u8]> {
-        self.session.facts().alpn_protocol()
+        self.session.state().alpn_protocol()
     }
 
     /// The certificates that the peer has shown, its own first.
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
-        self.session.facts().peer_certificates()
+        self.session.state().peer_certificates()
     }
 
     /// Puts into the empty `ring` what was received before.
@@ -371,7 +371,7 @@ impl Tls {
             Err(fault) => {
                 self.incoming = Box::default();
                 self.fault = Some(fault);
-                if !self.session.facts().is_handshaking() && self.reach == Reach::Handshake {
+                if !self.session.state().is_handshaking() && self.reach == Reach::Handshake {
                     // What came with the handshake's last bytes is delivered before the fault is told.
                     self.reach = Reach::Open;
                 }

@@ -80,7 +80,7 @@ impl Session {
             Session::Client(client) => drive(client, flow, |_| Ok(0)),
         };
         match closed {
-            Ok(_) if self.facts().is_handshaking() => Ok(Reach::Handshake),
+            Ok(_) if self.state().is_handshaking() => Ok(Reach::Handshake),
             Ok(done) if done.closed => Ok(Reach::PeerClosed),
             Ok(_) => Ok(Reach::Open),
             Err(error) => Err(self.fault(error)),
@@ -121,7 +121,7 @@ impl Session {
     }
 
     /// What the peer has negotiated and shown.
-    pub fn facts(&self) -> &CommonState {
+    pub fn state(&self) -> &CommonState {
         match self {
             Session::Server(server) => server,
             Session::Client(client) => client,
