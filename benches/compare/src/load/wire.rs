@@ -116,3 +116,34 @@ impl Stripper {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_of_frames_is_stripped_at_every_split() {
+        let payloads: [&[u8]; 4] = [&[1; 3], &[], &[2; 126], &[3; 70_000]];
+        let mut wire = Vec::new();
+        for payload in payloads {
+            put_frame(&mut wire, payload, None);
+        }
+        for split in (0..wire.len()).filter(|at| *at < 200 || *at % 997 == 0) {
+            let (mut stripper, mut out) = (Stripper::default(), Vec::new());
+            for piece in [&wire[..split], &wire[split..]] {
+                let fed = stripper.feed(piece, |bytes| {
+                    out.extend_from_slice(bytes);
+                    Ok(())
+                });
+                assert!(fed.is_ok());
+            }
+            assert!(out == payloads.concat(), "split at {split}");
+            assert_eq!(stripper.frames, 4);
+        }
+    }
+
+    #[test]
+    fn a_close_where_data_is_due_is_an_error() {
+        assert!(Stripper::default().feed(&SERVER_CLOSE, |_| Ok(())).is_err());
+    }
+}

@@ -1,16 +1,16 @@
 //! The comparison: round by round every proxy has its turn, in an order that is drawn anew each time, so that
 //! what the machine does besides falls on all of them, and every ratio is taken within one round.
 
-use crate::e2e::found::Found;
-use crate::e2e::kit::Kit;
-use crate::e2e::options::{Form, Options};
-use crate::e2e::peers::{HAPROXY, PLAIN, Role};
-use crate::e2e::pin::Cores;
-use crate::e2e::procfs::settled_cpu_s;
-use crate::e2e::proxy::Proxy;
-use crate::e2e::run::{Amount, Figure, Kind, Pairs, run};
-use crate::e2e::scenarios::{Job, Trial, Wire};
-use crate::e2e::stats::{Random, Ratio, median};
+use crate::figures::stats::{Random, Ratio, median};
+use crate::options::{Form, Options};
+use crate::proxies::found::Found;
+use crate::proxies::kit::Kit;
+use crate::proxies::peers::{HAPROXY, PLAIN, Role};
+use crate::proxies::pin::Cores;
+use crate::proxies::procfs::settled_cpu_s;
+use crate::proxies::proxy::Proxy;
+use crate::run::{Amount, Figure, Kind, Pairs, run};
+use crate::scenarios::{Job, Trial, Wire};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io;
 
@@ -265,3 +265,35 @@ const CROWDED_ROUNDS: usize = 3;
 
 /// More idle sessions than this are a crowd.
 const CROWD: u64 = 1_000;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// What a proxy did in one trial with one figure.
+    pub(crate) fn row(
+        trial: &str,
+        peer: &'static str,
+        role: Role,
+        figure: &'static str,
+        values: &[f64],
+    ) -> Row {
+        let column = Column {
+            name: figure,
+            values: values.to_vec(),
+            median: values[0],
+            comparable: true,
+            ratio: None,
+        };
+        Row {
+            trial: trial.into(),
+            sessions: 1,
+            is_scaled_down: false,
+            peer,
+            role,
+            command: Vec::new(),
+            figures: vec![column],
+            failure: None,
+        }
+    }
+}

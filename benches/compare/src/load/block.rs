@@ -3,7 +3,7 @@
 //! The sender writes prepared bytes and the receiver compares whole pieces, so the generator is cheap; the
 //! number makes every lost, doubled or swapped stretch visible, also one as long as the block itself.
 
-use crate::e2e::wire::{KEY, put_frame};
+use crate::load::wire::{KEY, put_frame};
 
 /// A block as it travels: bare payload, or the same payload in frames.
 #[derive(Clone)]
@@ -122,3 +122,52 @@ fn noise(length: usize) -> Vec<u8> {
 /// Payload of a block unless a single message is longer.
 const BLOCK_BYTES: usize = 256 * 1024;
 const STAMP_BYTES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::wire::Stripper;
+
+    fn stream(block: &mut Block, blocks: u64) -> Vec<u8> {
+        (0..blocks).flat_map(|number| block.next(Cursor { number, at: 0 }, usize::MAX).to_vec()).collect()
+    }
+
+    #[test]
+    fn every_wrapping_carries_the_same_payload() {
+        for message in [64, 1024, 64 * 1024, 1024 * 1024] {
+            let bare = stream(&mut Block::new(message, Wrapping::Bare), 3);
+            let framed = stream(&mut Block::new(message, Wrapping::ServerFrames), 3);
+            let mut payload = Vec::new();
+            let fed = Stripper::default().feed(&framed, |piece| {
+                payload.extend_from_slice(piece);
+                Ok(())
+            });
+            assert!(fed.is_ok() && payload == bare);
+
+            let masked = stream(&mut Block::new(message, Wrapping::ClientFrames), 3);
+            let header = framed.len() / (bare.len() / message) - message;
+            let unmasked: Vec<u8> = masked
+                .chunks(message + header + 4)
+                .flat_map(|frame| frame[header + 4..].iter().enumerate().map(|(at, byte)| byte ^ KEY[at % 4]))
+                .collect();
+            assert!(unmasked == bare);
+        }
+    }
+
+    #[test]
+    fn a_lost_block_and_a_swapped_byte_are_seen() {
+        let mut block = Block::new(1024, Wrapping::Bare);
+        let good = stream(&mut block, 3);
+        let length = block.len();
+        for piece in [1, 7, 1000, length] {
+            let mut cursor = Cursor::default();
+            assert!(good.chunks(piece).all(|data| block.check(&mut cursor, data)));
+            assert_eq!((cursor.number, cursor.at), (3, 0));
+        }
+        let lost = [&good[..length], &good[2 * length..]].concat();
+        assert!(!block.check(&mut Cursor::default(), &lost));
+        let mut bent = good.clone();
+        bent[2 * length + 99] ^= 1;
+        assert!(!block.check(&mut Cursor::default(), &bent));
+    }
+}

@@ -81,3 +81,35 @@ impl Random {
 }
 
 const RESAMPLES: usize = 4000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_quantiles_are_taken_from_the_sorted_values() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan() && quantile(&[], 0.5).is_nan());
+        let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!(
+            (quantile(&hundred, 0.5), quantile(&hundred, 0.99), quantile(&hundred, 1.0)),
+            (50.0, 99.0, 100.0)
+        );
+        assert_eq!(quantile(&hundred, 0.0), 1.0);
+    }
+
+    #[test]
+    fn the_interval_encloses_the_median_and_repeats() {
+        let theirs = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+        let ours = [1.1, 2.0, 3.6, 4.0, 5.0, 6.3, 7.7];
+        let ratio = Ratio::of_pairs(&ours, &theirs).expect("seven pairs");
+        assert!((ratio.median - 1.05).abs() < 1e-9, "{ratio:?}");
+        assert!(
+            ratio.low >= 1.0 && ratio.low <= ratio.median && ratio.high >= ratio.median && ratio.high <= 1.2
+        );
+        assert_eq!(Ratio::of_pairs(&ours, &theirs), Some(ratio));
+        assert_eq!(Ratio::of_pairs(&[], &[]), None);
+        assert_eq!(Ratio::of_pairs(&[1.0], &[0.0]), None);
+    }
+}

@@ -1,14 +1,14 @@
 //! One run: one scenario through one running proxy, verified, with what it cost.
 
-use crate::e2e::block::{Block, Wrapping, messages_per_block};
-use crate::e2e::churn::churn;
-use crate::e2e::client::Fleet;
-use crate::e2e::mix::{EVENT_BYTES, EVENTS_PER_S, Message, UPDATE_BYTES, UPDATES_PER_S, messages};
-use crate::e2e::procfs::{private_bytes, settled_cpu_s};
-use crate::e2e::proxy::Proxy;
-use crate::e2e::scenarios::Job;
-use crate::e2e::stats::quantile;
-use crate::e2e::target::{Play, Target};
+use crate::figures::stats::quantile;
+use crate::load::block::{Block, Wrapping, messages_per_block};
+use crate::load::churn::churn;
+use crate::load::client::Fleet;
+use crate::load::mix::{EVENT_BYTES, EVENTS_PER_S, Message, UPDATE_BYTES, UPDATES_PER_S, messages};
+use crate::load::target::{Play, Target};
+use crate::proxies::procfs::{private_bytes, settled_cpu_s};
+use crate::proxies::proxy::Proxy;
+use crate::scenarios::Job;
 use std::io;
 use std::time::{Duration, Instant};
 

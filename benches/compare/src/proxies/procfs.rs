@@ -123,3 +123,35 @@ const SETTLE_LIMIT: Duration = Duration::from_millis(1500);
 
 /// A tree that uses less than this in a step is at rest.
 const SETTLED_S: f64 = 20e-6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{self, Command};
+
+    #[test]
+    fn a_tree_holds_its_root_and_its_children() {
+        let mut child = Command::new("sleep").arg("60").spawn().expect("sleep is everywhere");
+        let found = tree(process::id()).expect("/proc is readable");
+        let killed = child.kill().and_then(|()| child.wait());
+        assert!(found[0] == process::id() && found.contains(&child.id()));
+        assert!(killed.is_ok());
+    }
+
+    #[test]
+    fn work_shows_as_cpu_time_and_memory_as_private_bytes() {
+        let held_before = private_bytes(process::id()).expect("/proc is readable");
+        // Far more than the tests beside this one hold and give back meanwhile.
+        let block = vec![1u8; 512 << 20];
+        assert!(private_bytes(process::id()).expect("/proc is readable") >= held_before + (256 << 20));
+        let before = cpu_s(process::id()).expect("/proc is readable");
+        let mut sum = 0u64;
+        loop {
+            sum = block.iter().fold(sum, |sum, byte| sum.wrapping_add(u64::from(*byte)));
+            if cpu_s(process::id()).expect("/proc is readable") - before >= 0.005 {
+                break;
+            }
+        }
+        assert!(sum > 0);
+    }
+}

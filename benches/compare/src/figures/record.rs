@@ -1,16 +1,17 @@
 //! What is kept of a comparison: JSON with everything, CSV for a spreadsheet, and where it was measured.
 
-use crate::e2e::compare::Row;
-use crate::e2e::demands::{Verdict, verdicts};
-use crate::e2e::found::{Found, on_path, version};
-use crate::e2e::peers::Role;
-use crate::e2e::plots;
+use crate::figures::compare::Row;
+use crate::figures::demands::{Verdict, verdicts};
+use crate::figures::plots;
+use crate::proxies::found::{Found, on_path, version};
+use crate::proxies::peers::Role;
+use crate::root;
 use serde_json::{Value, json};
 use std::env;
 use std::fmt::Write;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -42,7 +43,7 @@ pub(crate) fn store(name: &str, commit: Option<&str>, found: &[Found], rows: &[R
 
 /// Where records lie.
 pub(crate) fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/record")
+    root().join("benches/record")
 }
 
 fn row_json(row: &Row) -> Value {
@@ -67,9 +68,9 @@ fn row_json(row: &Row) -> Value {
 
 /// A word of a command line without where this tree and the bench's own files lie on this machine.
 fn without_places(word: &str) -> String {
-    let tree = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+    let tree = format!("{}/", root().display());
     let files = env::temp_dir().join("websockify-bench-").to_string_lossy().into_owned();
-    word.replace(tree, "").replace(&files, "bench-")
+    word.replace(&tree, "").replace(&files, "bench-")
 }
 
 fn verdict_json(verdict: &Verdict) -> Value {
@@ -116,11 +117,8 @@ fn csv(rows: &[Row]) -> String {
 
 /// The commit of this tree, and whether files differ from it; to be asked before anything is written.
 pub(crate) fn commit() -> Option<String> {
-    let output = Command::new("git")
-        .args(["describe", "--always", "--dirty"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .ok()?;
+    let output =
+        Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(root()).output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

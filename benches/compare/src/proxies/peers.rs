@@ -1,6 +1,6 @@
 //! The proxies that are compared: a table of what each is and how it is started. A new one is a row.
 
-use crate::e2e::scenarios::Wire;
+use crate::scenarios::Wire;
 
 /// One row: a proxy, how to find it and how to start it.
 pub(crate) struct Peer {

@@ -3,10 +3,10 @@
 //! Behind a WebSocket proxy it sees bare payload. Behind a proxy that only moves bytes it plays along: it
 //! answers the upgrade and speaks the frames itself, so that the client's side is the same for both.
 
-use crate::e2e::block::Block;
-use crate::e2e::mix::{EVENTS_PER_S, Message, Pace, UPDATES_PER_S, messages};
-use crate::e2e::plays::{Session, Turn};
-use crate::e2e::poll::{Poll, accept};
+use crate::load::block::Block;
+use crate::load::mix::{EVENTS_PER_S, Message, Pace, UPDATES_PER_S, messages};
+use crate::load::plays::{Session, Turn};
+use crate::load::poll::{Poll, accept};
 use slab::Slab;
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -3,14 +3,14 @@
 //! A fleet floods, or takes a flood, or plays ping-pong; every byte that comes back is compared. It talks
 //! the same WebSocket to every proxy, whoever answers it.
 
-use crate::e2e::block::{Block, Cursor};
-use crate::e2e::line::{Dialer, Line};
-use crate::e2e::mix::{
+use crate::load::block::{Block, Cursor};
+use crate::load::line::{Dialer, Line};
+use crate::load::mix::{
     Cutter, EVENT_BYTES, EVENTS_PER_S, Message, Pace, UPDATE_BYTES, UPDATES_PER_S, messages,
 };
-use crate::e2e::poll::Poll;
-use crate::e2e::target::Target;
-use crate::e2e::wire::{KEY, REQUEST, Stripper, check_answer, head_is_whole, put_frame};
+use crate::load::poll::Poll;
+use crate::load::target::Target;
+use crate::load::wire::{KEY, REQUEST, Stripper, check_answer, head_is_whole, put_frame};
 use std::collections::VecDeque;
 use std::io;
 use std::net::TcpStream;

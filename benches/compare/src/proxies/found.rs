@@ -1,7 +1,8 @@
 //! Where a proxy's program is, and what version it has. What is not here is left out, and the bench says so
 //! in a word.
 
-use crate::e2e::peers::{Peer, Program};
+use crate::proxies::peers::{Peer, Program};
+use crate::root;
 use rustix::process::geteuid;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -15,11 +16,11 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Looks for the peer; an error says in a word why it is left out.
-    pub(crate) fn find(peer: &'static Peer) -> Result<Found, String> {
+    /// Looks for the peer; an error says in a word why it is left out. `ours` is our own binary, if
+    /// WEBSOCKIFY_BIN names no other.
+    pub(crate) fn find(peer: &'static Peer, ours: &Path) -> Result<Found, String> {
         let program = match peer.program {
-            Program::Ours => env::var_os("WEBSOCKIFY_BIN")
-                .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_websockify")), PathBuf::from),
+            Program::Ours => env::var_os("WEBSOCKIFY_BIN").map_or_else(|| ours.to_owned(), PathBuf::from),
             Program::ThisBench => env::current_exe().map_err(|error| error.to_string())?,
             Program::Named(name) => {
                 installed(name).or_else(|| on_path(name)).ok_or_else(|| format!("{name} is not on PATH"))?
@@ -59,7 +60,7 @@ impl Found {
     /// `{node_js}` and `{node_module}`; and for hitch, which does not work as root, `{unprivileged}`.
     pub(crate) fn fill(&self, text: &str) -> String {
         let prefix = self.program.parent().and_then(Path::parent).unwrap_or(Path::new("/usr"));
-        let node_js = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/node.js");
+        let node_js = root().join("benches/peers/node.js");
         let node_module = peers_dir().join("node/node_modules/@maximegris/node-websockify");
         let unprivileged = if geteuid().is_root() { "--user=nobody" } else { "" };
         text.replace("{unprivileged}", unprivileged)
@@ -110,5 +111,19 @@ fn python() -> PathBuf {
 }
 
 fn peers_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers")
+    root().join("target/peers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_version_is_the_first_line_with_a_number_in_it() {
+        let say = |script: &str| version(Command::new("sh").args(["-c", script]));
+        assert_eq!(say("echo a tool; echo; echo of version 1.2"), Ok("of version 1.2".into()));
+        assert_eq!(say("echo 1.2; false"), Err("1.2".into()));
+        assert_eq!(say("echo no number; echo at all >&2"), Err("at all".into()));
+    }
 }

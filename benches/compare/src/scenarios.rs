@@ -3,8 +3,8 @@
 //! A new scenario of a known job is a row. Amounts are fixed, not timed, so that the same command does the
 //! same work on every machine and for every peer (but for a slow peer's share).
 
-use crate::e2e::options::Form;
-use crate::e2e::pin::Placement;
+use crate::options::Form;
+use crate::proxies::pin::Placement;
 
 /// One row.
 pub(crate) struct Scenario {

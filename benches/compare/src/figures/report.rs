@@ -1,10 +1,10 @@
 //! The table on the terminal.
 
-use crate::e2e::compare::{Column, Row};
-use crate::e2e::demands::Verdict;
-use crate::e2e::peers::Role;
-use crate::e2e::stats::Ratio;
-use crate::e2e::syscalls::Calls;
+use crate::figures::compare::{Column, Row};
+use crate::figures::demands::Verdict;
+use crate::figures::stats::Ratio;
+use crate::figures::syscalls::Calls;
+use crate::proxies::peers::Role;
 use std::fmt::Write;
 
 /// The line above the rows.

@@ -1,9 +1,9 @@
 //! Sessions that are opened and closed at once: a fixed number in flight, each followed by the next.
 
-use crate::e2e::line::{Dialer, Line};
-use crate::e2e::poll::Poll;
-use crate::e2e::target::Target;
-use crate::e2e::wire::{CLIENT_CLOSE, REQUEST, SERVER_CLOSE, check_answer, head_is_whole};
+use crate::load::line::{Dialer, Line};
+use crate::load::poll::Poll;
+use crate::load::target::Target;
+use crate::load::wire::{CLIENT_CLOSE, REQUEST, SERVER_CLOSE, check_answer, head_is_whole};
 use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use std::io;

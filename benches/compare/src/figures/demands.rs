@@ -2,9 +2,9 @@
 //!
 //! Nothing fails by it: times depend on the machine and on what else it does. It is printed and recorded.
 
-use crate::e2e::compare::{ACTIVE, Column, Row};
-use crate::e2e::peers::{HAPROXY, OURS, PLAIN, PYTHON, Role};
-use crate::e2e::stats::{Ratio, median_interval};
+use crate::figures::compare::{ACTIVE, Column, Row};
+use crate::figures::stats::{Ratio, median_interval};
+use crate::proxies::peers::{HAPROXY, OURS, PLAIN, PYTHON, Role};
 
 /// One limit for one figure in some trials.
 struct Demand {
@@ -318,3 +318,6 @@ const DEMANDS: &[Demand] = &[
         most: 1.3,
     },
 ];
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,11 @@
 //! A running proxy: started in front of a target's listener, killed with all its descendants.
 
-use crate::e2e::found::Found;
-use crate::e2e::kit::Kit;
-use crate::e2e::line::Dialer;
-use crate::e2e::peers::{Port, Role};
-use crate::e2e::procfs::{is_listening, tree};
-use crate::e2e::scenarios::Wire;
+use crate::load::line::Dialer;
+use crate::proxies::found::Found;
+use crate::proxies::kit::Kit;
+use crate::proxies::peers::{Port, Role};
+use crate::proxies::procfs::{is_listening, tree};
+use crate::scenarios::Wire;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::VecDeque;
 use std::fs;

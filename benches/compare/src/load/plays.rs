@@ -1,9 +1,9 @@
 //! What one session of the target does in each play.
 
-use crate::e2e::block::{Block, Cursor};
-use crate::e2e::mix::{Cutter, Message};
-use crate::e2e::poll::Socket;
-use crate::e2e::wire::{ANSWER, KEY, SERVER_CLOSE, head_is_whole, put_frame};
+use crate::load::block::{Block, Cursor};
+use crate::load::mix::{Cutter, Message};
+use crate::load::poll::Socket;
+use crate::load::wire::{ANSWER, KEY, SERVER_CLOSE, head_is_whole, put_frame};
 use std::io;
 use std::net::TcpStream;
 

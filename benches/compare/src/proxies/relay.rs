@@ -8,7 +8,7 @@
 //! The yardstick's buffer is 64 KiB. That is a little more than the loopback's largest segment (65,483
 //! bytes), so each full send leaves in two; a relay with 256 KiB runs beside it as the harder measure.
 
-use crate::e2e::poll::{Poll, Socket, accept};
+use crate::load::poll::{Poll, Socket, accept};
 use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use slab::Slab;

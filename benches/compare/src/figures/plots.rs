@@ -1,9 +1,9 @@
 //! The plots of a record: each figure against its size axis, ws and wss side by side. A new plot is a row.
 
-use crate::e2e::compare::Row;
-use crate::e2e::peers::{OURS, PEERS, Role};
-use crate::e2e::scenarios::Wire;
-use crate::e2e::svg::{Look, Svg};
+use crate::figures::compare::Row;
+use crate::figures::svg::{Look, Svg};
+use crate::proxies::peers::{OURS, PEERS, Role};
+use crate::scenarios::Wire;
 
 /// One row.
 struct Plot {
@@ -214,3 +214,31 @@ const MARGIN: f64 = 64.0;
 const TOP: f64 = 56.0;
 /// A line and the name beside it.
 const LEGEND_WIDTH: f64 = 140.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::compare::tests::row;
+    use crate::proxies::peers::{PLAIN, PYTHON};
+
+    #[test]
+    fn a_plot_has_a_curve_for_each_proxy_and_a_page_for_light_and_dark() {
+        let rows = [
+            row("ws/down-4k", OURS, Role::Ours, "CPU s/GiB", &[0.5]),
+            row("ws/down-64k", OURS, Role::Ours, "CPU s/GiB", &[0.25]),
+            row("ws/down-4k", PLAIN, Role::Yardstick, "CPU s/GiB", &[0.6]),
+            row("ws/down-64k", PLAIN, Role::Yardstick, "CPU s/GiB", &[0.3]),
+            row("ws/churn", OURS, Role::Ours, "CPU us/opening", &[60.0]),
+            Row { is_scaled_down: true, ..row("ws/down-64k", PYTHON, Role::Peer, "CPU s/GiB", &[0.7]) },
+            Row { failure: Some("!".into()), ..row("ws/down-64k", "node", Role::Peer, "CPU s/GiB", &[0.7]) },
+        ];
+        let plots = draw(&rows);
+        assert_eq!(plots.iter().map(|plot| plot.0).collect::<Vec<_>>(), ["down-cpu"]);
+        let picture = &plots[0].1;
+        assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+        assert!(picture.contains("prefers-color-scheme: dark") && !picture.contains("NaN"));
+        // Two curves and their two samples in the legend.
+        assert_eq!(picture.matches("<polyline").count(), 4);
+        assert_eq!(picture.matches(">plain<").count(), 1);
+    }
+}

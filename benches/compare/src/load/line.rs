@@ -4,7 +4,7 @@
 //! TLS is rustls's buffered session. Its handshake needs no code here: what is written before it is done
 //! waits in the session, and whatever reading makes due is sent at once.
 
-use crate::e2e::poll::{Ready, Socket};
+use crate::load::poll::{Ready, Socket};
 use rustls::pki_types::{IpAddr, ServerName};
 use rustls::{ClientConfig, ClientConnection};
 use std::io::{self, ErrorKind, Read, Write};
@@ -164,3 +164,70 @@ const UNSENT_MAX: usize = 256 * 1024;
 
 /// What one read of a TLS socket may bring.
 const SEALED_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::wire::put_frame;
+    use crate::proxies::kit::Kit;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::thread;
+
+    /// Reads a message, and sends it back with the end right behind it.
+    fn serve(listener: &TcpListener, config: ServerConfig, bytes: usize) {
+        let (stream, _) = listener.accept().expect("a client comes");
+        let session = ServerConnection::new(Arc::new(config)).expect("a usable configuration");
+        let mut stream = StreamOwned::new(session, stream);
+        let mut message = vec![0; bytes];
+        stream.read_exact(&mut message).expect("the message is whole");
+        stream.conn.set_buffer_limit(None);
+        stream.conn.writer().write_all(&message).expect("there is room");
+        stream.conn.send_close_notify();
+        stream.flush().expect("the client reads");
+        // The socket stays open: the end is the session's.
+        let _ = stream.sock.read(&mut [0; 64]);
+    }
+
+    #[test]
+    fn a_tls_line_carries_what_is_written_before_the_handshake_and_sees_the_end_behind_the_data() {
+        let kit = Kit::make().expect("a directory");
+        let Ok(tls) = &kit.tls else {
+            eprintln!("not tested: openssl is not here");
+            return;
+        };
+        let read = |name: &str| kit.path(name);
+        let cert = CertificateDer::from_pem_file(read("cert.pem")).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(read("key.pem")).expect("a key");
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![cert], key);
+        let config = config.expect("a matching pair");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let mut message = Vec::new();
+        put_frame(&mut message, &[7; 100_000], None);
+        let bytes = message.len();
+        let server = thread::spawn(move || serve(&listener, config, bytes));
+
+        let dialer = Dialer { addr, tls: Some(Arc::clone(tls)) };
+        let mut line = dialer.line(TcpStream::connect(addr).expect("a server")).expect("a line");
+        line.set_ready(true);
+        assert_eq!(line.write(&message).expect("no fault"), bytes);
+        let (mut back, mut buffer) = (Vec::new(), vec![0; 1000]);
+        loop {
+            // The stream blocks, so there is always something to wait for.
+            line.set_ready(back.len() < bytes);
+            match line.read(&mut buffer).expect("no fault") {
+                Some(0) => break,
+                Some(count) => back.extend_from_slice(&buffer[..count]),
+                None => assert!(back.len() < bytes, "the end came with the data and is not seen"),
+            }
+        }
+        assert!(back == message);
+        drop(line);
+        server.join().expect("the server is content");
+    }
+}

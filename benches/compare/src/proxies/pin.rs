@@ -6,7 +6,7 @@
 //! nothing ever runs at the same time, has both on one core: waking another core costs more than the trip,
 //! above all in a virtual machine.
 
-use crate::e2e::procfs::{threads, tree};
+use crate::proxies::procfs::{threads, tree};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;

@@ -4,7 +4,7 @@
 //! The certificate is made anew for each run (ECDSA P-256). The generator offers one suite and one group,
 //! and never resumes, so that every proxy does the same work whatever it would prefer.
 
-use crate::e2e::found::on_path;
+use crate::proxies::found::on_path;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;

@@ -1,7 +1,7 @@
 //! The pieces of the VNC mix: small events up and larger updates down, at a steady pace, each with the time
 //! at which it left in it, so that the other end can tell how long it was under way.
 
-use crate::e2e::wire::{KEY, put_frame};
+use crate::load::wire::{KEY, put_frame};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 

@@ -3,10 +3,10 @@
 //! Each proxy is run twice, the second time with three times the work; the difference of the two counts,
 //! divided by the difference in messages, is what a message costs without what starting and ending cost.
 
-use crate::e2e::compare::{Bench, amount};
-use crate::e2e::found::{Found, on_path};
-use crate::e2e::run::{Amount, run};
-use crate::e2e::scenarios::{Job, Trial};
+use crate::figures::compare::{Bench, amount};
+use crate::proxies::found::{Found, on_path};
+use crate::run::{Amount, run};
+use crate::scenarios::{Job, Trial};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -82,3 +82,21 @@ pub(crate) fn parse(table: &str) -> BTreeMap<String, u64> {
 
 /// Calls below this part of all are not named.
 const RARE: f64 = 0.005;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_is_read_with_and_without_errors() {
+        let table = "% time     seconds  usecs/call     calls    errors syscall\n\
+            ------ ----------- ----------- --------- --------- ----------------\n \
+            50.00    0.000200           1       200           sendto\n \
+            50.00    0.000200           1       100        10 recvfrom\n\
+            ------ ----------- ----------- --------- --------- ----------------\n\
+            100.00    0.000400           1       300        10 total\n";
+        let calls = parse(table);
+        assert_eq!(calls.len(), 2);
+        assert_eq!((calls["sendto"], calls["recvfrom"]), (200, 100));
+    }
+}
