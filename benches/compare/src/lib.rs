@@ -12,8 +12,9 @@ mod run;
 mod scenarios;
 
 use figures::compare::{Bench, Row, raise_file_limit, reference};
+use figures::record::{Place, Record};
 use figures::syscalls::Calls;
-use figures::{demands, record, report, syscalls};
+use figures::{demands, raw, report, syscalls};
 use options::{Form, HELP, Options, Task, parse};
 use proxies::found::Found;
 use proxies::kit::Kit;
@@ -22,6 +23,7 @@ use proxies::pin::Cores;
 use proxies::relay;
 use scenarios::{Job, Trial, Wire};
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -30,6 +32,7 @@ use std::process::ExitCode;
 pub fn main(ours: &Path, args: impl Iterator<Item = OsString>) -> ExitCode {
     let result = match parse(args) {
         Ok(Task::Compare(options)) => bench(ours, &options),
+        Ok(Task::Convert(raw, place)) => convert(&raw, &place).map(|()| true),
         Ok(Task::PlainRelay(listen, target, buffer_bytes)) => relay::serve(listen, target, buffer_bytes)
             .map(|()| true)
             .map_err(|error| format!("plain relay: {error}")),
@@ -99,29 +102,37 @@ fn bench(ours: &Path, options: &Options) -> Result<bool, String> {
     Ok(good)
 }
 
+/// Writes the files of a record again.
+fn convert(raw: &Path, place: &Place) -> Result<(), String> {
+    let text = fs::read_to_string(raw).map_err(|error| format!("{}: {error}", raw.display()))?;
+    let record = raw::from_json(&text).map_err(|error| format!("{}: {error}", raw.display()))?;
+    let stem = record.store(place).map_err(|error| error.to_string())?;
+    println!("recorded: {}.csv, .txt and plots", stem.display());
+    Ok(())
+}
+
 fn measure(bench: &Bench, selected: &[Trial]) -> Result<bool, String> {
     println!("{}", report::heading());
-    let mut rows: Vec<Row> = Vec::new();
-    let commit = record::commit();
+    let (mut record, mut stored) = (Record::new(bench.found), None);
     for trial in selected {
         for row in within_memory(bench, *trial) {
             println!("{}", report::line(&row));
-            rows.push(row);
+            record.rows.push(row);
         }
         // Each time, so that a run that is cut off has not been for nothing.
-        if let Some(name) = &bench.options.record {
-            record::store(name, commit.as_deref(), bench.found, &rows).map_err(|error| error.to_string())?;
+        if let Some(place) = &bench.options.record {
+            stored = Some(record.store(place).map_err(|error| error.to_string())?);
         }
     }
     if bench.options.form == Form::Full {
-        println!("\n{}", report::verdicts(&demands::verdicts(&rows)));
+        println!("\n{}", report::verdicts(&demands::verdicts(&record.rows)));
     }
-    if let Some(name) = &bench.options.record {
-        println!("recorded: {}/{name}.json, .csv and plots", record::directory().display());
+    if let Some(stem) = stored {
+        println!("recorded: {}.csv, .txt and plots", stem.display());
     }
     let vital =
         |row: &&Row| row.peer == OURS || Wire::BOTH.into_iter().any(|wire| row.peer == reference(wire));
-    Ok(rows.iter().filter(vital).all(|row| row.failure.is_none()))
+    Ok(record.rows.iter().filter(vital).all(|row| row.failure.is_none()))
 }
 
 /// The rows of a trial. In the quick form, idle sessions of ours that hold more than they may are a failure,

@@ -1,12 +1,16 @@
 //! The bench's own command line.
 
+use crate::figures::record::Place;
 use lexopt::{Arg, ValueExt};
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// What was asked for.
 pub(crate) enum Task {
     Compare(Options),
+    /// Write the files of a record again from its raw values.
+    Convert(PathBuf, Place),
     /// Be the plain relay between two addresses, with buffers of so many bytes.
     PlainRelay(SocketAddr, SocketAddr, usize),
     Help,
@@ -19,7 +23,7 @@ pub(crate) struct Options {
     pub(crate) filters: Vec<String>,
     pub(crate) form: Form,
     pub(crate) pairs: Option<usize>,
-    pub(crate) record: Option<String>,
+    pub(crate) record: Option<Place>,
     pub(crate) only: Vec<String>,
     /// Payload bytes of one bulk run, in place of the table's.
     pub(crate) bytes: Option<u64>,
@@ -51,7 +55,7 @@ impl Options {
 pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, lexopt::Error> {
     let mut options = Options { form: Form::Quick, ..Options::default() };
     let mut parser = lexopt::Parser::from_args(args);
-    let mut asked_form = None;
+    let (mut asked_form, mut raw) = (None, None);
     while let Some(arg) = parser.next()? {
         match arg {
             // Cargo says so to every bench; without it (`cargo test --benches`) a smoke run is meant.
@@ -59,7 +63,8 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, lexopt
             Arg::Long("quick") => asked_form = Some(Form::Quick),
             Arg::Long("full") => asked_form = Some(Form::Full),
             Arg::Long("pairs") => options.pairs = Some(parser.value()?.parse()?),
-            Arg::Long("record") => options.record = Some(parser.value()?.string()?),
+            Arg::Long("record") => options.record = Some(parser.value()?.parse_with(Place::machine)?),
+            Arg::Long("convert") => raw = Some(PathBuf::from(parser.value()?)),
             Arg::Long("only") => {
                 options.only.extend(parser.value()?.string()?.split(',').map(str::to_owned));
             }
@@ -78,7 +83,10 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, lexopt
     }
     options.form = asked_form.unwrap_or(options.form);
     if options.form != Form::Quick && options.record.is_none() {
-        options.record = Some("last".into());
+        options.record = Some(Place::Last);
+    }
+    if let Some(raw) = raw {
+        return Ok(Task::Convert(raw, options.record.unwrap_or(Place::Last)));
     }
     Ok(Task::Compare(options))
 }
@@ -115,7 +123,52 @@ relay, over wss HAProxy. benches/peers/install brings the proxies that package r
   --bytes SIZE      payload of one bulk run: a number with K, M, G or nothing
   --syscalls        count system calls per message (with strace) instead of time
   --unpinned        let the scheduler place the proxy and the load generator
-  --record NAME     store the figures as benches/record/NAME.json and NAME.csv, and plots of them
-                    as NAME-*.svg (last; the quick form stores nothing unless told to)
+  --record MACHINE  store the figures as benches/record/MACHINE/DATE.csv, what they were made with as
+                    DATE.txt, and plots of them as DATE-*.svg, and the value of each round as
+                    target/record/MACHINE-DATE.json (without it, all of it as target/record/last*;
+                    the quick form stores nothing unless told to)
+  --convert FILE    measure nothing: store again what such a .json file holds, as --record says
 
 WEBSOCKIFY_BIN names another binary to measure, WEBSOCKIFY_PYTHON a python that has websockify.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(args: &[&str]) -> Result<Task, lexopt::Error> {
+        parse(args.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn a_comparison_is_recorded_below_target_unless_a_machine_is_named() {
+        let place = |args: &[&str]| match asked(args) {
+            Ok(Task::Compare(options)) => options.record,
+            _ => panic!("{args:?} compares"),
+        };
+        assert_eq!(place(&["--bench"]), Some(Place::Last));
+        assert_eq!(place(&["--bench", "--quick"]), None);
+        assert_eq!(place(&["--full"]), Some(Place::Last));
+        assert_eq!(place(&["--quick", "--record", "lab"]), Some(Place::Machine("lab".into())));
+        assert!(asked(&["--record", "../lab"]).is_err());
+    }
+
+    #[test]
+    fn a_conversion_names_its_file_and_goes_where_a_record_would() {
+        let place = |args: &[&str]| match asked(args) {
+            Ok(Task::Convert(raw, place)) => (raw, place),
+            _ => panic!("{args:?} converts"),
+        };
+        let raw = PathBuf::from("a.json");
+        assert_eq!(place(&["--convert", "a.json"]), (raw.clone(), Place::Last));
+        assert_eq!(place(&["--convert", "a.json", "--record", "lab"]), (raw, Place::Machine("lab".into())));
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(
+            (size("512K"), size("64M"), size("1G"), size("77")),
+            (Ok(512 << 10), Ok(64 << 20), Ok(1 << 30), Ok(77))
+        );
+        assert!(size("1KK").is_err() && size("K").is_err() && size("-1").is_err());
+    }
+}

@@ -30,7 +30,7 @@ pub(crate) struct Row {
 
 /// One figure over all rounds.
 pub(crate) struct Column {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) values: Vec<f64>,
     pub(crate) median: f64,
     /// True when less is better and a ratio to another proxy's says something.
@@ -213,12 +213,12 @@ impl<'b> Lane<'b> {
                 let ratio = if comparable { Ratio::of_pairs(&values, &theirs) } else { None };
                 // One that ended badly among many that did not is still one.
                 let middle = if kind == Kind::Mishap { values.iter().sum() } else { median(&values) };
-                Column { name, median: middle, values, comparable, ratio }
+                Column { name: name.into(), median: middle, values, comparable, ratio }
             })
             .collect();
         if !self.pairs.loaded.is_empty() {
             figures.push(Column {
-                name: ACTIVE,
+                name: ACTIVE.into(),
                 median: median(&self.pairs.loaded),
                 comparable: false,
                 ratio: Ratio::of_pairs(&self.pairs.loaded, &self.pairs.alone),
@@ -279,7 +279,7 @@ pub(crate) mod tests {
         values: &[f64],
     ) -> Row {
         let column = Column {
-            name: figure,
+            name: figure.into(),
             values: values.to_vec(),
             median: values[0],
             comparable: true,

@@ -28,7 +28,7 @@ enum Of {
 pub(crate) struct Verdict {
     pub(crate) demand: String,
     pub(crate) trial: String,
-    pub(crate) figure: &'static str,
+    pub(crate) figure: String,
     pub(crate) most: f64,
     /// Median and interval of what is limited.
     pub(crate) reached: Option<Ratio>,
@@ -84,7 +84,7 @@ impl Demand {
         Verdict {
             demand: self.text.into(),
             trial: trial.into(),
-            figure: self.figure,
+            figure: self.figure.into(),
             most: self.most,
             reached,
             word,
@@ -105,7 +105,7 @@ fn worst(
         // Of a slower proxy's fewer messages a thousandth is less than one.
         let figures = row.figures.iter().filter(|theirs| theirs.comparable && !theirs.name.contains("p99.9"));
         for theirs in figures {
-            let ours = column(rows, &row.trial, OURS, theirs.name);
+            let ours = column(rows, &row.trial, OURS, &theirs.name);
             let reached = ours.and_then(|ours| ratio(ours, theirs));
             let word = match reached {
                 _ if has_failed(rows, &row.trial, OURS) => "failed",
@@ -115,7 +115,7 @@ fn worst(
             all.push(Verdict {
                 demand: demand.into(),
                 trial: format!("{} {}", row.trial, row.peer),
-                figure: theirs.name,
+                figure: theirs.name.clone(),
                 most: 1.0,
                 reached,
                 word,
