@@ -5,6 +5,7 @@
 //! `WEBSOCKIFY_FAIRNESS_SECONDS` says how long (5). Meant for a machine with a core to spare.
 
 #[path = "../tests/common/mod.rs"]
+#[allow(dead_code, reason = "the bench uses a part of what the integration tests share")]
 mod common;
 
 use std::io::{Read, Write};

@@ -39,19 +39,12 @@ pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 impl Client {
     /// Connects without sending anything.
     pub(crate) fn connect(server: &Server) -> Self {
-        Self::connect_to(server.address())
+        Self { wire: Wire::new(secured(server, dial(server.address()), false)) }
     }
 
-    /// The same to an address that is not the usual one.
+    /// The same to an address that is not the usual one, without TLS.
     pub(crate) fn connect_to(address: SocketAddr) -> Self {
-        let start = Instant::now();
-        loop {
-            match TcpStream::connect(address) {
-                Ok(stream) => return Self { wire: Wire::new(secured(stream.into(), false)) },
-                Err(error) => assert!(start.elapsed() < DEADLINE, "connecting to the gateway: {error}"),
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        Self { wire: Wire::new(dial(address)) }
     }
 
     /// Connects, and speaks TLS to a gateway whose certificate is that of [`tls::identity`].
@@ -65,7 +58,7 @@ impl Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(16 * 1024).expect("receive buffer");
         socket.connect(&server.address().into()).expect("connect to the gateway");
-        Self { wire: Wire::new(secured(socket, true)) }
+        Self { wire: Wire::new(secured(server, socket, true)) }
     }
 
     /// Connects to a Unix socket.
@@ -212,9 +205,30 @@ impl Client {
     }
 }
 
-/// The socket as it is, or its plain side where the tests go over wss.
-fn secured(socket: Socket, narrow: bool) -> Socket {
-    if tls::is_on() { tls::wrap(socket, narrow) } else { socket }
+/// One session on this path that echoes and is closed by the client.
+pub(crate) fn visit(server: &Server, path: &str) {
+    let mut client = Client::connect(server);
+    let request = UPGRADE.replace("GET / ", &format!("GET {path} "));
+    assert_eq!(client.ask(request.as_bytes()).status, 101);
+    client.echo(b"hello");
+    client.close();
+}
+
+/// Connects to the gateway's port.
+fn dial(address: SocketAddr) -> Socket {
+    let start = Instant::now();
+    loop {
+        match TcpStream::connect(address) {
+            Ok(stream) => return stream.into(),
+            Err(error) => assert!(start.elapsed() < DEADLINE, "connecting to the gateway: {error}"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// The socket as it is, or its plain side where clients speak TLS.
+fn secured(server: &Server, socket: Socket, narrow: bool) -> Socket {
+    if server.is_secure { tls::wrap(socket, narrow) } else { socket }
 }
 
 impl Answer {

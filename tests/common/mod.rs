@@ -2,9 +2,6 @@
 //! and waits that fail with a reason. Nothing in here imports the library, so that a mistake shared by
 //! encoder and decoder can't hide: frames are written and read by code of the tests' own.
 
-// Each test binary compiles this module for itself and uses a part of it.
-#![allow(dead_code)]
-
 pub(crate) mod client;
 pub(crate) mod flow;
 pub(crate) mod frame;
@@ -40,10 +37,14 @@ pub(crate) fn eventually_within(limit: Duration, what: &str, mut condition: impl
     }
 }
 
-/// Says that a test was skipped, and why, also when its output is kept back.
+/// Says that a test is skipped, and why, also when its output is kept back. With `WEBSOCKIFY_NO_SKIPS` the test
+/// fails instead.
 pub(crate) fn skipped(reason: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    assert!(std::env::var_os("WEBSOCKIFY_NO_SKIPS").is_none(), "SKIPPED: {test}: {reason}");
+    // In one piece, so that lines of tests beside it do not get mixed with it.
+    let _ = std::io::stderr().write_all(format!("SKIPPED: {test}: {reason}\n").as_bytes());
 }
 
 /// Whether a program that other people wrote is on PATH; says so when it is not, since a test is skipped then.

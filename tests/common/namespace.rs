@@ -17,7 +17,7 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// Makes one; `None`, with a word about it, where that is not possible.
+    /// Makes one; `None`, with a line about it, where that is not possible.
     pub(crate) fn new() -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! The gateway as a child process: started, watched, signalled, and never left behind.
 
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,12 @@ pub(crate) struct Server {
     pub(crate) stdout: Log,
     /// The TCP port it listens on; zero if it has none.
     pub(crate) port: u16,
+    /// Clients speak TLS to it unless they say otherwise.
+    pub(crate) is_secure: bool,
 }
+
+/// The same for the tests over wss: a [`Server`] with a certificate, to which clients speak TLS.
+pub(crate) struct SecureServer(Server);
 
 /// A command that starts the gateway; `WEBSOCKIFY_BIN` names another program to hold to the same tests.
 pub(crate) fn command(args: &[&str]) -> Command {
@@ -32,6 +38,9 @@ pub(crate) fn program() -> String {
 }
 
 impl Server {
+    /// Whether clients speak TLS to a server of this type.
+    pub(crate) const IS_SECURE: bool = false;
+
     /// Starts the gateway on a free port of 127.0.0.1 in front of `target`.
     pub(crate) fn relay(target: &str) -> Self {
         Self::relay_with(target, &[])
@@ -44,14 +53,7 @@ impl Server {
 
     /// Starts the gateway with these arguments and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
-        Self::launch(&mut match tls::is_on() {
-            false => command(args),
-            true => {
-                let identity = tls::identity();
-                let files = ["--cert", &text(&identity.cert), "--key", &text(&identity.key)];
-                command(&[&files, args].concat())
-            }
-        })
+        Self::launch(&mut command(args))
     }
 
     /// Starts it by a command that becomes it in the end, and waits until it listens.
@@ -73,7 +75,7 @@ impl Server {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
         let log = child.stderr.take().map(Log::collect).unwrap_or_default();
         let stdout = child.stdout.take().map(Log::collect).unwrap_or_default();
-        Self { child, log, stdout, port: 0 }
+        Self { child, log, stdout, port: 0, is_secure: false }
     }
 
     /// Where clients connect.
@@ -143,6 +145,52 @@ impl Server {
     pub(crate) fn listeners(&self) -> Vec<Listener> {
         let own = self.sockets();
         all_listeners().into_iter().filter(|listener| own.contains(&listener.inode)).collect()
+    }
+}
+
+impl SecureServer {
+    /// As [`Server::IS_SECURE`].
+    pub(crate) const IS_SECURE: bool = true;
+
+    /// As [`Server::relay`].
+    pub(crate) fn relay(target: &str) -> Self {
+        Self::relay_with(target, &[])
+    }
+
+    /// As [`Server::relay_with`].
+    pub(crate) fn relay_with(target: &str, options: &[&str]) -> Self {
+        Self::start(&[options, &["127.0.0.1:0", target]].concat())
+    }
+
+    /// As [`Server::start`].
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let identity = tls::identity();
+        let files = ["--cert", &text(&identity.cert), "--key", &text(&identity.key)];
+        Self::secure(Server::start(&[&files, args].concat()))
+    }
+
+    /// As [`Server::spawn`]; the command says which certificate.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self::secure(Server::spawn(command))
+    }
+
+    fn secure(mut server: Server) -> Self {
+        server.is_secure = true;
+        Self(server)
+    }
+}
+
+impl Deref for SecureServer {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
+}
+
+impl DerefMut for SecureServer {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.0
     }
 }
 

@@ -15,11 +15,6 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use socket2::{Domain, SockRef, Socket, Type};
 
-/// Whether this copy of the module belongs to the tests over wss.
-pub(crate) fn is_on() -> bool {
-    module_path!().starts_with("wss::")
-}
-
 /// A certificate for `localhost` that was made for this process, and its files.
 pub(crate) struct Identity {
     pub(crate) cert: PathBuf,
@@ -34,10 +29,8 @@ pub(crate) fn identity() -> &'static Identity {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
         let cert = params.self_signed(&key).expect("a certificate");
-        // Each copy of this module has its own.
-        let stem = module_path!().replace("::", "-");
         let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let path = |name: &str| directory.join(format!("{}-{stem}-{name}", std::process::id()));
+        let path = |name: &str| directory.join(format!("{}-{name}", std::process::id()));
         let identity = Identity { cert: path("cert.pem"), key: path("key.pem"), der: cert.der().clone() };
         std::fs::write(&identity.cert, cert.pem()).expect("write a certificate");
         std::fs::write(&identity.key, key.serialize_pem()).expect("write a key");

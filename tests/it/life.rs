@@ -1,22 +1,12 @@
 //! From the start to the exit: what is printed at the start, exactly, since scripts read it; what ends
 //! the program, and with which status.
 
-mod common;
-
-use common::client::Client;
-use common::eventually;
-use common::frame::Frame;
-use common::server::{Server, command};
-use common::target::Target;
-
-/// One session on this path that echoes and is closed by the client.
-fn visit(server: &Server, path: &str) {
-    let mut client = Client::connect(server);
-    let request = common::client::UPGRADE.replace("GET / ", &format!("GET {path} "));
-    assert_eq!(client.ask(request.as_bytes()).status, 101);
-    client.echo(b"hello");
-    client.close();
-}
+use super::Server;
+use crate::common::client::{Client, visit};
+use crate::common::eventually;
+use crate::common::frame::Frame;
+use crate::common::server::command;
+use crate::common::target::Target;
 
 #[test]
 fn the_start_prints_the_lines_that_scripts_wait_for() {
@@ -24,7 +14,7 @@ fn the_start_prints_the_lines_that_scripts_wait_for() {
     let server = Server::relay(&target.address);
     let port = server.port;
     assert_ne!(port, 0, "port 0 in the command line, the real one in the log");
-    let tls = if common::tls::is_on() { "SSL/TLS support" } else { "No SSL/TLS support (no cert file)" };
+    let tls = if Server::IS_SECURE { "SSL/TLS support" } else { "No SSL/TLS support (no cert file)" };
     let expected = [
         "WebSocket server settings:".to_owned(),
         format!("  - Listen on 127.0.0.1:{port}"),
@@ -138,7 +128,7 @@ fn run_once_never_serves_a_second_session() {
     let mut first = Client::open(&server);
     first.echo(b"the one session");
     let mut second = Client::connect(&server);
-    second.wire.send_what_goes(common::client::UPGRADE.as_bytes());
+    second.wire.send_what_goes(crate::common::client::UPGRADE.as_bytes());
     first.echo(b"undisturbed");
     first.close();
     assert_eq!(server.wait().code(), Some(0));
@@ -192,8 +182,8 @@ fn idle_timeout_does_not_count_while_somebody_is_connected() {
     let mut client = Client::open(&server);
     // Three seconds, told by the gateway's own clock.
     for _ in 0..3 {
-        let payload = client.frame_of(common::frame::PING);
-        client.send(&Frame::new(common::frame::PONG, &payload));
+        let payload = client.frame_of(crate::common::frame::PING);
+        client.send(&Frame::new(crate::common::frame::PONG, &payload));
     }
     client.echo(b"still served");
     client.close();
@@ -209,7 +199,7 @@ fn the_port_is_free_at_once_after_term_and_after_kill() {
         let mut server = Server::start(&[&format!("127.0.0.77:{port}"), &target.address]);
         port = server.port;
         let stream = std::net::TcpStream::connect(("127.0.0.77", port)).expect("connect to the gateway");
-        let mut client = Client { wire: common::wire::Wire::new(stream.into()) }.upgrade();
+        let mut client = Client { wire: crate::common::wire::Wire::new(stream.into()) }.upgrade();
         client.echo(b"a session leaves TIME_WAIT behind");
         server.signal(signal);
         server.wait();

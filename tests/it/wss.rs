@@ -1,5 +1,6 @@
-//! The tests of sessions once more, over wss: what holds for plain clients holds for those with TLS.
-#![allow(clippy::duplicate_mod, reason = "each file brings the shared helpers along")]
+//! The tests of sessions once more, over wss: what holds for plain clients holds for those with TLS. A module
+//! that is listed here takes its `Server` from its parent.
+#![allow(clippy::duplicate_mod, reason = "the same tests with another kind of server")]
 
 #[path = "backpressure.rs"]
 mod backpressure;
@@ -19,3 +20,5 @@ mod mixture;
 mod web;
 #[path = "workers.rs"]
 mod workers;
+
+use crate::common::server::SecureServer as Server;

@@ -1,18 +1,16 @@
 //! Limits: of descriptors, of connections, of time before a handshake is done. Whoever runs into one is told
 //! or let go; nobody else notices, and no processor is burnt meanwhile.
 
-mod common;
-
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-use common::client::{Client, UPGRADE};
-use common::process::{limited, may_open, open_files_max};
-use common::server::Server;
-use common::target::Target;
-use common::tls;
-use common::wire::Wire;
-use common::{eventually, eventually_within};
+use crate::common::client::{Client, UPGRADE};
+use crate::common::process::{limited, may_open, open_files_max};
+use crate::common::server::Server;
+use crate::common::target::Target;
+use crate::common::tls;
+use crate::common::wire::Wire;
+use crate::common::{eventually, eventually_within};
 
 /// A request that never comes to its end.
 const HALF_REQUEST: &[u8] = b"GET /websockify HTTP/1.1\r\nHost: localhost\r\nUpgrade: webs";

@@ -1,17 +1,15 @@
 //! Every way of ending at one end against every way at the other, many at once: whatever happens, frames
 //! stay whole, nothing is left behind, and an ordinary session is served as if nothing had been.
 
-mod common;
-
 use std::io::{Read, Write};
 
-use common::client::{Client, UPGRADE};
-use common::eventually;
-use common::flow::pattern;
-use common::frame::{CLOSE, Frame, PING, TEXT};
-use common::server::Server;
-use common::target::{Target, echo};
-use common::wire::Wire;
+use super::Server;
+use crate::common::client::{Client, UPGRADE};
+use crate::common::eventually;
+use crate::common::flow::pattern;
+use crate::common::frame::{CLOSE, Frame, PING, TEXT};
+use crate::common::target::{Target, echo};
+use crate::common::wire::Wire;
 
 type Serve = fn(Wire);
 

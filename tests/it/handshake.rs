@@ -1,13 +1,11 @@
 //! The opening handshake (RFC 6455 section 4.2) as clients and proxies in the field send it, and the
 //! answers to what is none. A refused or unfinished request never touches the target.
 
-mod common;
-
-use common::client::{ACCEPT, Answer, Client, UPGRADE};
-use common::eventually;
-use common::frame::{Frame, PING, PONG};
-use common::server::Server;
-use common::target::{DeafTarget, Target};
+use super::Server;
+use crate::common::client::{ACCEPT, Answer, Client, UPGRADE};
+use crate::common::eventually;
+use crate::common::frame::{Frame, PING, PONG};
+use crate::common::target::{DeafTarget, Target};
 
 /// A request line and headers, joined as HTTP wants it.
 fn request(lines: &[&str]) -> String {
@@ -381,9 +379,9 @@ fn a_client_of_another_make_gets_through() {
     let server = Server::relay(&target.address);
     let url = format!("ws://{}/websockify", server.address());
     let stream = std::net::TcpStream::connect(server.address()).expect("connect to the gateway");
-    stream.set_read_timeout(Some(common::DEADLINE)).expect("read timeout");
+    stream.set_read_timeout(Some(crate::common::DEADLINE)).expect("read timeout");
     let (mut socket, _) = tungstenite::client(url, stream).expect("the handshake");
-    let payload = common::flow::pattern(300_000);
+    let payload = crate::common::flow::pattern(300_000);
     socket.send(tungstenite::Message::binary(payload.clone())).expect("send");
     socket.send(tungstenite::Message::Ping(b"ping"[..].into())).expect("send");
     let (mut back, mut pongs) = (Vec::new(), 0);
@@ -413,8 +411,8 @@ fn a_refusal_is_logged_with_its_code() {
     client.wire.send(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n");
     client.read_answer_to_end();
     let line = server.log.wait_for("code 405, message Method Not Allowed");
-    assert_eq!(common::log::message(&line, "127.0.0.1"), Some("code 405, message Method Not Allowed"));
+    assert_eq!(crate::common::log::message(&line, "127.0.0.1"), Some("code 405, message Method Not Allowed"));
     let line = server.log.wait_for("\"GET /nothing HTTP/1.1\" 405 -");
-    assert!(common::log::message(&line, "127.0.0.1").is_some(), "{line}");
+    assert!(crate::common::log::message(&line, "127.0.0.1").is_some(), "{line}");
     eventually("nobody dialled the target", || target.is_untouched());
 }

@@ -2,23 +2,21 @@
 //! and vanish at random; and at the end the books: what each end saw is what the other one did, each
 //! connection ended once and for the reason that it had, and nothing is left.
 //!
-//! The large form: `WEBSOCKIFY_SOAK_SECONDS=3600 cargo test --release --test soak -- --nocapture`.
+//! The large form: `WEBSOCKIFY_SOAK_SECONDS=3600 cargo test --release --test it -- --nocapture soak`.
 //! `WEBSOCKIFY_SOAK_SESSIONS` says how many at a time, `WEBSOCKIFY_SOAK_SEED` repeats the choices of a run.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod session;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::client::{Client, UPGRADE};
-use common::eventually;
-use common::log::Log;
-use common::process::{may_open, size};
-use common::random::Random;
-use common::server::{Server, command};
+use crate::common::client::{Client, UPGRADE};
+use crate::common::eventually;
+use crate::common::log::Log;
+use crate::common::process::{may_open, size};
+use crate::common::random::Random;
+use crate::common::server::{Server, command};
 use session::{Ending, Exchange, Plan};
 
 /// How often each kind of connection was made, by the name that the gateway has for its ending.

@@ -3,19 +3,17 @@
 //!
 //! Most of this needs a network of its own, in which packets are lost (see `common::namespace`).
 
-mod common;
-
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use common::client::Client;
-use common::eventually_within;
-use common::flow::{Check, Flood};
-use common::frame::Frame;
-use common::namespace::Namespace;
-use common::server::Server;
-use common::target::{DeafTarget, Target, echo};
-use common::wire::Wire;
+use crate::common::client::Client;
+use crate::common::eventually_within;
+use crate::common::flow::{Check, Flood};
+use crate::common::frame::Frame;
+use crate::common::namespace::Namespace;
+use crate::common::server::Server;
+use crate::common::target::{DeafTarget, Target, echo};
+use crate::common::wire::Wire;
 
 /// The connect deadline, 10 s, and some to spare for a busy machine.
 const CONNECT_MAX: Duration = Duration::from_secs(18);

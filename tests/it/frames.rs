@@ -1,15 +1,13 @@
 //! Frames on a real connection: what is relayed, what is answered, and what ends the session with
 //! which code (RFC 6455 sections 5 and 7) without a byte of it reaching the target.
 
-mod common;
-
-use common::client::Client;
-use common::frame::{BINARY, CLOSE, CONTINUATION, Frame, Length, PING, PONG, TEXT};
-use common::server::Server;
-use common::target::Target;
+use super::Server;
+use crate::common::client::Client;
+use crate::common::frame::{BINARY, CLOSE, CONTINUATION, Frame, Length, PING, PONG, TEXT};
+use crate::common::target::Target;
 
 /// A session whose target the test holds.
-fn session() -> (Server, Client, common::wire::Wire) {
+fn session() -> (Server, Client, crate::common::wire::Wire) {
     let target = Target::tcp();
     let server = Server::relay(&target.address);
     let client = Client::open(&server);
@@ -164,7 +162,7 @@ fn the_longest_close_reason_comes_back_whole() {
 fn payloads_of_every_length_encoding_are_relayed() {
     let (_server, mut client, mut target) = session();
     for count in [1, 2, 124, 125, 126, 127, 128, 65535, 65536, 65537, 200_000] {
-        let payload = common::flow::pattern(count);
+        let payload = crate::common::flow::pattern(count);
         let sender = client.wire.twin();
         let bytes = Frame::binary(&payload).bytes();
         let sending = std::thread::spawn(move || ({ sender }).send(&bytes));

@@ -4,8 +4,6 @@
 //!
 //! `WEBSOCKIFY_PYTHON` names a Python that has websockify 0.13.0; without it the test is skipped and says so.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
@@ -13,9 +11,9 @@ use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use common::Scratch;
-use common::client::Client;
-use common::server::Server;
+use crate::common::Scratch;
+use crate::common::client::Client;
+use crate::common::server::Server;
 
 /// A request, and what it is about. `{DATE}` in it is the last change of the file that is asked for.
 struct Case {
@@ -61,7 +59,7 @@ const WEB: &[Case] = &[
     case("the head of a missing file", "HEAD /gone.txt HTTP/1.1\r\n\r\n"),
     case("a file with a slash behind it", "GET /a.txt/ HTTP/1.1\r\n\r\n"),
     case("a file as a directory", "GET /a.txt/b HTTP/1.1\r\n\r\n"),
-    case("a name that is too long", include_str!("side_by_side/long_name")),
+    case("a name that is too long", include_str!("../side_by_side/long_name")),
     case("a NUL", "GET /a%00.txt HTTP/1.1\r\n\r\n"),
     case("a directory", "GET /sub HTTP/1.1\r\n\r\n"),
     case("a directory with a query", "GET /sub?a=b&c HTTP/1.1\r\n\r\n"),
@@ -155,7 +153,7 @@ struct Intended {
 #[test]
 fn every_difference_to_the_python_program_is_intended() {
     let Ok(python) = std::env::var("WEBSOCKIFY_PYTHON") else {
-        common::skipped("WEBSOCKIFY_PYTHON does not name a Python with websockify 0.13.0");
+        crate::common::skipped("WEBSOCKIFY_PYTHON does not name a Python with websockify 0.13.0");
         return;
     };
     let site = site();

@@ -1,11 +1,9 @@
 //! The books: every connection ends for one reason that is counted once, in the lines that `-v` writes at
 //! the exit, whatever else happens to it on its way out.
 
-mod common;
-
-use common::client::{Client, UPGRADE};
-use common::server::Server;
-use common::target::Target;
+use crate::common::client::{Client, UPGRADE};
+use crate::common::server::Server;
+use crate::common::target::Target;
 
 #[test]
 fn a_refused_client_that_is_still_there_at_the_exit_is_counted_once() {
@@ -42,7 +40,7 @@ fn a_session_that_has_ended_and_lingers_at_the_exit_is_counted_once() {
     let mut client = Client::connect(&server);
     assert_eq!(client.ask(UPGRADE.as_bytes()).status, 101);
     let _target_that_stays = target.accept();
-    client.send(&common::frame::Frame::close(1000, ""));
+    client.send(&crate::common::frame::Frame::close(1000, ""));
     client.closed_with(1000);
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));

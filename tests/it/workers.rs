@@ -1,15 +1,13 @@
 //! Several reactors behave like one: sessions are spread evenly, and limits, counters, log lines and the
 //! reasons to end count for the process as a whole. Each claim holds for one worker and for four.
 
-mod common;
-
 use std::time::Duration;
 
-use common::client::{Client, UPGRADE};
-use common::frame::{Frame, PING};
-use common::server::Server;
-use common::target::{Service, Target};
-use common::{Scratch, eventually};
+use super::Server;
+use crate::common::client::{Client, UPGRADE};
+use crate::common::frame::{Frame, PING};
+use crate::common::target::{Service, Target};
+use crate::common::{Scratch, eventually};
 
 /// Runs `claim` with `--workers 1` and with `--workers 4`, each with more options.
 fn for_one_and_four(options: &[&str], claim: impl Fn(Server, &Service)) {
@@ -80,7 +78,7 @@ fn endings_and_log_lines_are_those_of_all_workers() {
         }
         assert_eq!(server.wait().code(), Some(0));
         // Over TLS they have shaken hands before they leave.
-        let probes = if common::tls::is_on() { "half-request" } else { "probe" };
+        let probes = if Server::IS_SECURE { "half-request" } else { "probe" };
         let expected = [(probes, 5), ("refused", 7), ("client-closed", 9), ("shutdown", 6)];
         let expected = expected.map(|(kind, count)| (kind.to_owned(), count));
         assert_eq!(server.endings(), expected);
@@ -111,7 +109,7 @@ fn max_connections_counts_those_of_all_workers() {
     for_one_and_four(&["--max-connections", "6"], |server, _| {
         let mut open = sessions(&server, 6);
         let mut seventh = Client::connect(&server);
-        if common::tls::is_on() {
+        if Server::IS_SECURE {
             // No handshake is made with a client that there is no room for.
             seventh.wire.wait_until_gone();
         } else {

@@ -1,16 +1,15 @@
 //! The web server (`--web`) from outside, byte by byte where it matters: what it serves, what it never
 //! serves, and how its connections live.
 
-mod common;
-
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use common::client::{ACCEPT, Client, UPGRADE};
-use common::server::{Server, command};
-use common::target::Target;
-use common::{Scratch, text};
+use super::Server;
+use crate::common::client::{ACCEPT, Client, UPGRADE};
+use crate::common::server::command;
+use crate::common::target::Target;
+use crate::common::{Scratch, text};
 
 /// A web root in a scratch directory, with something beside it that must never be served.
 struct Site {
@@ -70,7 +69,7 @@ impl Site {
 /// What came back for one request.
 struct Got {
     status: u16,
-    head: common::client::Answer,
+    head: crate::common::client::Answer,
     body: String,
 }
 
@@ -501,11 +500,11 @@ fn a_web_root_that_is_replaced_by_another_is_served() {
 /// Whether a program that other people wrote agrees; skipped, and said so, where it is not installed.
 #[test]
 fn curl_resumes_revalidates_and_reuses_connections() {
-    if common::tls::is_on() || !common::has("curl") {
+    if Server::IS_SECURE || !crate::common::has("curl") {
         return;
     }
     let site = Site::new();
-    site.write("data", common::flow::pattern(3_000_000));
+    site.write("data", crate::common::flow::pattern(3_000_000));
     let server = site.serve();
     let url = |name: &str| format!("http://{}/{name}", server.address());
     let curl = |args: &[&str]| {
@@ -516,7 +515,7 @@ fn curl_resumes_revalidates_and_reuses_connections() {
     let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(first.status.success(), "{}", text_of(&first.stderr));
     let partial = site.scratch.path("partial");
-    fs::write(&partial, common::flow::pattern(1_000_000)).expect("write");
+    fs::write(&partial, crate::common::flow::pattern(1_000_000)).expect("write");
     let resumed = curl(&["-C", "-", "-o", &text(&partial), &url("data")]);
     assert!(resumed.status.success(), "{}", text_of(&resumed.stderr));
     assert!(same(&partial, &site.path("data")));

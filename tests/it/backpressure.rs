@@ -1,30 +1,51 @@
 //! An end that stops reading stops the other end, at a bounded cost in memory; whoever is not part of
 //! that session notices nothing, and once reading goes on every byte arrives.
 
-mod common;
-
 use std::io::Write;
 
-use common::client::Client;
-use common::flow::{Check, Flood, masked_at, pattern};
-use common::frame::{Frame, Length, PING, PONG};
-use common::server::Server;
-use common::target::{Target, echo};
+use super::Server;
+use crate::common::client::Client;
+use crate::common::flow::{Check, Flood, masked_at, pattern};
+use crate::common::frame::{Frame, Length, PING, PONG};
+use crate::common::target::{Target, echo};
 
 const MIB: u64 = 1 << 20;
 
 /// What one stalled session may cost, in KiB, the buffers of an allocator included.
 const GROWTH_KIB: u64 = 1024;
 
+/// An ordinary session, which echoes; `exchange` is what it does before it is closed.
+fn one_more(server: &Server, target: &Target, exchange: impl FnOnce(&mut Client)) {
+    let mut client = Client::open(server);
+    let wire = target.accept();
+    let echoing = std::thread::spawn(move || echo(wire));
+    exchange(&mut client);
+    client.close();
+    echoing.join().expect("the echo failed");
+}
+
 /// Lets one session come and go, so that what is set up once is not counted against the next.
 fn warm_up(server: &Server, target: &Target) {
-    let client = Client::open(server);
-    let wire = target.accept();
-    let sending = std::thread::spawn(move || echo(wire));
-    let mut client = client;
-    client.echo(&pattern(100_000));
-    client.close();
-    sending.join().expect("the echo failed");
+    one_more(server, target, |client| client.echo(&pattern(100_000)));
+}
+
+/// Sessions whose client does not read and whose target has sent until it was stalled.
+fn stall(count: usize, server: &Server, target: &Target) -> Vec<(Client, Flood)> {
+    let open = |_| {
+        let client = Client::connect_narrow(server).upgrade();
+        (client, Flood::pattern(target.accept(), 64 * MIB))
+    };
+    let stalled: Vec<(Client, Flood)> = (0..count).map(open).collect();
+    stalled.iter().for_each(|(_, flood)| flood.wait_for_stall());
+    stalled
+}
+
+/// Ends them in the middle.
+fn release(stalled: Vec<(Client, Flood)>) {
+    for (client, flood) in stalled {
+        flood.abandon();
+        drop(client);
+    }
 }
 
 #[test]
@@ -182,26 +203,13 @@ fn a_frame_of_a_tebibyte_streams_through_as_it_comes() {
 fn stalled_sessions_leave_others_alone() {
     let target = Target::tcp();
     let server = Server::relay(&target.address);
-    let stalled: Vec<(Client, Flood)> = (0..8)
-        .map(|_| {
-            let client = Client::connect_narrow(&server).upgrade();
-            let flood = Flood::pattern(target.accept(), 64 * MIB);
-            (client, flood)
-        })
-        .collect();
-    stalled.iter().for_each(|(_, flood)| flood.wait_for_stall());
-    let mut client = Client::open(&server);
-    let wire = target.accept();
-    let echoing = std::thread::spawn(move || echo(wire));
-    for round in 0..200 {
-        client.echo(&pattern(1 + round * 100));
-    }
-    client.close();
-    echoing.join().expect("the echo failed");
-    for (client, flood) in stalled {
-        flood.abandon();
-        drop(client);
-    }
+    let stalled = stall(8, &server, &target);
+    one_more(&server, &target, |client| {
+        for round in 0..200 {
+            client.echo(&pattern(1 + round * 100));
+        }
+    });
+    release(stalled);
 }
 
 #[test]
@@ -210,26 +218,13 @@ fn a_hundred_stalled_sessions_cost_at_most_256_kib_each() {
     let server = Server::relay(&target.address);
     warm_up(&server, &target);
     let before = server.memory_kib();
-    let stalled: Vec<(Client, Flood)> = (0..100)
-        .map(|_| {
-            let client = Client::connect_narrow(&server).upgrade();
-            let flood = Flood::pattern(target.accept(), 64 * MIB);
-            (client, flood)
-        })
-        .collect();
-    stalled.iter().for_each(|(_, flood)| flood.wait_for_stall());
+    let stalled = stall(100, &server, &target);
     let grown = server.memory_kib().saturating_sub(before);
     assert!(grown <= 100 * 256, "{grown} KiB more for 100 stalled sessions");
-    let mut client = Client::open(&server);
-    let wire = target.accept();
-    let echoing = std::thread::spawn(move || echo(wire));
-    client.echo(b"room for one more");
-    client.close();
-    echoing.join().expect("the echo failed");
-    for (client, flood) in stalled {
-        flood.abandon();
-        drop(client);
-    }
+    one_more(&server, &target, |client| {
+        client.echo(b"room for one more");
+    });
+    release(stalled);
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Where the gateway listens and what it dials: IPv4, IPv6 and Unix sockets at both ends, and what
 //! becomes of the files.
 
-mod common;
-
 use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -10,12 +8,12 @@ use std::path::Path;
 
 use socket2::Socket;
 
-use common::client::Client;
-use common::frame::Frame;
-use common::server::{Server, command};
-use common::target::Target;
-use common::wire::Wire;
-use common::{Scratch, eventually};
+use crate::common::client::Client;
+use crate::common::frame::Frame;
+use crate::common::server::{Server, command};
+use crate::common::target::Target;
+use crate::common::wire::Wire;
+use crate::common::{Scratch, eventually};
 
 fn client(socket: impl Into<Socket>) -> Client {
     Client { wire: Wire::new(socket.into()) }.upgrade()
@@ -38,7 +36,7 @@ fn an_ipv6_address_is_listened_on() {
     let stream = TcpStream::connect(("::1", server.port)).expect("connect over IPv6");
     client(stream).echo(b"over IPv6");
     let line = server.log.wait_for("Plain non-SSL (ws://) WebSocket connection");
-    assert!(common::log::message(&line, "::1").is_some(), "{line}");
+    assert!(crate::common::log::message(&line, "::1").is_some(), "{line}");
     assert_eq!(listened_on(&server), ["00000000000000000000000001000000"], "only this address was asked for");
 }
 
@@ -113,10 +111,10 @@ fn a_unix_listener_has_mode_0600() {
     Client::connect_unix(&path).upgrade().echo(b"over a Unix socket");
     server.log.wait_for(&format!("  - proxying from {} to {}", path.display(), target.address));
     // Its clients have no address: the socket's path stands for it.
-    let path = common::text(&path);
+    let path = crate::common::text(&path);
     let line = server.log.wait_for("Plain non-SSL (ws://) WebSocket connection");
     let expected = format!("{path}: Plain non-SSL (ws://) WebSocket connection");
-    assert_eq!(common::log::message(&line, &path), Some(expected.as_str()));
+    assert_eq!(crate::common::log::message(&line, &path), Some(expected.as_str()));
 }
 
 #[test]
@@ -249,7 +247,7 @@ fn unix_sockets_at_both_ends_relay() {
     let mut client = Client::connect_unix(&scratch.path("ws")).upgrade();
     let mut wire = target.accept();
     let upload = client.flood(8 << 20, 100_000);
-    common::flow::Check::default().read(&mut wire, 8 << 20);
+    crate::common::flow::Check::default().read(&mut wire, 8 << 20);
     upload.join().send(&Frame::close(4000, "both").bytes());
     assert_eq!(wire.read_to_end(), b"");
     drop(wire);

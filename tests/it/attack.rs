@@ -1,13 +1,11 @@
 //! The log under attack, and its rotation: peers that were not admitted can't flood it, what is left out is
 //! counted, and SIGHUP opens the file anew and never ends the service.
 
-mod common;
-
-use common::client::Client;
-use common::process::size;
-use common::server::Server;
-use common::target::Target;
-use common::{Scratch, eventually};
+use crate::common::client::Client;
+use crate::common::process::size;
+use crate::common::server::Server;
+use crate::common::target::Target;
+use crate::common::{Scratch, eventually};
 
 /// Bad requests; `WEBSOCKIFY_BAD_REQUESTS=10000` is the large form.
 fn bad_requests() -> usize {
@@ -35,8 +33,8 @@ fn failed_tls_handshakes_cause_few_lines_and_an_exact_count_of_the_others() {
 /// Has `count` connections be `bad`, each worth a line that contains `text` about an ending of this kind.
 fn flood_the_log(count: usize, text: &str, kind: &str, bad: impl Fn(&Server)) {
     let target = Target::tcp().echo();
-    let identity = common::tls::identity();
-    let files = [common::text(&identity.cert), common::text(&identity.key)];
+    let identity = crate::common::tls::identity();
+    let files = [crate::common::text(&identity.cert), crate::common::text(&identity.key)];
     let mut server = Server::relay_with(&target.address, &["--cert", &files[0], "--key", &files[1]]);
     let started = server.log.lines().len();
     let start = std::time::Instant::now();

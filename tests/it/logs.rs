@@ -1,31 +1,20 @@
 //! The log: lines that scripts grep, to the letter; the same in the file as on stderr; nothing secret and
 //! no control byte in it; and nobody who reads (or does not read) it can stop the service.
 
-mod common;
-
 use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::client::Client;
-use common::frame::Frame;
-use common::log::message;
-use common::server::{Server, command};
-use common::target::Target;
-use common::{Scratch, eventually};
+use crate::common::client::{Client, visit};
+use crate::common::frame::Frame;
+use crate::common::log::message;
+use crate::common::server::{Server, command};
+use crate::common::target::Target;
+use crate::common::{Scratch, eventually};
 
 /// The lines about connections from 127.0.0.1, without address and date, which are checked on the way.
 fn messages(lines: &[String]) -> Vec<String> {
     lines.iter().filter_map(|line| message(line, "127.0.0.1")).map(str::to_owned).collect()
-}
-
-/// One session on this path that echoes and is closed by the client.
-fn visit(server: &Server, path: &str) {
-    let mut client = Client::connect(server);
-    let request = common::client::UPGRADE.replace("GET / ", &format!("GET {path} "));
-    assert_eq!(client.ask(request.as_bytes()).status, 101);
-    client.echo(b"hello");
-    client.close();
 }
 
 #[test]
@@ -47,7 +36,7 @@ fn verbose_adds_the_request_and_the_end() {
     let target = Target::tcp();
     let server = Server::relay_with(&target.address, &["-v"]);
     let mut client = Client::connect(&server);
-    let request = common::client::UPGRADE.replace("GET / ", "GET /websockify ");
+    let request = crate::common::client::UPGRADE.replace("GET / ", "GET /websockify ");
     assert_eq!(client.ask(request.as_bytes()).status, 101);
     let wire = target.accept();
     client.send(&Frame::close(1000, ""));
@@ -163,7 +152,7 @@ fn a_closed_stderr_does_not_stop_the_service() {
     let target = Target::tcp().echo();
     let scratch = Scratch::new();
     let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", "exec \"$@\" 2>&-", "sh", &common::server::program()]);
+    shell.args(["-c", "exec \"$@\" 2>&-", "sh", &crate::common::server::program()]);
     shell.args(["-v", "--log-file", &scratch.arg("log"), "127.0.0.1:0", &target.address]);
     shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut server = Server::spawn(&mut shell);
@@ -228,7 +217,7 @@ fn a_stderr_that_stalls_and_goes_on_gets_whole_lines() {
     for _ in 0..100 {
         visit(&server, &path);
     }
-    let reading = common::log::Log::collect(reader);
+    let reading = crate::common::log::Log::collect(reader);
     visit(&server, "/after-the-stall");
     reading.wait_for("GET /after-the-stall HTTP/1.1");
     server.signal("TERM");
@@ -256,7 +245,7 @@ fn no_control_byte_of_a_client_reaches_the_log() {
     }
     visit(&server, "/%1b%0d%0aInjected-line");
     let mut client = Client::connect(&server);
-    let request = common::client::UPGRADE.replace("GET / ", "GET /\u{9b}31m\u{fffd} ");
+    let request = crate::common::client::UPGRADE.replace("GET / ", "GET /\u{9b}31m\u{fffd} ");
     client.wire.send(request.as_bytes());
     client.wire.finish();
     client.wire.wait_until_gone();

@@ -1,17 +1,15 @@
 //! How a session ends: every row of the table in `README.md`, with the bytes that must still
 //! arrive and the code that the client is told.
 
-mod common;
-
 use std::time::Duration;
 
-use common::client::{Client, UPGRADE};
-use common::eventually;
-use common::flow::{Check, Flood, pattern};
-use common::frame::{CLOSE, Frame};
-use common::server::Server;
-use common::target::{DeafTarget, Target, echo};
-use common::wire::Wire;
+use super::Server;
+use crate::common::client::{Client, UPGRADE};
+use crate::common::eventually;
+use crate::common::flow::{Check, Flood, pattern};
+use crate::common::frame::{CLOSE, Frame};
+use crate::common::target::{DeafTarget, Target, echo};
+use crate::common::wire::Wire;
 
 const MIB: u64 = 1 << 20;
 

@@ -1,15 +1,13 @@
 //! openssl at both of the gateway's ends: keys of every kind with the chain that belongs to them, clients that
 //! show certificates, and targets.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
-use common::client::{Client, UPGRADE};
-use common::server::Server;
-use common::target::Target;
-use common::{Scratch, eventually, has};
+use crate::common::client::{Client, UPGRADE};
+use crate::common::server::Server;
+use crate::common::target::Target;
+use crate::common::{Scratch, eventually, has};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 /// Runs openssl in `scratch`; the words are separated by spaces.
@@ -132,8 +130,9 @@ fn clients_must_show_a_certificate_and_the_log_says_what_is_wrong_with_it() {
     client(&scratch, "expired", Some(&authority), true);
     client(&scratch, "stranger", None, false);
     let target = Target::tcp();
-    let identity = common::tls::identity();
-    let files = [common::text(&identity.cert), common::text(&identity.key), scratch.arg("ca.pem")];
+    let identity = crate::common::tls::identity();
+    let files =
+        [crate::common::text(&identity.cert), crate::common::text(&identity.key), scratch.arg("ca.pem")];
     let options = ["--cert", &files[0], "--key", &files[1], "--verify-client", "--cafile", &files[2]];
     let server = Server::relay_with(&target.address, &options);
     for version in ["-tls1_2", "-tls1_3"] {
@@ -174,7 +173,7 @@ fn openssl_is_spoken_to_as_a_target_in_both_versions() {
     if !has("openssl") {
         return;
     }
-    let identity = common::tls::identity();
+    let identity = crate::common::tls::identity();
     for version in ["-tls1_2", "-tls1_3"] {
         let mut command = Command::new("openssl");
         command.args(["s_server", "-accept", "127.0.0.1:0", "-rev", version, "-cert"]);
@@ -189,7 +188,7 @@ fn openssl_is_spoken_to_as_a_target_in_both_versions() {
             said.push(char::from(byte[0]));
         }
         let port = said.trim_end().rsplit(':').next().expect("a port").to_owned();
-        let ca = common::text(&identity.cert);
+        let ca = crate::common::text(&identity.cert);
         let options = ["-v", "--ssl-target", "--ssl-target-ca", &ca];
         let server = Server::relay_with(&format!("localhost:{port}"), &options);
         let mut client = Client::open(&server);

@@ -2,20 +2,18 @@
 //! stalled ones; what they cost in memory, and what they cost in time while nothing happens.
 //!
 //! The large forms, whose output has the figures:
-//! `WEBSOCKIFY_SESSIONS=2000 cargo test --release --test capacity -- --nocapture bytes` and
-//! `WEBSOCKIFY_IDLE=9000 WEBSOCKIFY_IDLE_SECONDS=20 cargo test --release --test capacity -- --nocapture idle`.
-
-mod common;
+//! `WEBSOCKIFY_SESSIONS=2000 cargo test --release --test it -- --nocapture capacity::many` and
+//! `WEBSOCKIFY_IDLE=9000 WEBSOCKIFY_IDLE_SECONDS=20 cargo test --release --test it -- --nocapture capacity::idle`.
 
 use std::time::{Duration, Instant};
 
-use common::client::Client;
-use common::flow::{Flood, pattern_at};
-use common::process::{limited, may_open, open_files_max, size};
-use common::random::Random;
-use common::server::Server;
-use common::target::Target;
-use common::wire::Wire;
+use crate::common::client::Client;
+use crate::common::flow::{Flood, pattern_at};
+use crate::common::process::{limited, may_open, open_files_max, size};
+use crate::common::random::Random;
+use crate::common::server::Server;
+use crate::common::target::Target;
+use crate::common::wire::Wire;
 
 /// A gateway under a soft limit of 1,024 open files, as most systems set it.
 fn gateway(target: &Target, options: &[&str]) -> Server {
@@ -86,7 +84,7 @@ fn idle_sessions_cost_little_memory_and_no_time() {
         assert_eq!(wire.read_exactly(5), b"awake");
     }
     // Rings that were of use so far go back to the system first.
-    common::eventually("the memory to be given back", || {
+    crate::common::eventually("the memory to be given back", || {
         server.memory_kib() < memory + 1024 + 16 * count as u64
     });
     let (start, spent) = (Instant::now(), server.cpu_time());

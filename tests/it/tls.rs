@@ -1,20 +1,18 @@
 //! TLS as others speak it: openssl, curl and Python's ssl at both of the gateway's ends, and clients that
 //! break it. What holds for sessions in general is in `wss.rs`.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::client::{Client, UPGRADE};
-use common::frame::Frame;
-use common::server::Server;
-use common::target::Target;
-use common::tls::{identity, trusting};
-use common::{DEADLINE, eventually, has, text};
+use crate::common::client::{Client, UPGRADE};
+use crate::common::frame::Frame;
+use crate::common::server::Server;
+use crate::common::target::Target;
+use crate::common::tls::{identity, trusting};
+use crate::common::{DEADLINE, eventually, has, text};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
@@ -117,7 +115,7 @@ fn sessions_are_resumed_and_alpn_is_answered() {
     }
     let server = gateway(&[]);
     for version in ["-tls1_2", "-tls1_3"] {
-        let scratch = common::Scratch::new();
+        let scratch = crate::common::Scratch::new();
         let session = scratch.arg("session");
         let refused = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let first = ["-ign_eof", version, "-alpn", "h2,http/1.1", "-sess_out", &session];
@@ -349,7 +347,7 @@ fn plain_and_tls_clients_share_a_port() {
 
 #[test]
 fn a_certificate_that_appears_turns_tls_on() {
-    let scratch = common::Scratch::new();
+    let scratch = crate::common::Scratch::new();
     let target = Target::tcp().echo();
     let server = Server::relay_with(&target.address, &["--cert", &scratch.arg("both.pem")]);
     server.log.expect("  - No SSL/TLS support (no cert file)", 1);
@@ -433,7 +431,7 @@ fn targets_are_spoken_to_in_tls_and_their_ends_are_told_apart() {
     server.log.wait_for(&format!("connecting to: localhost:{port} (using SSL)"));
     target.stdout.wait_for("name localhost");
     for size in [1, 1000, 100_000, 3_000_000] {
-        let flood = common::flow::pattern(size);
+        let flood = crate::common::flow::pattern(size);
         client.echo(&flood);
     }
     client.close();
@@ -497,7 +495,7 @@ fn a_unix_target_is_spoken_to_in_tls() {
     if !has("python3") {
         return;
     }
-    let scratch = common::Scratch::new();
+    let scratch = crate::common::Scratch::new();
     let place = scratch.arg("t");
     let (target, _) = python_target(&place);
     let ca = text(&identity().cert);

@@ -1,15 +1,13 @@
 //! Abuse: clients that come and go in every way, garbage before and behind the handshake. Nothing of it
 //! reaches a target that should not see it, and nothing of it is left behind.
 
-mod common;
-
-use common::client::{Client, UPGRADE};
-use common::eventually;
-use common::frame::{BINARY, CLOSE, CONTINUATION, Frame, Length, PING, PONG, TEXT};
-use common::process::size;
-use common::random::Random;
-use common::server::Server;
-use common::target::Target;
+use super::Server;
+use crate::common::client::{Client, UPGRADE};
+use crate::common::eventually;
+use crate::common::frame::{BINARY, CLOSE, CONTINUATION, Frame, Length, PING, PONG, TEXT};
+use crate::common::process::size;
+use crate::common::random::Random;
+use crate::common::target::Target;
 
 /// Connections that come and go; `WEBSOCKIFY_CYCLES=20000` is the large form.
 fn cycles() -> usize {

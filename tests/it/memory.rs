@@ -4,20 +4,18 @@
 //! Unix sockets at both ends, because the system's own buffers for them are small: a thousand stalled TCP
 //! sessions would fill gigabytes of the system's memory before they filled ours.
 
-mod common;
-
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-use common::client::Client;
-use common::flow::{Check, pattern_at};
-use common::frame::Frame;
-use common::pieces::{Piece, Pieces};
-use common::process::{may_open, size};
-use common::server::Server;
-use common::target::{Target, echo};
-use common::wire::Wire;
-use common::{Scratch, eventually};
+use crate::common::client::Client;
+use crate::common::flow::{Check, pattern_at};
+use crate::common::frame::Frame;
+use crate::common::pieces::{Piece, Pieces};
+use crate::common::process::{may_open, size};
+use crate::common::server::Server;
+use crate::common::target::{Target, echo};
+use crate::common::wire::Wire;
+use crate::common::{Scratch, eventually};
 
 /// Sessions that stall at once; `WEBSOCKIFY_STALLED=1000` is the large form.
 fn stalled_sessions() -> usize {

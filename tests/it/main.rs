@@ -1,0 +1,32 @@
+//! The integration tests: each module drives the real program over real sockets and is named after what it is
+//! about. They are one program, so that what they share is compiled and linked once.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod accounts;
+mod attack;
+mod backpressure;
+mod capacity;
+mod certificates;
+mod endings;
+mod faults;
+mod frames;
+mod handshake;
+mod life;
+mod limits;
+mod listen;
+mod logs;
+mod memory;
+mod mixture;
+mod network;
+mod openssl;
+mod side_by_side;
+mod soak;
+mod tls;
+mod web;
+mod workers;
+mod wss;
+
+/// The gateway that the modules have which `wss` repeats; there it is one that speaks TLS.
+use common::server::Server;
