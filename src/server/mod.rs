@@ -260,6 +260,7 @@ fn open_log(config: &Config) -> Result<Log, String> {
         secrets: config.log_tokens,
         file: config.log_file.clone(),
         traffic: config.traffic,
+        ..Settings::default()
     };
     Log::open(&settings).map_err(|error| match &config.log_file {
         Some(path) => format!("log file {}: {}", path.display(), describe(&error)),
