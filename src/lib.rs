@@ -23,6 +23,7 @@ pub mod ws;
 
 // Floor 2: services. They may block, and run on helpers.
 pub mod certs;
+pub mod gate;
 pub mod resolve;
 pub mod web;
 

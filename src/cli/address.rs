@@ -3,18 +3,19 @@
 //! Errors are the texts for the user. They begin like those of the Python program, which accepts any
 //! number for a port and fails later; here a number that is no port is an error.
 
-use super::config::{Listen, SyslogAddress};
+use super::config::SyslogAddress;
 use super::python;
+use crate::net::listen::Address;
 use crate::target::Target;
 use std::ffi::OsStr;
 use std::path::Path;
 
 /// `[host:]port` to listen on. Port 0 lets the system choose.
-pub(super) fn listen(word: &OsStr, prefer_ipv6: bool) -> Result<Listen, String> {
+pub(super) fn listen(word: &OsStr, prefer_ipv6: bool) -> Result<Address, String> {
     let what = "Error parsing listen port";
     let word = word.to_str().ok_or(what)?;
     let (host, port) = split(word).unwrap_or(("", word));
-    Ok(Listen::Tcp { host: host.to_owned(), port: port_number(port, 0, what)?, prefer_ipv6 })
+    Ok(Address::Tcp { host: host.to_owned(), port: port_number(port, 0, what)?, prefer_ipv6 })
 }
 
 /// `host:port` to connect to. An empty host is this one.
@@ -59,7 +60,7 @@ mod tests {
 
     fn source(word: &str) -> Result<(String, u16), String> {
         match listen(OsStr::new(word), false)? {
-            Listen::Tcp { host, port, .. } => Ok((host, port)),
+            Address::Tcp { host, port, .. } => Ok((host, port)),
             other => panic!("{other:?}"),
         }
     }

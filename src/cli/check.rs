@@ -5,14 +5,18 @@
 //! complaint. An error is the text for the user.
 
 use super::address;
-use super::config::{Config, Destination, Listen, Syslog, TlsOptions, TlsVersion, WrapMode};
+use super::config::{Config, Sessions, Syslog, TlsOptions, WrapMode};
 use super::header;
 use super::parse::Given;
 use super::plugins::{AuthClass, AuthPlugin, TokenClass, TokenPlugin};
 use super::{Environment, python};
-use crate::certs::{self, Authorities, Pair, TargetOptions};
+use crate::certs::{self, Authorities, Pair, ServerOptions, TargetOptions, Versions};
+use crate::log;
+use crate::net::listen::Address;
 use crate::target::Target;
+use crate::web;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -28,7 +32,7 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
         }),
     };
     let tls = tls(given, env)?;
-    let (listen, destination) = ends(given, env)?;
+    let (listen, sessions) = ends(given, env)?;
     let auth = match given.text("auth-plugin") {
         None => None,
         Some(name) => Some(AuthPlugin {
@@ -39,20 +43,12 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
     Ok(Config {
         directory: env.directory.clone(),
         libserver: given.flag("libserver"),
-        listen,
-        destination,
+        listen: vec![listen],
+        sessions,
         tls,
         auth,
-        web: path("web"),
-        file_only: given.flag("file-only"),
+        web: web(given, env)?,
         web_auth: given.flag("web-auth"),
-        web_outside_links: given.flag("web-outside-links"),
-        web_dot_files: given.flag("web-dot-files"),
-        web_cache_control: header::cache_control(given.text("web-cache-control"))?,
-        web_headers: given
-            .texts(&["web-header"])
-            .map(|(_, text)| header::field(text))
-            .collect::<Result<_, _>>()?,
         daemon: given.flag("daemon"),
         run_once: given.flag("run-once"),
         timeout: seconds(given.integer("timeout")),
@@ -61,10 +57,12 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
         workers: count(given, "workers", 256)?.unwrap_or(1),
         max_connections: count(given, "max-connections", 1 << 30)?,
         memory_limit_bytes: count(given, "memory-limit", 1 << 20)?.map(|mib| mib.saturating_mul(1 << 20)),
-        verbose: given.flag("verbose"),
-        traffic: given.flag("traffic"),
-        log_tokens: given.flag("log-tokens"),
-        log_file: path("log-file"),
+        log: log::Settings {
+            verbose: given.flag("verbose"),
+            secrets: given.flag("log-tokens"),
+            file: path("log-file"),
+            traffic: given.flag("traffic"),
+        },
         syslog,
         record: path("record"),
         target_config: given.text("target-config").is_some(),
@@ -105,25 +103,41 @@ fn dependencies(given: &Given) -> Result<(), String> {
     Ok(())
 }
 
+/// The files to serve.
+fn web(given: &Given, env: &Environment) -> Result<Option<web::Settings>, String> {
+    let cache_control = header::cache_control(given.text("web-cache-control"))?;
+    let headers = given.texts(&["web-header"]).map(|(_, text)| header::field(text));
+    let headers = headers.collect::<Result<_, _>>()?;
+    Ok(given.text("web").map(|root| web::Settings {
+        root: absolute(&env.directory, Path::new(root)),
+        listings: !given.flag("file-only"),
+        outside_links: given.flag("web-outside-links"),
+        dot_files: given.flag("web-dot-files"),
+        cache_control,
+        headers,
+    }))
+}
+
 fn tls(given: &Given, env: &Environment) -> Result<TlsOptions, String> {
-    let path = |name| given.text(name).map(|text| absolute(&env.directory, Path::new(text)));
     let ciphers = given.text("ssl-ciphers").map(|text| certs::parse_suites(&text.to_string_lossy()));
+    let version = given.text("ssl-version").and_then(OsStr::to_str);
+    let authorities = given.flag("verify-client").then(|| match given.text("cafile") {
+        Some(file) => Authorities::File(absolute(&env.directory, Path::new(file))),
+        None => Authorities::System,
+    });
     let options = TlsOptions {
-        pairs: pairs(given, env),
-        key_password: given.text("key-password").map(OsStr::to_owned),
+        clients: ServerOptions {
+            pairs: pairs(given, env),
+            key_password: given.text("key-password").map(|word| word.as_bytes().to_vec()),
+            versions: if version == Some("tlsv1_3") { Versions::Only13 } else { Versions::From12 },
+            suites: ciphers.transpose().map_err(|text| format!("option --ssl-ciphers: {text}"))?,
+            clients: authorities,
+        },
         only: given.flag("ssl-only"),
         target: tls_target(given, env)?,
-        verify_client: given.flag("verify-client"),
-        cafile: path("cafile"),
-        version: match given.text("ssl-version").and_then(OsStr::to_str) {
-            Some("tlsv1_1") => TlsVersion::V1_1,
-            Some("tlsv1_2") => TlsVersion::V1_2,
-            Some("tlsv1_3") => TlsVersion::V1_3,
-            _ => TlsVersion::Default,
-        },
-        ciphers: ciphers.transpose().map_err(|text| format!("option --ssl-ciphers: {text}"))?,
+        asks_1_1: version == Some("tlsv1_1"),
     };
-    if options.only && !options.pairs.iter().any(|pair| (env.exists)(&pair.cert)) {
+    if options.only && !options.clients.pairs.iter().any(|pair| (env.exists)(&pair.cert)) {
         let cert = given.texts(&["cert"]).next().map_or(OsStr::new(DEFAULT_CERT), |(_, text)| text);
         return Err(format!("SSL only and {} not found", cert.display()));
     }
@@ -176,12 +190,12 @@ fn tls_target(given: &Given, env: &Environment) -> Result<Option<TargetOptions>,
 }
 
 /// Where to listen and where to connect, which share the positionals.
-fn ends(given: &Given, env: &Environment) -> Result<(Listen, Destination), String> {
+fn ends(given: &Given, env: &Environment) -> Result<(Address, Sessions), String> {
     let mut words = given.positionals.iter();
     let mut after_dashes = given.after_dashes.iter().flatten();
     let listen = match (given.flag("inetd"), given.text("unix-listen")) {
-        (true, _) => Listen::Inetd,
-        (false, Some(path)) => Listen::Unix { path: path.into(), mode: mode(given)? },
+        (true, _) => Address::Inetd,
+        (false, Some(path)) => Address::Unix { path: path.into(), mode: mode(given)? },
         (false, None) => {
             // With no word in front of `--`, the first behind it is the source.
             let word = words.next().or_else(|| after_dashes.next()).ok_or("Too few arguments")?;
@@ -198,27 +212,27 @@ fn ends(given: &Given, env: &Environment) -> Result<(Listen, Destination), Strin
     if words.next().is_some() {
         return Err("Too many arguments".to_owned());
     }
-    let destination = match (target, tokens, unix_target) {
-        (Some(target), ..) => Destination::Fixed(target),
+    let sessions = match (target, tokens, unix_target) {
+        (Some(target), ..) => Sessions::Fixed(target),
         (None, Some(_), _) if !command.is_empty() => {
             return Err("You can't use --token-plugin with a wrapped command (--)".to_owned());
         }
         (None, Some(_), Some(_)) => return Err("You can't use --token-plugin with --unix-target".to_owned()),
-        (None, Some((class, source)), None) => Destination::Tokens {
+        (None, Some((class, source)), None) => Sessions::Tokens {
             plugin: TokenPlugin { class: TokenClass::named(&class)?, source },
             host_token: given.flag("host-token"),
         },
-        (None, None, Some(path)) if command.is_empty() => Destination::Fixed(Target::Unix(path)),
+        (None, None, Some(path)) if command.is_empty() => Sessions::Fixed(Target::Unix(path)),
         (None, None, unix_target) => {
-            if !matches!(listen, Listen::Tcp { .. }) {
+            if !matches!(listen, Address::Tcp { .. }) {
                 return Err("A wrapped command (--) needs a source_port to take over: \
                             you can't use --inetd or --unix-listen with it"
                     .to_owned());
             }
-            Destination::Wrapped { command, mode: wrap_mode(given), unix_target }
+            Sessions::Wrapped { command, mode: wrap_mode(given), unix_target }
         }
     };
-    Ok((listen, destination))
+    Ok((listen, sessions))
 }
 
 /// Name and argument of the token plugin. The older `--target-config` wins.

@@ -19,7 +19,7 @@ mod python;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Destination, Listen, Syslog, SyslogAddress, TlsOptions, TlsVersion, WrapMode};
+pub use config::{Config, Sessions, Syslog, SyslogAddress, TlsOptions, WrapMode};
 pub use plugins::{AuthClass, AuthPlugin, TokenClass, TokenPlugin};
 
 use crate::certs;
@@ -91,7 +91,7 @@ fn unavailable(given: &Given, config: &Config) -> Option<String> {
     if let Some(name) = given.unavailable() {
         return Some(format!("--{name} is not available yet"));
     }
-    let wrapped = matches!(config.destination, Destination::Wrapped { .. });
+    let wrapped = matches!(config.sessions, Sessions::Wrapped { .. });
     (wrapped && !options::WRAPPING_AVAILABLE)
         .then(|| "wrapping a command (--) is not available yet".to_owned())
 }

@@ -1,6 +1,9 @@
 //! The client's side of a connection: its socket, what it sent too early, and what is committed to be sent
 //! to it before anything else.
 
+use super::cx::Cx;
+use super::end::End;
+use crate::http::request::HEAD_MAX;
 use crate::net::fault::Broken;
 use crate::net::listen::Peer;
 use crate::net::socket::{ReadEnd, Socket};
@@ -15,6 +18,8 @@ pub struct Client {
     pub socket: Transport,
     /// Who it is, for the log.
     pub peer: Peer,
+    /// How many connections the process had accepted when it came, itself included.
+    pub number: u64,
     /// Bytes that were received and not yet used: a part of a request head, frames that came with it. In a
     /// buffer of its own size.
     pub kept: Vec<u8>,
@@ -24,8 +29,31 @@ pub struct Client {
 
 impl Client {
     /// A client that has just been accepted.
-    pub fn new(socket: Socket, peer: Peer) -> Client {
-        Client { socket: socket.into(), peer, kept: Vec::new(), out: Out::default() }
+    pub fn new(socket: Socket, peer: Peer, number: u64) -> Client {
+        Client { socket: socket.into(), peer, number, kept: Vec::new(), out: Out::default() }
+    }
+
+    /// Appends what the client has sent to what is kept of it; false when nothing was there.
+    ///
+    /// # Errors
+    /// The client left.
+    pub fn read_more(&mut self, cx: &mut Cx<'_>) -> Result<bool, End> {
+        // Who reads heads and bodies refuses those that are longer, so there is always room for a byte.
+        let room = (HEAD_MAX + 1).saturating_sub(self.kept.len()).max(1);
+        let mut ring = cx.rings.take();
+        let result = self.socket.read(&mut ring.space()[..room], cx.rings);
+        let more = match result {
+            Ok(ReadEnd::Data(count)) => {
+                self.kept.reserve_exact(count);
+                self.kept.extend_from_slice(&ring.space()[..count]);
+                Ok(true)
+            }
+            Ok(ReadEnd::Blocked) => Ok(false),
+            Ok(ReadEnd::Eof) => Err(End::HalfRequest),
+            Err(broken) => Err(End::client_lost(broken)),
+        };
+        cx.rings.give(ring);
+        more
     }
 
     /// Writes out what is committed; true when nothing is left.
@@ -74,7 +102,7 @@ pub struct Out {
     /// behind.
     bytes: Vec<u8>,
     /// Bytes before this index are never dropped: they are no control frames, or the rest of one.
-    firm: usize,
+    committed: usize,
     /// A Close frame is queued or sent; nothing may follow it (RFC 6455 section 5.5.1).
     closed: bool,
 }
@@ -83,7 +111,7 @@ impl Out {
     /// Queues bytes that are not a control frame, the head of a response for instance.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        self.firm = self.bytes.len();
+        self.committed = self.bytes.len();
     }
 
     /// Queues the answer to a ping.
@@ -91,8 +119,8 @@ impl Out {
         if self.closed {
             return;
         }
-        if self.bytes.len() - self.firm > PONGS_BYTES_MAX {
-            self.bytes.truncate(self.firm);
+        if self.bytes.len() - self.committed > PONGS_BYTES_MAX {
+            self.bytes.truncate(self.committed);
         }
         encode::pong(&mut self.bytes, payload);
     }
@@ -133,7 +161,7 @@ impl Out {
         }
         let sent = socket.write(&self.bytes, rings)?;
         if sent < self.bytes.len() {
-            self.firm = self.boundary(sent) - sent;
+            self.committed = self.boundary(sent) - sent;
             self.bytes.drain(..sent);
             return Ok(false);
         }
@@ -145,7 +173,7 @@ impl Out {
     /// The first frame boundary at or behind `sent` bytes. All frames here are control frames of the server:
     /// two bytes of header, the second being the length.
     fn boundary(&self, sent: usize) -> usize {
-        let mut at = self.firm;
+        let mut at = self.committed;
         while at < sent {
             at += 2 + usize::from(self.bytes[at + 1] & 0x7f);
         }

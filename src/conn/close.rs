@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::client::{Client, discard};
-use super::{Cx, Turn};
+use super::cx::{Cx, Turn};
 use crate::net::socket::ReadEnd;
 use crate::net::transport::Transport;
 use crate::timers::Tick;
@@ -171,7 +171,7 @@ impl Delivery {
         if unanswered <= UNANSWERED_MAX {
             self.answered_at = cx.now;
         }
-        let patience = cx.shared.heartbeat.map(|period| (period * 3 / 2).max(LINGER));
+        let patience = cx.frontend.heartbeat.map(|period| (period * 3 / 2).max(LINGER));
         patience.is_some_and(|patience| cx.now.since(self.answered_at) >= patience)
     }
 }

@@ -13,8 +13,9 @@ use mio::net::{TcpStream, UnixStream};
 use socket2::SockRef;
 
 use super::client::Client;
+use super::cx::{Answer, Cx, Turn};
 use super::end::End;
-use super::{Answer, Cx, Destination, Shared, Turn};
+use super::frontend::{Destination, Frontend};
 use crate::certs;
 use crate::flight::Asked;
 use crate::id::Side;
@@ -81,9 +82,7 @@ impl Connect {
 
     /// Has the target's name looked up.
     fn ask(&mut self, host: &str, cx: &Cx<'_>) -> Option<Stage> {
-        let (replies, id) = (cx.replies.clone(), cx.id);
-        let to = Box::new(move |addresses| replies.send(id, Answer::Resolved(addresses)));
-        match cx.shared.resolver.ask(host, to) {
+        match cx.shared.resolver.ask(host, cx.reply(Answer::Resolved)) {
             Asked::Later => Some(Stage::Resolving),
             Asked::Now(addresses) => {
                 self.take(addresses);
@@ -122,17 +121,9 @@ impl Connect {
     ///
     /// # Errors
     /// The client's connection broke.
-    pub fn step(
-        mut self: Box<Self>,
-        client: &mut Client,
-        cx: &mut Cx<'_>,
-    ) -> Result<Turn<Box<Connect>, Dialled>, End> {
-        if let Err(broken) = client.flush_out(cx.rings) {
-            self.abandon(cx);
-            return Err(End::client_lost(broken));
-        }
+    pub fn step(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Turn<(), Dialled>, End> {
+        client.flush_out(cx.rings).map_err(End::client_lost)?;
         if client.socket.is_hung_up() {
-            self.abandon(cx);
             return Err(End::ClientReset(io::ErrorKind::ConnectionReset));
         }
         loop {
@@ -152,7 +143,7 @@ impl Connect {
                     Ok(false) => {
                         // An event for the dial's start; the next one decides.
                         self.stage = Stage::Dialling(socket, until);
-                        return Ok(Turn::Wait(self));
+                        return Ok(Turn::Wait(()));
                     }
                     Err(error) => {
                         self.give_up(socket, describe(&error), cx);
@@ -163,19 +154,19 @@ impl Connect {
                     Ok(true) => return Ok(Turn::Done(Ok(socket))),
                     Ok(false) => {
                         self.stage = Stage::Securing(socket, until);
-                        return Ok(Turn::Wait(self));
+                        return Ok(Turn::Wait(()));
                     }
                     Err(broken) => {
                         // A target was reached. It is not dialled again at another of its addresses, whose failure
                         // would be told in place of this one.
                         self.rest.clear();
-                        self.give_up(socket, unsecured(&broken, cx.shared), cx);
+                        self.give_up(socket, unsecured(&broken, cx.frontend), cx);
                         Stage::Next
                     }
                 },
                 stage => {
                     self.stage = stage;
-                    return Ok(Turn::Wait(self));
+                    return Ok(Turn::Wait(()));
                 }
             };
         }
@@ -237,7 +228,7 @@ impl Connect {
 
     /// Begins the target's TLS handshake, if there is to be one; gives the socket back if not.
     fn secure(&mut self, mut socket: Transport, until: Tick, cx: &mut Cx<'_>) -> Result<Stage, Transport> {
-        let Some(tls) = &cx.shared.target_tls else { return Err(socket) };
+        let Some(tls) = &cx.frontend.target_tls else { return Err(socket) };
         let host = match &self.to.target {
             Target::Tcp { host, .. } => Some(host.as_str()),
             Target::Unix(_) => None,
@@ -340,8 +331,8 @@ fn ready(mut socket: Transport) -> Transport {
 }
 
 /// Why a target that was reached is not spoken to.
-fn unsecured(broken: &Broken, shared: &Shared) -> String {
-    let verifies = shared.target_tls.as_ref().is_some_and(|tls| tls.options.authorities.is_some());
+fn unsecured(broken: &Broken, frontend: &Frontend) -> String {
+    let verifies = frontend.target_tls.as_ref().is_some_and(|tls| tls.options.authorities.is_some());
     match broken {
         Broken::Tls(fault) if verifies && fault.is_verification() => format!(
             "certificate verification failed: {fault}; \

@@ -4,18 +4,21 @@
 //! The head is collected in the client's own buffer, so a thousand half-open handshakes hold no rings, and
 //! what came behind it, frames of an eager client, stays there for the relay.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::Client;
+use super::cx::{Cx, Turn};
 use super::end::End;
-use super::serve::Serve;
-use super::{Cx, Turn};
+use super::wanted::{PageRequest, SessionRequest, Wanted};
+use crate::gate::Wants;
 use crate::http::path;
-use crate::http::request::{HEAD_MAX, HeadReader, Request};
-use crate::http::response::{self, Status};
-use crate::net::socket::ReadEnd;
+use crate::http::refusal::Refusal;
+use crate::http::request::{HeadError, HeadReader, Request};
+use crate::net::listen::Peer;
 use crate::timers::Tick;
-use crate::ws::handshake::{self, Upgrade};
+use crate::ws::handshake;
 
 /// Waiting for a whole request head.
 #[derive(Debug)]
@@ -28,30 +31,6 @@ pub struct Handshake {
     served: u32,
     /// Nothing of this request has come yet, and nothing needs to.
     resting: bool,
-}
-
-/// What the request asks for.
-#[derive(Debug)]
-pub enum Asked {
-    /// An upgrade that may be granted. Nothing has been answered yet.
-    Upgrade(Accepted),
-    /// Something that the web server answers.
-    Plain(Box<Serve>),
-    /// An error, whose answer is queued for the client.
-    Refused(u16),
-    /// No further request: the client has ended its side behind the last answer.
-    Nothing,
-}
-
-/// A request for an upgrade that is in order.
-#[derive(Debug)]
-pub struct Accepted {
-    /// What to answer.
-    pub upgrade: Upgrade,
-    /// The request line, fit for the log.
-    pub line: String,
-    /// The request's target without secrets, fit for the log.
-    pub path: String,
 }
 
 impl Handshake {
@@ -81,25 +60,22 @@ impl Handshake {
         mut self: Box<Self>,
         client: &mut Client,
         cx: &mut Cx<'_>,
-    ) -> Result<Turn<Box<Handshake>, Asked>, End> {
+    ) -> Result<Turn<Box<Handshake>, Wanted>, End> {
         loop {
             if self.fresh {
                 self.fresh = false;
                 match self.reader.scan(&client.kept) {
                     Ok(Some(len)) => return Ok(Turn::Done(self.answer(client, len, cx))),
                     Ok(None) => {}
-                    Err(error) => {
-                        let asked = refuse(client, error.status(), &error.to_string(), &[], "", cx);
-                        return Ok(Turn::Done(asked));
-                    }
+                    Err(error) => return Ok(Turn::Done(malformed(&error))),
                 }
             }
             if !client.socket.is_readable() {
                 return Ok(Turn::Wait(self));
             }
-            self.fresh = match read_more(client, cx) {
+            self.fresh = match client.read_more(cx) {
                 Err(End::HalfRequest | End::ClientCut | End::ClientReset(_)) if self.resting => {
-                    return Ok(Turn::Done(Asked::Nothing));
+                    return Ok(Turn::Done(Wanted::Nothing));
                 }
                 more => more?,
             };
@@ -125,73 +101,56 @@ impl Handshake {
         self.deadline
     }
 
-    /// Decides about the request whose head is the first `len` bytes, and leaves what is behind it.
-    fn answer(&self, client: &mut Client, len: usize, cx: &Cx<'_>) -> Asked {
+    /// Decides what the request asks for whose head is the first `len` bytes, and leaves what is behind it.
+    fn answer(&self, client: &mut Client, len: usize, cx: &Cx<'_>) -> Wanted {
         let mut head = std::mem::take(&mut client.kept);
         client.kept = head.split_off(len);
         let request = match Request::parse(&head) {
             Ok(request) => request,
-            Err(error) => return refuse(client, error.status(), &error.to_string(), &[], "", cx),
+            Err(error) => return malformed(&error),
         };
         let line = cx.shared.request_line(&request);
+        let question = |wants| {
+            let tls = client.socket.tls().is_some();
+            cx.frontend.gate.question(wants, &request, address(&client.peer), tls)
+        };
         if !handshake::is_upgrade(&request) {
-            return match &cx.shared.web {
-                Some(_) => Asked::Plain(Serve::begin(client, &request, line, self.served, cx)),
+            let Some(pages) = &cx.frontend.pages else {
                 // Only a WebSocket is served, so a plain request is refused like a wrong method.
-                None => refuse(client, Status(405), "Method Not Allowed", &[], &line, cx),
+                return Wanted::Refused(Refusal::new(405, "Method Not Allowed"), line);
             };
+            let mut page = Box::new(PageRequest::new(&request, line, Arc::clone(pages), self.served));
+            page.question = question(Wants::Page);
+            return Wanted::Page(page);
         }
         match handshake::check(&request) {
+            Ok(_) if cx.frontend.sessions.is_none() => {
+                Wanted::Refused(Refusal::new(404, "no WebSocket is served here"), line)
+            }
             Ok(upgrade) => {
                 let path = if cx.shared.log.shows_secrets() {
                     request.target.to_owned()
                 } else {
                     path::redact(request.target).into_owned()
                 };
-                Asked::Upgrade(Accepted { upgrade, line, path })
+                let question = question(Wants::Session);
+                Wanted::Session(Box::new(SessionRequest { upgrade, line, path, question }))
             }
-            Err(refusal) => refuse(client, refusal.status, refusal.reason, refusal.extra, &line, cx),
+            Err(refusal) => Wanted::Refused(refusal, line),
         }
     }
 }
 
-/// Appends what the client has sent to what is kept; false when nothing was there.
-pub(super) fn read_more(client: &mut Client, cx: &mut Cx<'_>) -> Result<bool, End> {
-    // The reader refuses a head longer than HEAD_MAX, so there is always room for at least one byte.
-    let room = (HEAD_MAX + 1).saturating_sub(client.kept.len()).max(1);
-    let mut ring = cx.rings.take();
-    let result = client.socket.read(&mut ring.space()[..room], cx.rings);
-    let more = match result {
-        Ok(ReadEnd::Data(count)) => {
-            client.kept.reserve_exact(count);
-            client.kept.extend_from_slice(&ring.space()[..count]);
-            Ok(true)
-        }
-        Ok(ReadEnd::Blocked) => Ok(false),
-        Ok(ReadEnd::Eof) => Err(End::HalfRequest),
-        Err(broken) => Err(End::client_lost(broken)),
-    };
-    cx.rings.give(ring);
-    more
+/// What can't be read is refused, and its line is not repeated in the log.
+fn malformed(error: &HeadError) -> Wanted {
+    Wanted::Refused(Refusal::new(error.status().0, error.to_string()), String::new())
 }
 
-/// Queues an error for the client, and says so in the log.
-pub fn refuse(
-    client: &mut Client,
-    status: Status,
-    reason: &str,
-    extra: &[(&str, &str)],
-    line: &str,
-    cx: &Cx<'_>,
-) -> Asked {
-    client.out.push(&response::refusal(status, reason, extra, line.starts_with("HEAD ")));
-    cx.shared.say_limited(&End::Refused(status.0), |log| {
-        log.peer(&client.peer, format_args!("code {}, message {reason}", status.0));
-    });
-    if !line.is_empty() {
-        cx.shared.log.peer_debug(&client.peer, format_args!("\"{line}\" {} -", status.0));
+fn address(peer: &Peer) -> Option<IpAddr> {
+    match peer {
+        Peer::Ip(address) => Some(*address),
+        Peer::Unix(_) => None,
     }
-    Asked::Refused(status.0)
 }
 
 /// Time for a whole request head. A drip of single bytes does not extend it.

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -17,10 +17,15 @@ use mio::Poll;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
+use super::cx::{Answer, Cx, Inbox, Resources};
 use super::end::Kind;
-use super::serve::Files;
-use super::{Answer, Conn, Cx, Destination, Lent, Replies, Shared, State};
+use super::frontend::{Destination, Frontend, Sessions};
+use super::shared::Shared;
+use super::state::State;
+use super::tape::TapeOptions;
+use super::{Accepted, Conn};
 use crate::certs::Certificates;
+use crate::gate::{Gate, Keeper};
 use crate::id::{ConnId, Side};
 use crate::limit::Limiter;
 use crate::log::Log;
@@ -34,10 +39,10 @@ use crate::resolve::{Resolver, Unresolved};
 use crate::ring::{HELD_BYTES_MAX, Pool, RING_BYTES};
 use crate::target::Target;
 use crate::timers::Tick;
-use crate::web::{self, Site};
+use crate::web::{self, Pages};
 
 /// What the connection lives under.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Setup {
     /// `--heartbeat`.
     pub heartbeat: Option<Duration>,
@@ -53,6 +58,8 @@ pub struct Setup {
     pub web: Option<PathBuf>,
     /// What TLS clients are served with, and what such a client knows, which this one is then.
     pub tls: Option<(Arc<ServerConfig>, Arc<ClientConfig>)>,
+    /// Who decides about requests; without one all are granted.
+    pub gate: Option<Arc<dyn Keeper>>,
 }
 
 impl Default for Setup {
@@ -66,6 +73,7 @@ impl Default for Setup {
             held_bytes_max,
             web: None,
             tls: None,
+            gate: None,
         }
     }
 }
@@ -84,7 +92,8 @@ pub struct Rig {
     pub client_took: usize,
     /// Everything that the target was sent.
     pub to_target: Vec<u8>,
-    lent: Lent,
+    lent: Resources,
+    frontend: Arc<Frontend>,
     /// What helpers have found and the connection has not been told.
     answers: Receiver<Answer>,
     /// Dropped when it is gone, as the reactor does.
@@ -101,17 +110,20 @@ impl Rig {
         let (stream, client) = Scripted::new([], []);
         let (undialled, target) = Scripted::new([], []);
         let (sender, answers) = channel();
-        let mut lent = Lent {
+        let mut lent = Resources {
             poll: Poll::new().expect("the system has a descriptor to spare"),
             tick: Tick::ZERO,
             rings: Pool::new(setup.held_bytes_max),
             splicer: Splicer::default(),
             metrics: Arc::new(Metrics::new(Kind::ALL.len())),
-            replies: Replies::new(move |_, answer| drop(sender.send(answer))),
+            inbox: Inbox::new(move |_, answer| drop(sender.send(answer))),
             shared: Arc::new(shared(setup)),
         };
         let socket = Socket::new(Io::Other(Box::new(stream)));
-        let conn = Conn::new(socket, Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), setup.admitted, &lent.to(ID));
+        let frontend = Arc::new(frontend(setup));
+        let peer = Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let accepted = Accepted { socket, peer, admitted: setup.admitted, number: 1 };
+        let conn = Conn::new(accepted, &lent.to(ID, &frontend));
         Rig {
             client,
             target,
@@ -120,6 +132,7 @@ impl Rig {
             client_took: 0,
             to_target: Vec::new(),
             lent,
+            frontend,
             answers,
             conn: Some(conn),
             again: false,
@@ -315,16 +328,13 @@ impl Rig {
 
     /// The name of the connection's state.
     pub fn state(&self) -> &'static str {
-        match self.conn.as_ref().map_or(&State::Gone, |conn| &conn.state) {
-            State::Sniff(_) => "sniff",
-            State::Tls(_) => "tls",
-            State::Handshake(_) => "handshake",
-            State::Serve(_) => "serve",
-            State::Connect(_) => "connect",
-            State::Relay(_) => "relay",
-            State::Reply(_) => "reply",
-            State::Close(_) => "close",
-            State::Gone => "gone",
+        self.conn.as_ref().map_or(&State::Gone, |conn| &conn.state).name()
+    }
+
+    /// What the next requests get; as a reactor has it, a connection is given it only before a head.
+    pub fn reload(&mut self, frontend: Frontend) {
+        if self.conn.as_ref().is_some_and(Conn::awaits_head) {
+            self.frontend = Arc::new(frontend);
         }
     }
 
@@ -357,33 +367,43 @@ impl Rig {
     }
 
     fn with<R>(&mut self, act: impl FnOnce(&mut Conn, &mut Cx<'_>) -> R) -> Option<R> {
-        let mut cx = self.lent.to(ID);
+        let mut cx = self.lent.to(ID, &self.frontend);
         Some(act(self.conn.as_mut()?, &mut cx))
     }
 }
 
 fn shared(setup: &Setup) -> Shared {
-    let host = String::from("target.invalid");
     Shared {
         log: Arc::new(Log::in_memory(true)),
-        resolver: Resolver::silent(&host),
-        destination: Arc::new(Destination {
-            target: Target::Tcp { host, port: 5900 },
-            announcement: "connecting to: target.invalid:5900".into(),
-        }),
-        heartbeat: setup.heartbeat,
-        traffic: setup.traffic,
-        once: setup.served.then(|| AtomicBool::new(true)),
+        resolver: Resolver::silent(HOST),
         limiter: Limiter::new(Kind::ALL.len()),
-        tls: setup.tls.as_ref().map(|(server, _)| Arc::new(Certificates::fixed(Arc::clone(server)))),
-        tls_only: false,
-        target_tls: None,
-        web: setup.web.as_ref().map(|root| {
-            let settings = web::Settings { root: root.clone(), ..web::Settings::default() };
-            Files::new(Site::open(settings).expect("the test has made its directory"))
-        }),
+        once: setup.served.then(|| AtomicBool::new(true)),
+        accepted: AtomicU64::new(1),
     }
 }
+
+/// What a listener's clients get in this setup.
+pub fn frontend(setup: &Setup) -> Frontend {
+    Frontend {
+        tls: setup.tls.as_ref().map(|(server, _)| Arc::new(Certificates::fixed(Arc::clone(server)))),
+        tls_only: false,
+        gate: setup.gate.clone().map_or_else(Gate::open, Gate::kept),
+        sessions: Some(Sessions::Fixed(Arc::new(Destination {
+            target: Target::Tcp { host: HOST.into(), port: 5900 },
+            announcement: format!("connecting to: {HOST}:5900"),
+        }))),
+        pages: setup.web.as_ref().map(|root| {
+            let settings = web::Settings { root: root.clone(), ..web::Settings::default() };
+            Arc::new(Pages::open(settings).expect("the test has made its directory"))
+        }),
+        target_tls: None,
+        heartbeat: setup.heartbeat,
+        tape: setup.traffic.then_some(TapeOptions { traffic: true }),
+    }
+}
+
+/// The target's name, which nobody looks up.
+const HOST: &str = "target.invalid";
 
 fn tls_client(config: &Arc<ClientConfig>) -> ClientConnection {
     let name = ServerName::try_from("localhost").expect("a name");

@@ -6,38 +6,26 @@
 
 mod outgoing;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::Client;
+use super::cx::{Answer, Cx, Turn};
 use super::end::End;
-use super::handshake::read_more;
-use super::{Answer, Cx, Turn};
-use crate::helpers::{Lane, Refused};
-use crate::http::body::{BodyError, Framing, Skipper};
-use crate::http::request::Request;
-use crate::http::response::Status;
+use super::report;
+use super::wanted::{Action, PageRequest};
+use crate::flight::Asked;
+use crate::http::body::Skipper;
+use crate::http::refusal::Refusal;
 use crate::ring::Pool;
 use crate::timers::Tick;
-use crate::web::{self, Cut, Question, Response, ResponseOptions, Site};
+use crate::web::{Chunk, Response};
 use outgoing::Outgoing;
-
-/// The web server's part of what connections share.
-pub struct Files {
-    site: Arc<Site>,
-    lane: Lane,
-}
 
 /// One plain request, from its head to the last byte of its answer.
 #[derive(Debug)]
 pub struct Serve {
-    /// The request line, fit for the log.
-    line: String,
-    options: ResponseOptions,
-    wish: Wish,
+    page: PageRequest,
     stage: Stage,
-    /// Requests answered on this connection before this one.
-    served: u32,
     deadline: Tick,
     overdue: bool,
     /// What the client had not acknowledged when that was last looked at.
@@ -55,18 +43,11 @@ pub enum Served {
     Last,
 }
 
-/// What the answer will be.
-#[derive(Debug)]
-enum Wish {
-    Find(Question),
-    Refuse(Status, &'static str, &'static [(&'static str, &'static str)]),
-}
-
 #[derive(Debug)]
 enum Stage {
     /// The request's body is read away first, so that the next request is found behind it.
     Skip(Skipper),
-    /// Nothing has been looked for. Whoever needs to consent (`--web-auth`) is to be asked before this.
+    /// Nothing has been looked for.
     Ask,
     /// A helper looks for the answer.
     Finding,
@@ -81,69 +62,15 @@ enum Stage {
     Lost,
 }
 
-impl Files {
-    /// Serves `site` on helper threads of its own.
-    pub fn new(site: Site) -> Files {
-        Files { site: Arc::new(site), lane: Lane::new("files", THREADS_MAX, JOBS_MAX) }
-    }
-}
-
 impl Serve {
-    /// A request whose head has been read; its body, if it has one, is still to come. `served` requests have
-    /// been answered on this connection before.
-    pub fn begin(
-        client: &mut Client,
-        request: &Request<'_>,
-        line: String,
-        served: u32,
-        cx: &Cx<'_>,
-    ) -> Box<Serve> {
-        let options = ResponseOptions {
-            head_only: request.method == "HEAD",
-            keep: wants_more(request) && served + 1 < REQUESTS_MAX,
-            minor_version: request.minor_version,
-        };
-        let mut serve = Serve {
-            line,
-            options,
-            wish: Wish::Refuse(Status(405), "Method Not Allowed", &[("Allow", "GET, HEAD")]),
-            stage: Stage::Ask,
-            served,
-            deadline: cx.now.after(BODY),
-            overdue: false,
-            unacknowledged: usize::MAX,
-            charged: 0,
-        };
-        let is_read = matches!(request.method, "GET" | "HEAD");
-        let mut expectations = request.headers("expect");
-        let expected = expectations.next().filter(|_| request.minor_version > 0);
-        let body = Framing::of(request).and_then(|framing| Ok((framing, Skipper::new(framing)?)));
-        match body {
-            // A client that would send a longer body with a method that is refused is told that first of all.
-            Err(BodyError::TooLong) if !is_read => serve.options.keep = false,
-            Err(error) => serve.refuse_body(error),
-            Ok((framing, _)) if expected.is_some_and(|what| !what.eq_ignore_ascii_case(b"100-continue")) => {
-                serve.wish = Wish::Refuse(Status(417), "Expectation Failed", &[]);
-                serve.options.keep &= framing == Framing::None;
-            }
-            // It waits for leave to send a body that nobody wants; whether it sends it nevertheless can't be
-            // known.
-            Ok((framing, _)) if expected.is_some() && !is_read => {
-                serve.options.keep &= framing == Framing::None
-            }
-            Ok((framing, skipper)) => {
-                if framing != Framing::None {
-                    if expected.is_some() && client.kept.is_empty() {
-                        client.out.push(b"HTTP/1.1 100 Continue\r\n\r\n");
-                    }
-                    serve.stage = Stage::Skip(skipper);
-                }
-                if is_read {
-                    serve.wish = Wish::Find(Question::new(request, serve.options));
-                }
-            }
+    /// A request that has been granted; its body, if it has one, is still to come.
+    pub fn begin(client: &mut Client, mut page: PageRequest, cx: &Cx<'_>) -> Box<Serve> {
+        if page.awaits_continue && client.kept.is_empty() {
+            client.out.push(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
-        Box::new(serve)
+        let stage = page.body.take().map_or(Stage::Ask, Stage::Skip);
+        let deadline = cx.now.after(BODY);
+        Box::new(Serve { page, stage, deadline, overdue: false, unacknowledged: usize::MAX, charged: 0 })
     }
 
     /// Takes in the answer that a helper found.
@@ -154,7 +81,7 @@ impl Serve {
     }
 
     /// Takes in the chunk that a helper read.
-    pub fn read(&mut self, chunk: Result<Vec<u8>, Cut>) {
+    pub fn read(&mut self, chunk: Chunk) {
         self.stage = match (std::mem::replace(&mut self.stage, Stage::Lost), chunk) {
             (Stage::Reading(mut outgoing), Ok(bytes)) => {
                 outgoing.refill(bytes);
@@ -169,12 +96,7 @@ impl Serve {
     ///
     /// # Errors
     /// The client left, or the answer can't be completed.
-    pub fn step(
-        mut self: Box<Self>,
-        client: &mut Client,
-        files: &Files,
-        cx: &mut Cx<'_>,
-    ) -> Result<Turn<Box<Serve>, Served>, End> {
+    pub fn step(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Turn<(), Served>, End> {
         self.release(cx.rings);
         if client.socket.is_hung_up() {
             return Err(End::ClientReset(std::io::ErrorKind::ConnectionReset));
@@ -185,28 +107,27 @@ impl Serve {
                     Turn::Wait(stage) => return Ok(self.wait(stage, cx)),
                     Turn::Done(()) => Stage::Ask,
                 },
-                Stage::Ask => self.ask(files, cx),
+                Stage::Ask => self.ask(cx),
                 Stage::Finding if self.overdue => {
                     // The answer may still come, and must not be taken for that to another request.
-                    self.options.keep = false;
-                    let reason = "Files are out of reach";
-                    Stage::Found(self.refusal(files, Status(503), reason, &[]))
+                    self.page.options.keep = false;
+                    Stage::Found(self.refusal(&Refusal::new(503, "Files are out of reach")))
                 }
                 Stage::Found(response) => {
-                    self.say(&response, client, cx);
+                    report::answered(&self.page.line, response.status, &response.reason, client, cx);
                     self.deadline = cx.now.after(LOOK);
                     self.overdue = false;
                     Stage::Write(Outgoing::new(response))
                 }
                 Stage::Write(outgoing) => match self.write(outgoing, client, cx)? {
                     Turn::Wait(stage) => return Ok(self.wait(stage, cx)),
-                    Turn::Done(Some(outgoing)) => self.ask_more(outgoing, files, cx),
-                    Turn::Done(None) if self.options.keep => {
-                        return Ok(Turn::Done(Served::Next(self.served + 1)));
+                    Turn::Done(Some(outgoing)) => self.ask_more(outgoing, cx),
+                    Turn::Done(None) if self.page.options.keep => {
+                        return Ok(Turn::Done(Served::Next(self.page.served + 1)));
                     }
                     Turn::Done(None) => return Ok(Turn::Done(Served::Last)),
                 },
-                Stage::Pause(outgoing, until) if cx.now >= until => self.read_on(outgoing, files, cx),
+                Stage::Pause(outgoing, until) if cx.now >= until => self.read_on(outgoing, cx),
                 Stage::Reading(_) if self.overdue => return Err(End::FileLost),
                 Stage::Lost => return Err(End::FileLost),
                 stage => return Ok(self.wait(stage, cx)),
@@ -275,7 +196,7 @@ impl Serve {
 
     /// No request is to follow this one: the process is ending.
     pub fn be_last(&mut self) {
-        self.options.keep = false;
+        self.page.options.keep = false;
     }
 
     /// Reads the request's body away.
@@ -290,61 +211,55 @@ impl Serve {
             match skipper.skip(&client.kept) {
                 Ok(count) => drop(client.kept.drain(..count)),
                 Err(error) => {
-                    self.refuse_body(error);
+                    self.page.refuse_body(error);
                     return Ok(Turn::Done(()));
                 }
             }
             if skipper.is_done() {
                 return Ok(Turn::Done(()));
             }
-            if !client.socket.is_readable() || !read_more(client, cx)? {
+            if !client.socket.is_readable() || !client.read_more(cx)? {
                 cx.again |= client.socket.is_readable();
                 return Ok(Turn::Wait(Stage::Skip(skipper)));
             }
         }
     }
 
-    /// Where the next request would begin is not known: this one is the last.
-    fn refuse_body(&mut self, error: BodyError) {
-        self.options.keep = false;
-        self.wish = Wish::Refuse(error.status(), error.reason(), &[]);
-    }
-
-    fn ask(&mut self, files: &Files, cx: &Cx<'_>) -> Stage {
-        let no_answer = Wish::Refuse(Status(503), "Too many requests are waiting for files", &[]);
-        match std::mem::replace(&mut self.wish, no_answer) {
-            Wish::Refuse(status, reason, extra) => Stage::Found(self.refusal(files, status, reason, extra)),
-            Wish::Find(question) => {
-                let site = Arc::clone(&files.site);
+    fn ask(&mut self, cx: &Cx<'_>) -> Stage {
+        let busy = Action::Refuse(Refusal::new(503, "Too many requests are waiting for files"));
+        match std::mem::replace(&mut self.page.action, busy) {
+            Action::Refuse(refusal) => Stage::Found(self.refusal(&refusal)),
+            Action::Find(question) => {
                 self.deadline = cx.now.after(FILE);
-                match files.submit(cx, move || Answer::File(Box::new(site.answer(&question)))) {
-                    Ok(()) => Stage::Finding,
+                match self.page.pages.ask(question, cx.reply(Answer::Page)) {
+                    Asked::Now(response) => Stage::Found(*response),
+                    Asked::Later => Stage::Finding,
                     // The next turn of the loop sends the refusal that has taken the question's place.
-                    Err(_) => Stage::Ask,
+                    Asked::Busy => Stage::Ask,
                 }
             }
         }
     }
 
-    fn ask_more(&mut self, outgoing: Outgoing, files: &Files, cx: &Cx<'_>) -> Stage {
+    fn ask_more(&mut self, outgoing: Outgoing, cx: &Cx<'_>) -> Stage {
         self.deadline = cx.now.after(FILE);
-        self.read_on(outgoing, files, cx)
+        self.read_on(outgoing, cx)
     }
 
     /// Has the next piece read; the deadline for it runs.
-    fn read_on(&mut self, mut outgoing: Outgoing, files: &Files, cx: &Cx<'_>) -> Stage {
+    fn read_on(&mut self, mut outgoing: Outgoing, cx: &Cx<'_>) -> Stage {
         let Some(body) = outgoing.body.clone() else { return Stage::Lost };
-        let (at, appetite) = (outgoing.at, outgoing.appetite);
-        let mut chunk = std::mem::take(&mut outgoing.bytes);
+        let space = std::mem::take(&mut outgoing.bytes);
         outgoing.sent = 0;
-        chunk.clear();
-        let job = move || {
-            let result = body.read(at, appetite, &mut chunk);
-            Answer::Chunk(result.map(|()| chunk))
-        };
-        match files.submit(cx, job) {
-            Ok(()) => Stage::Reading(outgoing),
-            Err(_) => Stage::Pause(outgoing, cx.now.after(RETRY_WAIT)),
+        let (at, most) = (outgoing.at, outgoing.read_size);
+        match self.page.pages.read(body, at, most, space, cx.reply(Answer::Chunk)) {
+            Asked::Now(Ok(bytes)) => {
+                outgoing.refill(bytes);
+                Stage::Write(outgoing)
+            }
+            Asked::Now(Err(_)) => Stage::Lost,
+            Asked::Later => Stage::Reading(outgoing),
+            Asked::Busy => Stage::Pause(outgoing, cx.now.after(RETRY_WAIT)),
         }
     }
 
@@ -382,61 +297,28 @@ impl Serve {
         if outgoing.is_whole() {
             return Ok(Turn::Done(None));
         }
-        outgoing.grow_appetite();
+        outgoing.grow_read_size();
         if client.socket.is_writable() {
             return Ok(Turn::Done(Some(outgoing)));
         }
         Ok(Turn::Wait(Stage::Write(outgoing)))
     }
 
-    fn refusal(
-        &self,
-        files: &Files,
-        status: Status,
-        reason: &'static str,
-        extra: &[(&str, &str)],
-    ) -> Response {
-        files.site.refusal(status, reason, extra, self.options)
-    }
-
-    /// Says in the log how the request is answered.
-    fn say(&self, response: &Response, client: &Client, cx: &Cx<'_>) {
-        let Status(status) = response.status;
-        if status >= 400 {
-            cx.shared.say_limited(&End::Refused(status), |log| {
-                log.peer(&client.peer, format_args!("code {status}, message {}", response.reason));
-            });
-        }
-        cx.shared.log.peer_debug(&client.peer, format_args!("\"{}\" {status} -", self.line));
+    fn refusal(&self, refusal: &Refusal) -> Response {
+        self.page.pages.refuse(refusal, self.page.options)
     }
 
     /// Waits in `stage`. What is left of an answer by then, the head of a file's or a whole page, counts as held.
-    fn wait(mut self: Box<Self>, stage: Stage, cx: &mut Cx<'_>) -> Turn<Box<Serve>, Served> {
+    fn wait<T>(&mut self, stage: Stage, cx: &mut Cx<'_>) -> Turn<(), T> {
         self.stage = stage;
         if let Stage::Write(outgoing) = &mut self.stage {
-            outgoing.shed();
+            outgoing.drop_written();
         }
         self.charged = self.held_bytes();
         cx.rings.charge(self.charged);
-        Turn::Wait(self)
+        Turn::Wait(())
     }
 }
-
-impl Files {
-    fn submit(&self, cx: &Cx<'_>, job: impl FnOnce() -> Answer + Send + 'static) -> Result<(), Refused> {
-        let (replies, id) = (cx.replies.clone(), cx.id);
-        self.lane.submit(Box::new(move || replies.send(id, job())))
-    }
-}
-
-/// Whether the client will send more requests on this connection (RFC 9112, 9.3).
-fn wants_more(request: &Request<'_>) -> bool {
-    !request.has_token("connection", "close")
-        && (request.minor_version > 0 || request.has_token("connection", "keep-alive"))
-}
-
-/// Requests on one connection. After so many, a client may well connect again, wherever it is placed then.
-const REQUESTS_MAX: u32 = 1000;
 
 /// Time for a request's body.
 const BODY: Duration = Duration::from_secs(20);
@@ -450,12 +332,3 @@ const LOOK: Duration = Duration::from_secs(30);
 
 /// Until a full lane is tried again.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
-
-/// Threads for files. A file system that hangs holds one for each request.
-const THREADS_MAX: usize = 8;
-
-/// Descriptors that the threads can have open at a time.
-pub const DESCRIPTORS_MAX: usize = THREADS_MAX * web::DESCRIPTORS_MAX;
-
-/// Requests that wait for a thread. More are answered with 503.
-const JOBS_MAX: usize = 1024;

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::client::Client;
+use super::cx::{Cx, Turn};
 use super::end::End;
-use super::{Cx, Turn};
-use crate::net::socket::ReadEnd;
 use crate::sniff::{self, Protocol};
 use crate::timers::Tick;
 
@@ -21,26 +20,22 @@ impl Sniff {
         Sniff { deadline: cx.now.after(FIRST_BYTE) }
     }
 
-    /// Reads what is there and looks at its first byte; the bytes stay with the client.
+    /// Looks at the first byte; it and what came with it stay with the client.
     ///
     /// # Errors
     /// The client left.
     pub fn step(self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Turn<Sniff, Protocol>, End> {
-        if !client.socket.is_readable() {
-            return Ok(Turn::Wait(self));
-        }
-        let mut ring = cx.rings.take();
-        let result = client.socket.read(&mut ring.space()[..FIRST_READ_BYTES], cx.rings);
-        let turn = match result {
-            Ok(ReadEnd::Data(count)) => {
-                client.kept = ring.space()[..count].to_vec();
-                Ok(Turn::Done(sniff::classify(client.kept[0])))
+        if client.kept.is_empty() {
+            if !client.socket.is_readable() {
+                return Ok(Turn::Wait(self));
             }
-            Ok(ReadEnd::Blocked) => Ok(Turn::Wait(self)),
-            Ok(ReadEnd::Eof) | Err(_) => Err(End::Probe),
-        };
-        cx.rings.give(ring);
-        turn
+            match client.read_more(cx) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Turn::Wait(self)),
+                Err(_) => return Err(End::Probe),
+            }
+        }
+        Ok(Turn::Done(sniff::classify(client.kept[0])))
     }
 
     /// When the first byte is overdue.
@@ -51,6 +46,3 @@ impl Sniff {
 
 /// Time from the accepting of a connection to its first byte.
 pub const FIRST_BYTE: Duration = Duration::from_secs(3);
-
-/// A request usually comes in one piece, with few frames behind it; the rest waits in the socket.
-const FIRST_READ_BYTES: usize = 16 * 1024;

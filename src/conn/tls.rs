@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::client::Client;
+use super::cx::{Answer, Cx, Turn};
 use super::end::End;
-use super::{Answer, Cx, Turn};
 use crate::certs::Served;
 use crate::flight::Asked;
 use crate::net::fault::Broken;
@@ -31,9 +31,8 @@ enum Stage {
 impl Tls {
     /// Asks for the certificate. The clock starts now.
     pub fn begin(cx: &Cx<'_>) -> Tls {
-        let (replies, id) = (cx.replies.clone(), cx.id);
-        let to = Box::new(move |config| replies.send(id, Answer::Certificate(config)));
-        let stage = match cx.shared.tls.as_ref().map(|certificates| certificates.ask(to)) {
+        let certificates = cx.frontend.tls.as_ref();
+        let stage = match certificates.map(|certificates| certificates.ask(cx.reply(Answer::Certificate))) {
             Some(Asked::Now(config)) => Stage::Answered(config),
             Some(Asked::Later) => Stage::Asking,
             Some(Asked::Busy) | None => Stage::Answered(None),

@@ -6,6 +6,7 @@ pub mod encoding;
 pub mod mime;
 pub mod path;
 pub mod range;
+pub mod refusal;
 pub mod request;
 pub mod resource;
 pub mod response;

@@ -106,6 +106,11 @@ impl<'a> Request<'a> {
         })
     }
 
+    /// Name, as it came, and value of each header line, in order.
+    pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + '_ {
+        self.headers.iter().map(|header| (header.name, header.value.trim_ascii()))
+    }
+
     /// The members of a comma-separated list that may span several header lines, trimmed, without empty
     /// ones (RFC 9110, 5.6.1).
     pub fn list<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a [u8]> + use<'s, 'a> {

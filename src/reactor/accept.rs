@@ -1,4 +1,4 @@
-//! Accepting: one reactor owns the listener and places each connection at the reactor with the fewest, so
+//! Accepting: one reactor owns the listeners and places each connection at the reactor with the fewest, so
 //! that sessions that last for days stay balanced, and any kind of listener can be shared.
 
 use std::io;
@@ -6,71 +6,99 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Handle, LISTENER};
-use crate::conn::Shared;
+use super::Handle;
 use crate::conn::end::End;
+use crate::conn::shared::Shared;
+use crate::id::SLOTS_MAX;
 use crate::net::listen::{Listener, Peer};
 use crate::net::socket::Io;
 use crate::timers::Tick;
 
-/// The listening socket, and the reactors among which its connections are placed.
+/// The listening sockets, and the reactors among which their connections are placed.
 pub(super) struct Acceptor {
-    listener: Listener,
-    /// Somebody is waiting.
-    ready: bool,
-    /// The system refused to accept, for want of descriptors for instance; the listener is not watched until
-    /// then.
-    retry_at: Tick,
-    /// How many are accepted in this turn: twice as many as in the one before while somebody is always
-    /// waiting, so that a single connection costs a single call and a crowd few turns.
-    burst: usize,
+    doors: Vec<Door>,
     reactors: Vec<Handle>,
     limits: Limits,
 }
 
-/// How many connections there may be at a time.
+/// One listening socket.
+struct Door {
+    listener: Listener,
+    /// Connections are waiting.
+    ready: bool,
+    /// The system refused to accept, for want of descriptors for instance; the listener is not watched until
+    /// then.
+    retry_at: Tick,
+    /// How many are accepted in this turn: twice as many as in the one before while connections are always
+    /// waiting, so that a single connection costs a single call and a crowd few turns.
+    burst: usize,
+}
+
+/// How many connections there may be at a time, over all listeners.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// So many are served.
+    /// Connections served.
     pub connections_max: usize,
-    /// So many more are told that there is no room; the rest is closed without a word.
+    /// Connections beyond that which still get a 503; any more are closed at once.
     pub overflow_max: usize,
 }
 
-/// An accepted socket, and whether there is room for it.
-pub(super) type Placed = (Io, Peer, bool);
+/// An accepted socket on its way to a reactor.
+pub(super) struct Placed {
+    pub(super) io: Io,
+    pub(super) peer: Peer,
+    /// Whether there is room for it.
+    pub(super) admitted: bool,
+    /// How many connections the process had accepted when it came, itself included.
+    pub(super) number: u64,
+    /// Index of the listener it came by.
+    pub(super) door: usize,
+}
 
 impl Acceptor {
-    /// Begins to watch `listener` with `poll`.
+    /// Begins to watch the listeners with `poll`.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's, or that there are more than [`DOORS_MAX`].
     pub(super) fn new(
-        listener: Listener,
+        listeners: Vec<Listener>,
         poll: BorrowedFd<'_>,
         reactors: Vec<Handle>,
         limits: Limits,
     ) -> io::Result<Acceptor> {
-        listener.watch(poll, LISTENER.0, true)?;
-        Ok(Acceptor { listener, ready: false, retry_at: Tick::NEVER, burst: 1, reactors, limits })
+        if listeners.len() > DOORS_MAX {
+            return Err(io::Error::other(format!("more than {DOORS_MAX} listeners")));
+        }
+        let mut doors = Vec::with_capacity(listeners.len());
+        for (index, listener) in listeners.into_iter().enumerate() {
+            listener.watch(poll, token_of(index), true)?;
+            doors.push(Door { listener, ready: false, retry_at: Tick::NEVER, burst: 1 });
+        }
+        Ok(Acceptor { doors, reactors, limits })
     }
 
-    /// Takes in that somebody is waiting.
-    pub(super) fn note(&mut self) {
-        self.ready = true;
+    /// Takes in that connections are waiting at the listener with this token.
+    pub(super) fn note(&mut self, token: usize) {
+        if let Some(door) = self.doors.get_mut(token - FIRST_DOOR) {
+            door.ready = true;
+        }
     }
 
     /// When to try again what the system refused.
     pub(super) fn retry_at(&self) -> Tick {
-        self.retry_at
+        self.doors.iter().map(|door| door.retry_at).min().unwrap_or(Tick::NEVER)
     }
 
     /// Whether [`Acceptor::accept`] has something to do; to be asked once a turn.
     pub(super) fn has_work(&mut self, now: Tick) -> bool {
-        if !self.ready {
-            self.burst = 1;
+        let mut work = false;
+        for door in &mut self.doors {
+            if !door.ready {
+                door.burst = 1;
+            }
+            work |= door.ready || now >= door.retry_at;
         }
-        self.ready || now >= self.retry_at
+        work
     }
 
     /// Accepts what is waiting, as much as this turn may. What belongs to the reactor `own` goes to `kept`.
@@ -82,30 +110,47 @@ impl Acceptor {
         shared: &Shared,
         kept: &mut Vec<Placed>,
     ) {
-        if now >= self.retry_at {
-            let watched = self.listener.watch(poll, LISTENER.0, true).is_ok();
-            self.retry_at = if watched { Tick::NEVER } else { now.after(ACCEPT_RETRY) };
+        for index in 0..self.doors.len() {
+            self.accept_at(index, own, poll, now, shared, kept);
         }
-        if !std::mem::take(&mut self.ready) {
+    }
+
+    fn accept_at(
+        &mut self,
+        index: usize,
+        own: usize,
+        poll: BorrowedFd<'_>,
+        now: Tick,
+        shared: &Shared,
+        kept: &mut Vec<Placed>,
+    ) {
+        let door = &mut self.doors[index];
+        if now >= door.retry_at {
+            let watched = door.listener.watch(poll, token_of(index), true).is_ok();
+            door.retry_at = if watched { Tick::NEVER } else { now.after(ACCEPT_RETRY) };
+        }
+        if !std::mem::take(&mut door.ready) {
             return;
         }
-        for _ in 0..self.burst {
-            match self.listener.accept() {
-                Ok((io, peer)) => self.place(own, io, peer, shared, kept),
+        for _ in 0..door.burst {
+            match self.doors[index].listener.accept() {
+                Ok((io, peer)) => self.place(own, index, io, peer, shared, kept),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.burst = 1;
+                    self.doors[index].burst = 1;
                     return;
                 }
                 // The client left before it was accepted, or a signal came.
                 Err(error) if is_of_the_connection(&error) => {}
-                Err(error) => return self.pause(&error, poll, now, shared),
+                Err(error) => return self.pause(index, &error, poll, now, shared),
             }
         }
-        self.burst = (self.burst * 2).min(ACCEPTS_MAX);
+        let door = &mut self.doors[index];
+        door.burst = (door.burst * 2).min(ACCEPTS_MAX);
     }
 
     /// Gives a socket to the reactor with the fewest connections.
-    fn place(&self, own: usize, io: Io, peer: Peer, shared: &Shared, kept: &mut Vec<Placed>) {
+    fn place(&self, own: usize, door: usize, io: Io, peer: Peer, shared: &Shared, kept: &mut Vec<Placed>) {
+        let number = shared.next_number();
         let (mut live, mut fewest) = (0, (usize::MAX, 0));
         for (index, reactor) in self.reactors.iter().enumerate() {
             let count = reactor.live();
@@ -120,23 +165,29 @@ impl Acceptor {
             shared.say_limited(&End::Full, |log| log.info(format_args!("{peer}: {}", End::Full)));
             return;
         }
-        let admitted = live < self.limits.connections_max;
+        let placed = Placed { io, peer, admitted: live < self.limits.connections_max, number, door };
         if fewest.1 == own {
             reactor.metrics.live.fetch_add(1, Ordering::Relaxed);
-            kept.push((io, peer, admitted));
+            kept.push(placed);
         } else {
-            reactor.hand_over(io, peer, admitted);
+            reactor.hand_over(placed);
         }
     }
 
     /// Out of descriptors, most likely. What is waiting stays in the backlog for a while.
-    fn pause(&mut self, error: &io::Error, poll: BorrowedFd<'_>, now: Tick, shared: &Shared) {
+    fn pause(&mut self, index: usize, error: &io::Error, poll: BorrowedFd<'_>, now: Tick, shared: &Shared) {
         let line = format_args!("accepting failed: {error}");
         shared.say_limited(&End::System(error.kind()), |log| log.info(line));
-        // Told the level, the poll would report the same listener again and again.
-        let _ = self.listener.watch(poll, LISTENER.0, false);
-        self.retry_at = now.after(ACCEPT_RETRY);
+        // Level-triggered, the poll would report the same listener again and again.
+        let door = &mut self.doors[index];
+        let _ = door.listener.watch(poll, token_of(index), false);
+        door.retry_at = now.after(ACCEPT_RETRY);
     }
+}
+
+/// The token of the listener with this index: above those of all connections, below the waker's.
+fn token_of(door: usize) -> usize {
+    FIRST_DOOR + door
 }
 
 /// Errors of accept(2) that concern one connection only.
@@ -151,6 +202,15 @@ fn is_of_the_connection(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkUnreachable
     )
 }
+
+/// Listeners of one process: as many as there are tokens above those of connections, less one for the waker.
+pub(super) const DOORS_MAX: usize = 16;
+
+/// The lowest token of a listener.
+pub(super) const FIRST_DOOR: usize = usize::MAX - DOORS_MAX;
+
+// Tokens of connections have a slot below SLOTS_MAX in their lower half, so none of them reaches the doors'.
+const _: () = assert!(((SLOTS_MAX as usize - 1) << 1 | 1) < (FIRST_DOOR & u32::MAX as usize));
 
 /// Connections accepted in one turn before those that are there have theirs.
 const ACCEPTS_MAX: usize = 64;

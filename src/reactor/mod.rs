@@ -16,29 +16,36 @@ use std::time::Duration;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
-use crate::conn::end::{Blame, End, Kind};
-use crate::conn::{Answer, Conn, Cx, Lent, Replies, Shared};
+use crate::conn::cx::{Answer, Cx, Inbox, Resources};
+use crate::conn::end::{Blame, End};
+use crate::conn::frontend::Frontend;
+use crate::conn::shared::Shared;
+use crate::conn::{Accepted, Conn};
 use crate::id::{ConnId, SLOTS_MAX, Side};
 use crate::metrics::Metrics;
 use crate::net::listen::{Listener, Peer};
 use crate::net::pipe::Splicer;
-use crate::net::socket::{Io, Socket};
+use crate::net::socket::Socket;
 use crate::ring::Pool;
 use crate::sys;
 use crate::timers::{Tick, Timers};
-use accept::{Acceptor, Placed};
+use accept::{Acceptor, FIRST_DOOR, Placed};
 use queue::Queue;
 
 pub use accept::Limits;
 
 /// What a reactor can be told from outside.
-#[derive(Debug)]
 pub enum Control {
+    /// From now on the clients of each listener get this. Sessions keep what they began with.
+    Frontends(Frontends),
     /// Accept no more, and end when the last connection has ended by itself.
     Finish,
     /// Accept no more, send every client away, and cut what is left after this time.
     Drain(Duration),
 }
+
+/// What the clients of each listener get, in the order of the listeners.
+pub type Frontends = Arc<[Arc<Frontend>]>;
 
 /// What a reactor tells the process.
 #[derive(Debug)]
@@ -55,18 +62,18 @@ pub type Notify = Box<dyn Fn(Notice) + Send>;
 /// The way into a reactor from any thread.
 #[derive(Clone)]
 pub struct Handle {
-    inbox: Arc<Inbox>,
+    mailbox: Arc<Mailbox>,
     /// The reactor's counters.
     pub metrics: Arc<Metrics>,
 }
 
-struct Inbox {
+struct Mailbox {
     sender: Mutex<Sender<Message>>,
     waker: Waker,
 }
 
 enum Message {
-    Accepted(Io, Peer, bool),
+    Accepted(Placed),
     Answer(ConnId, Answer),
     Control(Control),
 }
@@ -78,9 +85,9 @@ impl Handle {
     }
 
     /// Hands an accepted socket over. It counts as the reactor's from now on.
-    fn hand_over(&self, io: Io, peer: Peer, admitted: bool) {
+    fn hand_over(&self, placed: Placed) {
         self.metrics.live.fetch_add(1, Ordering::Relaxed);
-        if !self.send(Message::Accepted(io, peer, admitted)) {
+        if !self.send(Message::Accepted(placed)) {
             // It has ended because the process does, and counts no more by itself.
             self.metrics.live.fetch_sub(1, Ordering::Relaxed);
             self.metrics.accepted.add(1);
@@ -94,10 +101,10 @@ impl Handle {
 
     /// False when the reactor has ended: it hears nothing more.
     fn send(&self, message: Message) -> bool {
-        let sender = self.inbox.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = self.mailbox.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let heard = sender.send(message).is_ok();
         if heard {
-            let _ = self.inbox.waker.wake();
+            let _ = self.mailbox.waker.wake();
         }
         heard
     }
@@ -106,11 +113,13 @@ impl Handle {
 /// One event loop with everything that belongs to it.
 pub struct Reactor {
     index: usize,
-    conns: Slab<Conn>,
+    slots: Slab<Slot>,
+    /// What the clients of each listener get now.
+    frontends: Frontends,
     generation: u32,
     queue: Queue,
     timers: Timers,
-    lent: Lent,
+    resources: Resources,
     handle: Handle,
     messages: Receiver<Message>,
     notify: Notify,
@@ -122,42 +131,67 @@ pub struct Reactor {
     trimmed_at: Tick,
 }
 
+/// A connection, and what the reactor knows of it.
+struct Slot {
+    conn: Conn,
+    /// What its client gets; lent to the connection for each drive.
+    frontend: Arc<Frontend>,
+    /// Index of the listener it came by.
+    door: u16,
+    /// Tells this connection from those that had its slot before.
+    generation: u32,
+    /// Whether it waits in the run queue.
+    marked: bool,
+    /// Whether it moved much when it was driven last.
+    heavy: bool,
+}
+
+/// How a reactor is set up.
+pub struct Options {
+    /// Its name in notices.
+    pub index: usize,
+    /// Bytes that it may hold for peers that do not read.
+    pub held_bytes_max: usize,
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+    /// What the clients of each listener get.
+    pub frontends: Frontends,
+    /// Its counters, which anyone may read.
+    pub metrics: Arc<Metrics>,
+}
+
 impl Reactor {
-    /// A reactor without a listener; `index` is its name in notices, `held_bytes_max` what it may hold for
-    /// peers that do not read.
+    /// A reactor without a listener.
     ///
     /// # Errors
     /// The system gives no poll or no waker.
-    pub fn new(
-        index: usize,
-        held_bytes_max: usize,
-        shared: Arc<Shared>,
-        notify: Notify,
-    ) -> io::Result<Reactor> {
+    pub fn new(options: Options, notify: Notify) -> io::Result<Reactor> {
+        let Options { index, held_bytes_max, shared, frontends, metrics } = options;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let (sender, messages) = channel();
-        let inbox = Arc::new(Inbox { sender: Mutex::new(sender), waker });
-        let handle = Handle { inbox, metrics: Arc::new(Metrics::new(Kind::ALL.len())) };
+        let mailbox = Arc::new(Mailbox { sender: Mutex::new(sender), waker });
+        let handle = Handle { mailbox, metrics };
         let way_back = handle.clone();
-        let lent = Lent {
+        let resources = Resources {
             poll,
             tick: Tick::ZERO,
             rings: Pool::new(held_bytes_max),
             splicer: Splicer::default(),
             metrics: Arc::clone(&handle.metrics),
-            replies: Replies::new(move |id, answer| {
+            inbox: Inbox::new(move |id, answer| {
                 way_back.send(Message::Answer(id, answer));
             }),
             shared,
         };
         Ok(Reactor {
             index,
-            conns: Slab::new(),
+            slots: Slab::new(),
+            frontends,
             generation: 0,
             queue: Queue::default(),
             timers: Timers::new(sys::uptime_ms()),
-            lent,
+            resources,
             handle,
             messages,
             notify,
@@ -177,9 +211,9 @@ impl Reactor {
     /// Makes this reactor the one that accepts, and places connections among `peers`, itself included.
     ///
     /// # Errors
-    /// The listener can't be watched.
-    pub fn listen(&mut self, listener: Listener, peers: Vec<Handle>, limits: Limits) -> io::Result<()> {
-        self.acceptor = Some(Acceptor::new(listener, sys::descriptor(&self.lent.poll), peers, limits)?);
+    /// A listener can't be watched, or there are too many.
+    pub fn listen(&mut self, listeners: Vec<Listener>, peers: Vec<Handle>, limits: Limits) -> io::Result<()> {
+        self.acceptor = Some(Acceptor::new(listeners, sys::descriptor(&self.resources.poll), peers, limits)?);
         Ok(())
     }
 
@@ -191,22 +225,24 @@ impl Reactor {
 
     fn work(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
-        while !self.stopping || !self.conns.is_empty() {
-            match self.lent.poll.poll(&mut events, self.wait()) {
+        while !self.stopping || !self.slots.is_empty() {
+            match self.resources.poll.poll(&mut events, self.wait()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
                 result => result?,
             }
-            self.lent.tick = self.timers.tick(sys::uptime_ms());
+            self.resources.tick = self.timers.tick(sys::uptime_ms());
             for event in &events {
                 match event.token() {
-                    LISTENER => self.acceptor.iter_mut().for_each(Acceptor::note),
                     WAKER => self.read_inbox(),
+                    Token(token) if token >= FIRST_DOOR => {
+                        if let Some(acceptor) = &mut self.acceptor {
+                            acceptor.note(token);
+                        }
+                    }
                     Token(token) => {
                         let (id, side) = ConnId::from_token(token);
-                        if let Some(conn) = self.conns.get_mut(id.slot as usize)
-                            && conn.generation == id.generation
-                        {
-                            conn.note(side, event);
+                        if let Some(slot) = self.slot(id) {
+                            slot.conn.note(side, event);
                             self.touch(id.slot);
                         }
                     }
@@ -225,19 +261,24 @@ impl Reactor {
         if !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
-        let now = self.lent.tick;
-        let trim = if self.lent.rings.has_surplus() { now.after(TRIM_WAIT) } else { Tick::NEVER };
+        let now = self.resources.tick;
+        let trim = if self.resources.rings.has_surplus() { now.after(TRIM_WAIT) } else { Tick::NEVER };
         let accept = self.acceptor.as_ref().map_or(Tick::NEVER, Acceptor::retry_at);
         now.until(self.timers.next().min(trim).min(accept))
     }
 
+    /// The connection of this name, if it is still there.
+    fn slot(&mut self, id: ConnId) -> Option<&mut Slot> {
+        self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)
+    }
+
     /// Puts a connection into the run queue, once.
-    fn touch(&mut self, slot: u32) {
-        if let Some(conn) = self.conns.get_mut(slot as usize)
-            && !conn.marked
+    fn touch(&mut self, number: u32) {
+        if let Some(slot) = self.slots.get_mut(number as usize)
+            && !slot.marked
         {
-            conn.marked = true;
-            self.queue.push(slot, conn.heavy);
+            slot.marked = true;
+            self.queue.push(number, slot.heavy);
         }
     }
 
@@ -247,31 +288,34 @@ impl Reactor {
         while let Some(slot) = self.queue.pop() {
             self.drive(slot);
         }
-        while self.lent.rings.is_overcommitted() && self.end_longest_stalled() {}
+        while self.resources.rings.is_overcommitted() && self.end_longest_stalled() {}
     }
 
-    fn drive(&mut self, slot: u32) {
-        let key = slot as usize;
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        conn.marked = false;
-        let mut cx = self.lent.to(ConnId { slot, generation: conn.generation });
+    fn drive(&mut self, number: u32) {
+        let Some(slot) = self.slots.get_mut(number as usize) else { return };
+        slot.marked = false;
+        if slot.conn.awaits_head() {
+            slot.take_current(&self.frontends);
+        }
+        let id = ConnId { slot: number, generation: slot.generation };
+        let mut cx = self.resources.to(id, &slot.frontend);
         cx.bulk_waiting = self.queue.heavy_len();
-        if conn.drive(&mut cx) {
+        if slot.conn.drive(&mut cx) {
             let again = cx.again;
-            conn.heavy = cx.worked >= HEAVY_BYTES;
-            self.timers.set(slot, conn.deadline());
+            slot.heavy = cx.worked >= HEAVY_BYTES;
+            self.timers.set(number, slot.conn.deadline());
             if again {
-                self.touch(slot);
+                self.touch(number);
             }
         } else {
-            self.reap(slot);
+            self.reap(number);
         }
     }
 
     /// Lets go of a connection that is gone.
-    fn reap(&mut self, slot: u32) {
-        let conn = self.conns.remove(slot as usize);
-        self.timers.set(slot, Tick::NEVER);
+    fn reap(&mut self, number: u32) {
+        let conn = self.slots.remove(number as usize).conn;
+        self.timers.set(number, Tick::NEVER);
         self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
         if conn.is_upgraded() || self.stopping {
             (self.notify)(Notice::SessionEnded(conn.peer().clone()));
@@ -280,7 +324,7 @@ impl Reactor {
 
     /// Tells the connections whose deadline has come.
     fn expire(&mut self) {
-        let now = self.lent.tick;
+        let now = self.resources.tick;
         if self.timers.is_due(now) {
             let mut due = std::mem::take(&mut self.due);
             self.timers.expire(now, |slot| due.push(slot));
@@ -291,27 +335,27 @@ impl Reactor {
         }
         if now.since(self.trimmed_at) >= TRIM_WAIT {
             self.trimmed_at = now;
-            self.lent.rings.trim();
+            self.resources.rings.trim();
         }
     }
 
     /// Lets `act` work on a connection, and marks it.
-    fn with_conn(&mut self, slot: u32, act: impl FnOnce(&mut Conn, &mut Cx<'_>)) {
-        let Some(conn) = self.conns.get_mut(slot as usize) else { return };
-        let mut cx = self.lent.to(ConnId { slot, generation: conn.generation });
-        act(conn, &mut cx);
-        self.touch(slot);
+    fn with_conn(&mut self, number: u32, act: impl FnOnce(&mut Conn, &mut Cx<'_>)) {
+        let Some(slot) = self.slots.get_mut(number as usize) else { return };
+        let id = ConnId { slot: number, generation: slot.generation };
+        act(&mut slot.conn, &mut self.resources.to(id, &slot.frontend));
+        self.touch(number);
     }
 
     /// Ends the session that has been stalled for the longest time; false when none is.
     fn end_longest_stalled(&mut self) -> bool {
-        let longest = self.conns.iter().min_by_key(|(_, conn)| conn.stalled_at());
-        let Some((slot, conn)) = longest else { return false };
-        if conn.stalled_at() == Tick::NEVER {
+        let longest = self.slots.iter().min_by_key(|(_, slot)| slot.conn.stalled_at());
+        let Some((number, slot)) = longest else { return false };
+        if slot.conn.stalled_at() == Tick::NEVER {
             return false;
         }
-        self.with_conn(slot as u32, |conn, cx| conn.overcommitted(cx));
-        self.drive(slot as u32);
+        self.with_conn(number as u32, |conn, cx| conn.overcommitted(cx));
+        self.drive(number as u32);
         true
     }
 
@@ -319,27 +363,26 @@ impl Reactor {
     fn read_inbox(&mut self) {
         while let Ok(message) = self.messages.try_recv() {
             match message {
-                Message::Accepted(io, peer, admitted) => self.add(io, peer, admitted),
+                Message::Accepted(placed) => self.add(placed),
                 Message::Answer(id, answer) => {
-                    if let Some(conn) = self.conns.get_mut(id.slot as usize)
-                        && conn.generation == id.generation
-                    {
-                        conn.answered(answer);
+                    if let Some(slot) = self.slot(id) {
+                        slot.conn.answered(answer);
                         self.touch(id.slot);
                     }
                 }
-                Message::Control(control) => self.obey(&control),
+                Message::Control(control) => self.obey(control),
             }
         }
     }
 
-    fn obey(&mut self, control: &Control) {
+    fn obey(&mut self, control: Control) {
         match control {
+            Control::Frontends(frontends) => self.frontends = frontends,
             Control::Finish => self.stop(),
             Control::Drain(patience) => {
                 self.stop();
-                let cut_at = self.lent.tick.after(*patience);
-                for slot in self.slots() {
+                let cut_at = self.resources.tick.after(patience);
+                for slot in self.numbers() {
                     self.with_conn(slot, |conn, cx| conn.drain(cut_at, cx));
                 }
             }
@@ -352,59 +395,84 @@ impl Reactor {
         self.stopping = true;
     }
 
-    fn slots(&self) -> Vec<u32> {
-        self.conns.iter().map(|(slot, _)| slot as u32).collect()
+    fn numbers(&self) -> Vec<u32> {
+        self.slots.iter().map(|(number, _)| number as u32).collect()
     }
 
     /// Accepts what is waiting, and takes in what was placed here.
     fn accept(&mut self) {
         let Some(acceptor) = &mut self.acceptor else { return };
-        let now = self.lent.tick;
+        let now = self.resources.tick;
         if !acceptor.has_work(now) {
             return;
         }
         let mut own = std::mem::take(&mut self.accepted);
-        acceptor.accept(self.index, sys::descriptor(&self.lent.poll), now, &self.lent.shared, &mut own);
-        for (io, peer, admitted) in own.drain(..) {
-            self.add(io, peer, admitted);
+        acceptor.accept(
+            self.index,
+            sys::descriptor(&self.resources.poll),
+            now,
+            &self.resources.shared,
+            &mut own,
+        );
+        for placed in own.drain(..) {
+            self.add(placed);
         }
         self.accepted = own;
     }
 
     /// Makes an accepted socket a connection of this reactor.
-    fn add(&mut self, io: Io, peer: Peer, admitted: bool) {
+    fn add(&mut self, placed: Placed) {
+        let Placed { io, peer, admitted, number, door } = placed;
         self.handle.metrics.accepted.add(1);
-        let entry = self.conns.vacant_entry();
+        let entry = self.slots.vacant_entry();
         let slot = entry.key() as u32;
         self.generation = self.generation.wrapping_add(1);
         let id = ConnId { slot, generation: self.generation };
         let mut socket = Socket::new(io);
-        let end = if self.stopping {
-            Some(End::Shutdown)
-        } else if slot >= SLOTS_MAX {
-            Some(End::Full)
-        } else {
-            let registered = socket.register(self.lent.poll.registry(), id.token(Side::Client));
-            registered.err().map(|error| End::System(error.kind()))
+        let end = match self.frontends.get(door) {
+            _ if self.stopping => Err(End::Shutdown),
+            _ if slot >= SLOTS_MAX => Err(End::Full),
+            None => Err(End::Shutdown),
+            Some(frontend) => match socket.register(self.resources.poll.registry(), id.token(Side::Client)) {
+                Ok(()) => Ok(Arc::clone(frontend)),
+                Err(error) => Err(End::System(error.kind())),
+            },
         };
-        if let Some(end) = end {
-            self.handle.metrics.ended(end.kind() as usize);
-            self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
-            let log = &self.lent.shared.log;
-            match end.kind().blame() {
-                Blame::Nobody => log.debug(format_args!("{peer}: {end}")),
-                _ => self.lent.shared.say_limited(&end, |log| log.info(format_args!("{peer}: {end}"))),
+        let frontend = match end {
+            Ok(frontend) => frontend,
+            Err(end) => {
+                self.handle.metrics.ended(end.kind() as usize);
+                self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
+                let shared = &self.resources.shared;
+                match end.kind().blame() {
+                    Blame::Nobody => shared.log.debug(format_args!("{peer}: {end}")),
+                    _ => shared.say_limited(&end, |log| log.info(format_args!("{peer}: {end}"))),
+                }
+                return;
             }
-            return;
-        }
-        let conn = Conn::new(socket, peer, admitted, &self.lent.to(id));
+        };
+        let accepted = Accepted { socket, peer, admitted, number };
+        let conn = Conn::new(accepted, &self.resources.to(id, &frontend));
         self.timers.set(slot, conn.deadline());
-        entry.insert(conn);
+        let (generation, door) = (id.generation, door as u16);
+        entry.insert(Slot { conn, frontend, door, generation, marked: false, heavy: false });
     }
 }
 
-const LISTENER: Token = Token(usize::MAX);
-const WAKER: Token = Token(usize::MAX - 1);
+impl Slot {
+    /// What the listener's clients get now, for a request that is still to come.
+    #[inline]
+    fn take_current(&mut self, frontends: &Frontends) {
+        if let Some(current) = frontends.get(usize::from(self.door))
+            && !Arc::ptr_eq(current, &self.frontend)
+        {
+            self.frontend = Arc::clone(current);
+        }
+    }
+}
+
+/// Above the tokens of connections and listeners.
+const WAKER: Token = Token(usize::MAX);
 
 /// Rings that nobody took for this long go back to the system.
 const TRIM_WAIT: Duration = Duration::from_secs(1);

@@ -3,31 +3,32 @@
 //! The main thread does no work. It waits on one channel, into which signals, reactors and the clock speak,
 //! and tells the reactors what follows.
 
+mod banner;
 mod event;
-mod settings;
-mod tls;
+mod frontends;
 
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cli::Config;
-use crate::conn::Shared;
 use crate::conn::connect::describe;
 use crate::conn::end::Kind;
-use crate::conn::serve;
+use crate::conn::shared::Shared;
 use crate::limit::Limiter;
-use crate::log::{Log, Settings};
+use crate::log::Log;
+use crate::metrics::Metrics;
 use crate::net::listen::Listener;
 use crate::os::signal;
-use crate::reactor::{Control, Handle, Limits, Notice, Reactor};
+use crate::reactor::{self, Control, Frontends, Handle, Limits, Notice, Reactor};
 use crate::resolve::Resolver;
 use crate::ring::{HELD_BYTES_MAX, LEFTOVER_BYTES};
 use crate::sys;
+use crate::web;
 use event::Event;
 
 /// Runs the service to its end and returns the exit code: 0 when it ended as it was told to, 1 when it could
@@ -99,35 +100,27 @@ impl Server {
             Failure { text, log: Some(Arc::clone(&log)) }
         };
         let limits = limits(config, &log);
-        let bound = Listener::bind(&settings::address(config).map_err(late)?);
-        let port = bound.as_ref().ok().and_then(Listener::port);
-        settings::say(&log, config, port);
-        let listener = bound.map_err(|error| late(format!("Opening socket failed: {}", describe(&error))))?;
-        let destination = settings::destination(config).map_err(late)?;
-        let certificates = tls::certificates(config, &log);
-        let target_tls = tls::target(config).map_err(late)?;
-        let web = settings::files(config).map_err(late)?;
+        let (listeners, sources) = listen(config);
+        banner::say(&log, config, &sources);
+        let listeners = listeners.map_err(|error| late(format!("Opening socket failed: {error}")))?;
+        let frontends = frontends::open(config, &log).map_err(late)?;
         let (sender, events) = channel();
         let to_main = sender.clone();
         signal::forward(signals, move |number| drop(to_main.send(Event::Signal(number))))
             .map_err(|error| late(format!("signals: {error}")))?;
-        let (source, suffix) = (settings::source(config, port), settings::using_tls(config));
-        log.info(format_args!("  - proxying from {source} to {destination}{suffix}"));
+        let (suffix, going_to) = (banner::using_tls(config), &frontends.going_to);
+        for source in &sources {
+            log.info(format_args!("  - proxying from {source} to {going_to}{suffix}"));
+        }
         config.notices().iter().for_each(|notice| log.info(format_args!("{notice}")));
         let shared = Arc::new(Shared {
             log: Arc::clone(&log),
             resolver: Resolver::default(),
-            destination: Arc::new(destination),
-            heartbeat: config.heartbeat,
-            traffic: config.traffic,
-            once: config.run_once.then(AtomicBool::default),
             limiter: Limiter::new(Kind::ALL.len()),
-            tls: Some(certificates),
-            tls_only: config.tls.only,
-            target_tls,
-            web,
+            once: config.run_once.then(AtomicBool::default),
+            accepted: AtomicU64::new(0),
         });
-        let reactors = start_reactors(config, limits, listener, &shared, &sender)
+        let reactors = start_reactors(config, limits, listeners, &shared, &frontends.all.into(), &sender)
             .map_err(|error| late(format!("starting a reactor failed: {error}")))?;
         Ok(Server {
             events,
@@ -140,7 +133,7 @@ impl Server {
             run_once: config.run_once,
             stopping: Stopping::No,
             seen: 0,
-            listening: settings::source(config, port),
+            listening: sources.join(", "),
             log,
             shared,
         })
@@ -255,39 +248,55 @@ impl Server {
 }
 
 fn open_log(config: &Config) -> Result<Log, String> {
-    let settings = Settings {
-        verbose: config.verbose,
-        secrets: config.log_tokens,
-        file: config.log_file.clone(),
-        traffic: config.traffic,
-        ..Settings::default()
-    };
-    Log::open(&settings).map_err(|error| match &config.log_file {
+    Log::open(&config.log).map_err(|error| match &config.log.file {
         Some(path) => format!("log file {}: {}", path.display(), describe(&error)),
         None => format!("log: {}", describe(&error)),
     })
+}
+
+/// Opens the listening sockets, and names them as they are then.
+fn listen(config: &Config) -> (Result<Vec<Listener>, String>, Vec<String>) {
+    let mut listeners = Ok(Vec::new());
+    let mut sources = Vec::new();
+    for address in &config.listen {
+        let bound = Listener::bind(&frontends::absolute(address, &config.directory));
+        sources.push(banner::source(address, bound.as_ref().ok().and_then(Listener::port)));
+        match (&mut listeners, bound) {
+            (Ok(listeners), Ok(bound)) => listeners.push(bound),
+            (Ok(_), Err(error)) => listeners = Err(describe(&error)),
+            (Err(_), _) => {}
+        }
+    }
+    (listeners, sources)
 }
 
 /// Starts every reactor in a thread of its own; the first one listens.
 fn start_reactors(
     config: &Config,
     limits: Limits,
-    listener: Listener,
+    listeners: Vec<Listener>,
     shared: &Arc<Shared>,
+    frontends: &Frontends,
     to_main: &Sender<Event>,
 ) -> io::Result<Vec<Handle>> {
     let held_bytes_max = config.memory_limit_bytes.unwrap_or(HELD_BYTES_MAX) / config.workers;
-    let mut reactors = (0..config.workers)
-        .map(|index| {
-            let to_main = to_main.clone();
-            // The main thread may be gone already; then nobody needs the notice.
-            let notify = Box::new(move |notice| drop(to_main.send(Event::Reactor(notice))));
-            Reactor::new(index, held_bytes_max, Arc::clone(shared), notify)
-        })
-        .collect::<io::Result<Vec<Reactor>>>()?;
+    let mut reactors = Vec::with_capacity(config.workers);
+    for index in 0..config.workers {
+        let to_main = to_main.clone();
+        // The main thread may be gone already; then nobody needs the notice.
+        let notify = Box::new(move |notice| drop(to_main.send(Event::Reactor(notice))));
+        let options = reactor::Options {
+            index,
+            held_bytes_max,
+            shared: Arc::clone(shared),
+            frontends: Arc::clone(frontends),
+            metrics: Arc::new(Metrics::new(Kind::ALL.len())),
+        };
+        reactors.push(Reactor::new(options, notify)?);
+    }
     let handles: Vec<Handle> = reactors.iter().map(Reactor::handle).collect();
     if let Some(first) = reactors.first_mut() {
-        first.listen(listener, handles.clone(), limits)?;
+        first.listen(listeners, handles.clone(), limits)?;
     }
     for (index, reactor) in reactors.into_iter().enumerate() {
         thread::Builder::new().name(format!("reactor-{index}")).spawn(move || reactor.run())?;
@@ -322,7 +331,7 @@ fn limits(config: &Config, log: &Log) -> Limits {
 const DESCRIPTORS_RESERVED: usize = 256;
 
 // What the file lane can open, clients that are told that there is no room, and a few for the process itself.
-const _: () = assert!(serve::DESCRIPTORS_MAX + DESCRIPTORS_RESERVED / 4 <= DESCRIPTORS_RESERVED);
+const _: () = assert!(web::DESCRIPTORS_MAX + DESCRIPTORS_RESERVED / 4 <= DESCRIPTORS_RESERVED);
 
 /// Time for clients to answer our Close when the process is told to end; what is left then is cut.
 const DRAIN: Duration = Duration::from_secs(3);

@@ -1,5 +1,6 @@
 //! From a question to an answer: find the thing, weigh the conditions, write the head, read the first bytes.
 
+use std::borrow::Cow;
 use std::collections::hash_map::RandomState;
 use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, Hasher};
@@ -13,40 +14,35 @@ use crate::http::conditional::{Validators, Verdict, date};
 use crate::http::encoding::Coding;
 use crate::http::mime;
 use crate::http::range::{self, Selection, Span};
+use crate::http::refusal::Refusal;
 use crate::http::resource::Resource;
 use crate::http::response::{Head, Status};
 
 /// A status that is no success, and what is wrong in the words of the Python program's log.
-type Refusal = (Status, &'static str);
+type Missed = (Status, &'static str);
 
 impl Site {
     /// The answer to a question. Whatever goes wrong is an answer, too.
     pub fn answer(&self, question: &Question) -> Response {
         match self.find(question) {
             Ok(response) => response,
-            Err((status, reason)) => self.refusal(status, reason, &[], question.options),
+            Err((status, reason)) => self.refuse(&Refusal::new(status.0, reason), question.options),
         }
     }
 
     /// An answer that says what is wrong in a line of text. This does not block.
-    pub fn refusal(
-        &self,
-        status: Status,
-        reason: &'static str,
-        extra: &[(&str, &str)],
-        options: ResponseOptions,
-    ) -> Response {
-        let text = format!("{reason}\n");
-        let mut head = self.head(status, options);
-        for (name, value) in extra {
+    pub fn refuse(&self, refusal: &Refusal, options: ResponseOptions) -> Response {
+        let text = format!("{}\n", refusal.reason);
+        let mut head = self.head(refusal.status, options);
+        for (name, value) in &refusal.headers {
             head.field(name, value);
         }
         self.nosniff(&mut head);
         head.field("Content-Type", "text/plain; charset=utf-8");
-        response(status, reason, head, text.into_bytes(), options)
+        response(refusal.status, refusal.reason.clone(), head, text.into_bytes(), options)
     }
 
-    fn find(&self, question: &Question) -> Result<Response, Refusal> {
+    fn find(&self, question: &Question) -> Result<Response, Missed> {
         let resource = Resource::parse(&question.target).map_err(|_| (Status(400), "Path contains NUL"))?;
         if resource.is_hidden() && !self.settings.dot_files {
             return Err(NOT_FOUND);
@@ -68,7 +64,7 @@ impl Site {
     }
 
     /// The directory's index page, or its list of names.
-    fn folder(&self, question: &Question, resource: &Resource, folder: &Folder) -> Result<Response, Refusal> {
+    fn folder(&self, question: &Question, resource: &Resource, folder: &Folder) -> Result<Response, Missed> {
         for name in INDEX_NAMES {
             match self.tree.find(folder, name.as_bytes()) {
                 Ok(Entry::File(file)) => {
@@ -96,7 +92,7 @@ impl Site {
         name: &[u8],
         plain: File,
         sibling: impl Fn(&str) -> Result<Entry, Missing>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, Missed> {
         let compressed = question.codings.iter().find_map(|&coding| match sibling(coding.suffix()) {
             Ok(Entry::File(file)) => Some((file, coding)),
             _ => None,
@@ -118,8 +114,8 @@ impl Site {
         match selection {
             Selection::Unsatisfiable => {
                 let all = format!("bytes */{}", page.length);
-                let extra = [("Content-Range", &all[..])];
-                Ok(self.refusal(Status(416), "Range Not Satisfiable", &extra, question.options))
+                let refusal = Refusal::new(416, "Range Not Satisfiable").with("Content-Range", all);
+                Ok(self.refuse(&refusal, question.options))
             }
             Selection::Whole => {
                 let mut head = self.page_head(Status(200), &page, question.options);
@@ -177,7 +173,7 @@ impl Site {
         head.field("Last-Modified", date(state.modified));
         head.field("Vary", "Accept-Encoding");
         let bytes = head.finish();
-        Response { status: Status(304), reason: "", head_len: bytes.len(), bytes, body: None }
+        Response { status: Status(304), reason: "".into(), head_len: bytes.len(), bytes, body: None }
     }
 
     /// What answers with a file's bytes have in common.
@@ -243,7 +239,7 @@ struct Page<'a> {
 /// An answer whose body is in memory.
 fn response(
     status: Status,
-    reason: &'static str,
+    reason: impl Into<Cow<'static, str>>,
     mut head: Head,
     body: Vec<u8>,
     options: ResponseOptions,
@@ -254,7 +250,7 @@ fn response(
     if !options.head_only {
         bytes.extend_from_slice(&body);
     }
-    Response { status, reason, bytes, head_len, body: None }
+    Response { status, reason: reason.into(), bytes, head_len, body: None }
 }
 
 /// An answer whose body is in a file, with its first bytes.
@@ -263,16 +259,16 @@ fn streamed(
     mut head: Head,
     body: Body,
     options: ResponseOptions,
-) -> Result<Response, Refusal> {
+) -> Result<Response, Missed> {
     head.field("Content-Length", body.length());
     let mut bytes = head.finish();
     let head_len = bytes.len();
     if options.head_only {
-        return Ok(Response { status, reason: "", bytes, head_len, body: None });
+        return Ok(Response { status, reason: "".into(), bytes, head_len, body: None });
     }
     // Nothing has been promised yet, so there is still a better answer than an end in the middle.
     body.read(0, FIRST_BYTES, &mut bytes).map_err(|_| (Status(503), "File changed while it was read"))?;
-    Ok(Response { status, reason: "", bytes, head_len, body: Some(body) })
+    Ok(Response { status, reason: "".into(), bytes, head_len, body: Some(body) })
 }
 
 /// The strong tag of a file: it changes with every change that its file system tells of.
@@ -292,8 +288,8 @@ pub(super) fn new_boundary() -> String {
     format!("{:016x}{:016x}", random(), random())
 }
 
-impl From<Missing> for Refusal {
-    fn from(missing: Missing) -> Refusal {
+impl From<Missing> for Missed {
+    fn from(missing: Missing) -> Missed {
         match missing {
             Missing::Absent => NOT_FOUND,
             Missing::Busy => BUSY,
@@ -301,9 +297,9 @@ impl From<Missing> for Refusal {
     }
 }
 
-const NOT_FOUND: Refusal = (Status(404), "File not found");
+const NOT_FOUND: Missed = (Status(404), "File not found");
 
-const BUSY: Refusal = (Status(503), "File can't be opened now");
+const BUSY: Missed = (Status(503), "File can't be opened now");
 
 /// What stands for a directory, in this order.
 const INDEX_NAMES: [&str; 2] = ["index.html", "index.htm"];

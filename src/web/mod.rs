@@ -7,8 +7,10 @@
 mod answer;
 mod body;
 mod listing;
+mod pages;
 mod tree;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
@@ -18,11 +20,11 @@ use crate::http::encoding::{self, Coding};
 use crate::http::request::Request;
 use crate::http::response::Status;
 pub use body::{Body, Cut};
-pub use tree::DESCRIPTORS_MAX;
+pub use pages::{Chunk, DESCRIPTORS_MAX, Pages};
 use tree::Tree;
 
 /// What is served, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The directory whose files are served.
     pub root: PathBuf,
@@ -92,7 +94,7 @@ pub struct Response {
     /// The status, for the log.
     pub status: Status,
     /// What is wrong, when the status says that something is; for the log.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// The head, and behind it the first bytes of the body.
     pub bytes: Vec<u8>,
     /// How many of them are the head.

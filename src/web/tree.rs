@@ -206,7 +206,7 @@ const DEPTH_MAX: usize = 20;
 
 /// Descriptors that a walk can have open at a time: the root and the directories below it, what is looked at,
 /// and what is read.
-pub const DESCRIPTORS_MAX: usize = DEPTH_MAX + 3;
+pub(super) const DESCRIPTORS_MAX: usize = DEPTH_MAX + 3;
 
 /// Links on one way, as many as Linux follows.
 const LINKS_MAX: usize = 40;

@@ -8,8 +8,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::http::refusal::Refusal;
 use crate::http::request::Request;
-use crate::http::response::Status;
 
 /// Whether a request asks for a WebSocket; [`check`] decides whether it gets one.
 pub fn is_upgrade(request: &Request<'_>) -> bool {
@@ -38,25 +38,13 @@ pub enum Hint {
     Draft(u8),
 }
 
-/// Why a handshake is refused, in parts for [`crate::http::response::refusal`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The status to answer with.
-    pub status: Status,
-    /// What is wrong, in one line.
-    pub reason: &'static str,
-    /// Further headers of the answer.
-    pub extra: &'static [(&'static str, &'static str)],
-}
-
 /// Checks a request for an upgrade.
 pub fn check(request: &Request<'_>) -> Result<Upgrade, Refusal> {
     if !is_upgrade(request) {
         return Err(refuse("request is not a WebSocket upgrade"));
     }
     if request.method != "GET" {
-        let extra = &[("Allow", "GET")];
-        return Err(Refusal { status: Status(405), reason: "a WebSocket upgrade must be a GET", extra });
+        return Err(Refusal::new(405, "a WebSocket upgrade must be a GET").with("Allow", "GET"));
     }
     check_host(request)?;
     check_body(request)?;
@@ -135,15 +123,10 @@ fn check_version(request: &Request<'_>) -> Result<u8, Refusal> {
         (Some(b"13"), None) => Ok(13),
         (Some(b"8"), None) => Ok(8),
         (Some(b"7"), None) => Ok(7),
-        (Some(_), None) => Err(Refusal {
-            status: Status(426),
-            reason: "WebSocket version is not supported",
-            extra: &[
-                ("Sec-WebSocket-Version", "13"),
-                ("Upgrade", "websocket"),
-                ("Connection", "Upgrade, close"),
-            ],
-        }),
+        (Some(_), None) => Err(Refusal::new(426, "WebSocket version is not supported")
+            .with("Sec-WebSocket-Version", "13")
+            .with("Upgrade", "websocket")
+            .with("Connection", "Upgrade, close")),
         (Some(_), Some(_)) => Err(refuse("there are several Sec-WebSocket-Version headers")),
     }
 }
@@ -189,7 +172,7 @@ fn hint(request: &Request<'_>, version: u8) -> Option<Hint> {
 }
 
 fn refuse(reason: &'static str) -> Refusal {
-    Refusal { status: Status(400), reason, extra: &[] }
+    Refusal::new(400, reason)
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 
 use super::super::*;
 use super::{complaint, complaint_of, config, environment, words};
-use crate::certs::{Authorities, Pair, TargetOptions};
+use crate::certs::{Authorities, Pair, TargetOptions, Versions};
+use crate::log;
+use crate::net::listen::Address;
 use crate::target::Target;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
@@ -150,8 +152,9 @@ fn help_and_version_are_printed_before_later_errors() {
 
 #[test]
 fn options_may_be_bundled_shortened_repeated_and_stand_anywhere() {
+    let verbose = log::Settings { verbose: true, ..log::Settings::default() };
     let expected =
-        Config { verbose: true, daemon: true, heartbeat: Some(Duration::from_secs(30)), ..config("1 a:2") };
+        Config { log: verbose, daemon: true, heartbeat: Some(Duration::from_secs(30)), ..config("1 a:2") };
     for line in [
         "-Dv --heartbeat 30 1 a:2",
         "1 -vD a:2 --heartbeat=30",
@@ -165,16 +168,16 @@ fn options_may_be_bundled_shortened_repeated_and_stand_anywhere() {
 
 #[test]
 fn our_options_leave_abbreviations_of_python_s_alone() {
-    assert_eq!(config("--log x 1 a:2").log_file, Some("/start/x".into()));
-    assert_eq!(config("--lo x 1 a:2").log_file, Some("/start/x".into()));
-    assert!(config("--log-t 1 a:2").log_tokens);
+    assert_eq!(config("--log x 1 a:2").log.file, Some("/start/x".into()));
+    assert_eq!(config("--lo x 1 a:2").log.file, Some("/start/x".into()));
+    assert!(config("--log-t 1 a:2").log.secrets);
 }
 
 #[test]
 fn a_value_may_look_like_an_option() {
-    assert_eq!(config("--web -D 1 a:2").web, Some("/start/-D".into()));
-    assert_eq!(config("--web -- 1 a:2").web, Some("/start/--".into()));
-    assert_eq!(config("--web=--cert=x 1 a:2").web, Some("/start/--cert=x".into()));
+    assert_eq!(config("--web -D 1 a:2").web.unwrap().root, Path::new("/start/-D"));
+    assert_eq!(config("--web -- 1 a:2").web.unwrap().root, Path::new("/start/--"));
+    assert_eq!(config("--web=--cert=x 1 a:2").web.unwrap().root, Path::new("/start/--cert=x"));
     assert_eq!(config("--timeout -5 1 a:2").timeout, None);
     assert_eq!(complaint("- a:2"), "Error parsing listen port");
 }
@@ -196,8 +199,8 @@ fn times_of_zero_and_less_are_off() {
 
 #[test]
 fn words_behind_the_dashes_are_the_command() {
-    let command = |line: &str| match config(line).destination {
-        Destination::Wrapped { command, .. } => command,
+    let command = |line: &str| match config(line).sessions {
+        Sessions::Wrapped { command, .. } => command,
         other => panic!("{other:?}"),
     };
     assert_eq!(command("1 -- cmd -v --nope -- x"), words("cmd -v --nope -- x"));
@@ -209,23 +212,23 @@ fn words_behind_the_dashes_are_the_command() {
 
 #[test]
 fn listening_follows_its_options() {
-    let listen = |line: &str| config(line).listen;
-    let tcp = |host: &str, prefer_ipv6| Listen::Tcp { host: host.into(), port: 1, prefer_ipv6 };
+    let listen = |line: &str| config(line).listen.remove(0);
+    let tcp = |host: &str, prefer_ipv6| Address::Tcp { host: host.into(), port: 1, prefer_ipv6 };
     assert_eq!(listen("-6 1 a:2"), tcp("", true));
     assert_eq!(listen("--prefer-ipv6 [::1]:1 a:2"), tcp("::1", true));
-    assert_eq!(listen("--inetd --unix-listen s a:2"), Listen::Inetd);
-    assert_eq!(listen("--unix-listen s a:2"), Listen::Unix { path: "s".into(), mode: 0o600 });
+    assert_eq!(listen("--inetd --unix-listen s a:2"), Address::Inetd);
+    assert_eq!(listen("--unix-listen s a:2"), Address::Unix { path: "s".into(), mode: 0o600 });
     assert_eq!(
         listen("--unix-listen s --unix-listen-mode 0o750 a:2"),
-        Listen::Unix { path: "s".into(), mode: 0o750 }
+        Address::Unix { path: "s".into(), mode: 0o750 }
     );
     assert_eq!(listen("--unix-listen-mode nonsense 1 a:2"), tcp("", false));
 }
 
 #[test]
 fn the_older_token_file_wins_over_the_plugin() {
-    let Destination::Tokens { plugin, host_token } =
-        config("--token-plugin TokenRedis --token-source r --host-token --target-config f 1").destination
+    let Sessions::Tokens { plugin, host_token } =
+        config("--token-plugin TokenRedis --token-source r --host-token --target-config f 1").sessions
     else {
         panic!()
     };
@@ -239,16 +242,17 @@ fn the_rest_of_the_options_arrive() {
         "--traffic --libserver --ssl-version tlsv1_1 --ssl-ciphers TLS_AES_128_GCM_SHA256 --verify-client --cafile ca \
          --key-password pw --syslog logs:514 --legacy-syslog --target-config f 1",
     );
-    assert!(config.traffic && config.libserver && config.tls.verify_client && config.target_config);
-    assert_eq!(config.tls.version, TlsVersion::V1_1);
-    assert_eq!(config.tls.ciphers, Some(vec![rustls::CipherSuite::TLS13_AES_128_GCM_SHA256]));
-    assert_eq!(config.tls.cafile, Some("/start/ca".into()));
-    assert_eq!(config.tls.key_password, Some("pw".into()));
+    assert!(config.log.traffic && config.libserver && config.tls.asks_1_1 && config.target_config);
+    let tls = &config.tls.clients;
+    assert_eq!(tls.versions, Versions::From12);
+    assert_eq!(tls.suites, Some(vec![rustls::CipherSuite::TLS13_AES_128_GCM_SHA256]));
+    assert_eq!(tls.clients, Some(Authorities::File("/start/ca".into())));
+    assert_eq!(tls.key_password, Some(b"pw".to_vec()));
     let address = SyslogAddress::Udp { host: "logs".into(), port: 514 };
     assert_eq!(config.syslog, Some(Syslog { address, legacy: true }));
     assert_eq!(config.notices().len(), 4);
     assert_eq!(super::config("1 a:2").notices().len(), 0);
-    assert_eq!(super::config("--ssl-version tlsv1_3 1 a:2").tls.version, TlsVersion::V1_3);
+    assert_eq!(super::config("--ssl-version tlsv1_3 1 a:2").tls.clients.versions, Versions::Only13);
 }
 
 #[test]
@@ -272,7 +276,7 @@ fn certificates_and_keys_find_each_other() {
         ("--key k --cert a --cert b", vec![pair("a", Some("k")), pair("b", None)]),
         ("--cert a --cert= --key= --cert b --key l", vec![pair("a", None), pair("b", Some("l"))]),
     ] {
-        assert_eq!(config(&format!("{line} 1 a:2")).tls.pairs, pairs, "{line}");
+        assert_eq!(config(&format!("{line} 1 a:2")).tls.clients.pairs, pairs, "{line}");
     }
 }
 
@@ -296,8 +300,8 @@ fn bytes_that_are_not_utf_8_pass_through_paths() {
     let with = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     let args = vec![with(b"--web=\xff"), "--unix-target".into(), with(b"/\xfe"), "1".into()];
     let Outcome::Run(config) = parse_unchecked(args, &environment()) else { panic!() };
-    assert_eq!(config.web.unwrap().as_os_str().as_bytes(), b"/start/\xff");
-    assert_eq!(config.destination, Destination::Fixed(Target::Unix(with(b"/\xfe").into())));
+    assert_eq!(config.web.unwrap().root.as_os_str().as_bytes(), b"/start/\xff");
+    assert_eq!(config.sessions, Sessions::Fixed(Target::Unix(with(b"/\xfe").into())));
 
     let outcome = parse_unchecked(vec!["--timeout".into(), with(b"\xff\n\"'")], &environment());
     assert_eq!(complaint_of(outcome), "option --timeout: invalid integer value: '\\udcff\\n\"\\''");

@@ -2,35 +2,30 @@
 
 use super::super::*;
 use super::{complaint, config};
-use crate::certs::{Authorities, Pair, TargetOptions};
+use crate::certs::{Authorities, Pair, ServerOptions, TargetOptions, Versions};
+use crate::log;
+use crate::net::listen::Address;
 use crate::target::Target;
+use crate::web;
 use std::time::Duration;
 
 /// Listening on `host:port` and relaying to `target`, everything else as without options.
-fn proxy(host: &str, port: u16, destination: Destination) -> Config {
+fn proxy(host: &str, port: u16, sessions: Sessions) -> Config {
     Config {
         directory: "/start".into(),
         libserver: false,
-        listen: Listen::Tcp { host: host.into(), port, prefer_ipv6: false },
-        destination,
+        listen: vec![Address::Tcp { host: host.into(), port, prefer_ipv6: false }],
+        sessions,
         tls: plain_tls(),
         auth: None,
         web: None,
-        file_only: false,
         web_auth: false,
-        web_outside_links: false,
-        web_dot_files: false,
-        web_cache_control: "no-cache".into(),
-        web_headers: Vec::new(),
         daemon: false,
         run_once: false,
         timeout: None,
         idle_timeout: None,
         heartbeat: None,
-        verbose: false,
-        traffic: false,
-        log_tokens: false,
-        log_file: None,
+        log: log::Settings::default(),
         syslog: None,
         record: None,
         target_config: false,
@@ -41,46 +36,60 @@ fn proxy(host: &str, port: u16, destination: Destination) -> Config {
 }
 
 fn plain_tls() -> TlsOptions {
-    TlsOptions {
-        pairs: vec![Pair { cert: "/start/self.pem".into(), key: None }],
-        key_password: None,
-        only: false,
-        target: None,
-        verify_client: false,
-        cafile: None,
-        version: TlsVersion::Default,
-        ciphers: None,
-    }
+    cert("/start/self.pem")
 }
 
 fn cert(cert: &str) -> TlsOptions {
-    TlsOptions { pairs: vec![Pair { cert: cert.into(), key: None }], ..plain_tls() }
+    with_pair(Pair { cert: cert.into(), key: None })
 }
 
 fn cert_and_key(cert: &str, key: &str) -> TlsOptions {
-    TlsOptions { pairs: vec![Pair { cert: cert.into(), key: Some(key.into()) }], ..plain_tls() }
+    with_pair(Pair { cert: cert.into(), key: Some(key.into()) })
+}
+
+fn with_pair(pair: Pair) -> TlsOptions {
+    TlsOptions {
+        clients: ServerOptions {
+            pairs: vec![pair],
+            key_password: None,
+            versions: Versions::From12,
+            suites: None,
+            clients: None,
+        },
+        only: false,
+        target: None,
+        asks_1_1: false,
+    }
+}
+
+fn web(root: &str) -> Option<web::Settings> {
+    Some(web::Settings { root: root.into(), ..web::Settings::default() })
+}
+
+fn verbose() -> log::Settings {
+    log::Settings { verbose: true, ..log::Settings::default() }
 }
 
 fn tls_target() -> Option<TargetOptions> {
     Some(TargetOptions { authorities: Some(Authorities::System), name: None })
 }
 
-fn to(host: &str, port: u16) -> Destination {
-    Destination::Fixed(Target::Tcp { host: host.into(), port })
+fn to(host: &str, port: u16) -> Sessions {
+    Sessions::Fixed(Target::Tcp { host: host.into(), port })
 }
 
-fn to_socket(path: &str) -> Destination {
-    Destination::Fixed(Target::Unix(path.into()))
+fn to_socket(path: &str) -> Sessions {
+    Sessions::Fixed(Target::Unix(path.into()))
 }
 
-fn wrapped(mode: WrapMode, unix_target: Option<&str>, command: &[&str]) -> Destination {
+fn wrapped(mode: WrapMode, unix_target: Option<&str>, command: &[&str]) -> Sessions {
     let command = command.iter().map(OsString::from).collect();
-    Destination::Wrapped { command, mode, unix_target: unix_target.map(PathBuf::from) }
+    Sessions::Wrapped { command, mode, unix_target: unix_target.map(PathBuf::from) }
 }
 
-fn tokens(class: TokenClass, source: Option<&str>) -> Destination {
+fn tokens(class: TokenClass, source: Option<&str>) -> Sessions {
     let plugin = TokenPlugin { class, source: source.map(OsString::from) };
-    Destination::Tokens { plugin, host_token: false }
+    Sessions::Tokens { plugin, host_token: false }
 }
 
 fn auth(class: AuthClass, source: &str) -> Option<AuthPlugin> {
@@ -108,7 +117,7 @@ fn launchers_of_novnc_and_others_are_understood() {
             "--web /w --cert c.pem --key k.pem 6080 localhost:5900 --heartbeat 30 --idle-timeout 60 \
              --record /r/rec --timeout 90 --web-auth --auth-plugin BasicHTTPAuth --auth-source u:p",
             Config {
-                web: path("/w"),
+                web: web("/w"),
                 tls: cert_and_key("/start/c.pem", "/start/k.pem"),
                 heartbeat: secs(30),
                 idle_timeout: secs(60),
@@ -145,14 +154,14 @@ fn launchers_of_novnc_and_others_are_understood() {
             "--daemon --verbose --wrap-mode=ignore --record=/run/x/x.log 0.0.0.0:50970 h:33305",
             Config {
                 daemon: true,
-                verbose: true,
+                log: verbose(),
                 record: path("/run/x/x.log"),
                 ..proxy("0.0.0.0", 50970, to("h", 33305))
             },
         ),
         (
             "--run-once -v 6080 localhost:5900",
-            Config { run_once: true, verbose: true, ..proxy("", 6080, to("localhost", 5900)) },
+            Config { run_once: true, log: verbose(), ..proxy("", 6080, to("localhost", 5900)) },
         ),
         ("--wrap-mode=ignore 0.0.0.0:6080 localhost:5900", proxy("0.0.0.0", 6080, to("localhost", 5900))),
     ]);
@@ -168,7 +177,7 @@ fn wrapped_programs_are_understood() {
             "--verbose --heartbeat=30 5901 --unix-target /run/x/x/vnc-socket -- \
              /bin/sh -c 'cd /home && vncserver -fg'",
             Config {
-                verbose: true,
+                log: verbose(),
                 heartbeat: secs(30),
                 ..proxy("", 5901, wrapped(WrapMode::Exit, Some("/run/x/x/vnc-socket"), &jupyter))
             },
@@ -176,8 +185,8 @@ fn wrapped_programs_are_understood() {
         (
             "-v --web /novnc --heartbeat 30 5901 --unix-target S -- vncserver -verbose -xstartup /x",
             Config {
-                verbose: true,
-                web: path("/novnc"),
+                log: verbose(),
+                web: web("/novnc"),
                 heartbeat: secs(30),
                 ..proxy("", 5901, wrapped(WrapMode::Exit, Some("S"), &verbose_vnc))
             },
@@ -186,8 +195,7 @@ fn wrapped_programs_are_understood() {
             "--verbose --log-file=/run/x/websockify.log --heartbeat=30 5901 -- \
              vncserver -xstartup /x -fg :1",
             Config {
-                verbose: true,
-                log_file: path("/run/x/websockify.log"),
+                log: log::Settings { file: path("/run/x/websockify.log"), ..verbose() },
                 heartbeat: secs(30),
                 ..proxy("", 5901, wrapped(WrapMode::Exit, None, &vnc))
             },
@@ -205,7 +213,7 @@ fn wrapped_programs_are_understood() {
 
 #[test]
 fn web_roots_and_certificates_are_understood() {
-    let novnc = || Config { web: path("/usr/share/novnc"), ..proxy("", 8080, to("localhost", 5900)) };
+    let novnc = || Config { web: web("/usr/share/novnc"), ..proxy("", 8080, to("localhost", 5900)) };
     check(vec![
         ("--web /usr/share/novnc 8080 localhost:5900", novnc()),
         (
@@ -218,11 +226,11 @@ fn web_roots_and_certificates_are_understood() {
         ),
         (
             "0.0.0.0:6080 127.0.0.1:5901 --web=/usr/share/novnc",
-            Config { web: path("/usr/share/novnc"), ..proxy("0.0.0.0", 6080, to("127.0.0.1", 5901)) },
+            Config { web: web("/usr/share/novnc"), ..proxy("0.0.0.0", 6080, to("127.0.0.1", 5901)) },
         ),
         (
             "-v --web=/app :8000 host:5900",
-            Config { verbose: true, web: path("/app"), ..proxy("", 8000, to("host", 5900)) },
+            Config { log: verbose(), web: web("/app"), ..proxy("", 8000, to("host", 5900)) },
         ),
         (
             "--ssl-target --web=dist --cert=server.crt --key=server.key 64737 host:64738",
@@ -231,7 +239,7 @@ fn web_roots_and_certificates_are_understood() {
                     target: tls_target(),
                     ..cert_and_key("/start/server.crt", "/start/server.key")
                 },
-                web: path("/start/dist"),
+                web: web("/start/dist"),
                 ..proxy("", 64737, to("host", 64738))
             },
         ),
@@ -260,8 +268,8 @@ fn token_plugins_are_understood() {
             "--cert /there/self.pem --web /data/noVNC :443 --token-plugin TokenRedis \
              --token-source myredis.local:6379 --ssl-only --ssl-version tlsv1_2",
             Config {
-                tls: TlsOptions { only: true, version: TlsVersion::V1_2, ..cert("/there/self.pem") },
-                web: path("/data/noVNC"),
+                tls: TlsOptions { only: true, ..cert("/there/self.pem") },
+                web: web("/data/noVNC"),
                 ..proxy("", 443, tokens(TokenRedis, Some("myredis.local:6379")))
             },
         ),
@@ -271,17 +279,13 @@ fn token_plugins_are_understood() {
         ),
         (
             "-D --web /w 6080 --token-plugin TokenFileName --token-source tokens",
-            Config {
-                daemon: true,
-                web: path("/w"),
-                ..proxy("", 6080, tokens(TokenFileName, Some("tokens")))
-            },
+            Config { daemon: true, web: web("/w"), ..proxy("", 6080, tokens(TokenFileName, Some("tokens"))) },
         ),
         (
             "--web=/w --token-plugin ReadOnlyTokenFile --token-source F 6080 --log-file f --daemon",
             Config {
-                web: path("/w"),
-                log_file: path("/start/f"),
+                web: web("/w"),
+                log: log::Settings { file: path("/start/f"), ..log::Settings::default() },
                 daemon: true,
                 ..proxy("", 6080, tokens(ReadOnlyTokenFile, Some("F")))
             },
@@ -292,12 +296,15 @@ fn token_plugins_are_understood() {
         ),
         (
             "--web /opt/novnc --token-plugin JWTTokenApi --token-source KEYFILE 6080",
-            Config { web: path("/opt/novnc"), ..proxy("", 6080, tokens(JwtTokenApi, Some("KEYFILE"))) },
+            Config { web: web("/opt/novnc"), ..proxy("", 6080, tokens(JwtTokenApi, Some("KEYFILE"))) },
         ),
         ("6080 --token-plugin JWTTokenApi", proxy("", 6080, tokens(JwtTokenApi, None))),
         (
             "--web=/w --token-plugin websockify.token_plugins.TokenFile --token-source T --file-only 6080",
-            Config { web: path("/w"), file_only: true, ..proxy("", 6080, tokens(TokenFile, Some("T"))) },
+            Config {
+                web: web("/w").map(|web| web::Settings { listings: false, ..web }),
+                ..proxy("", 6080, tokens(TokenFile, Some("T")))
+            },
         ),
         (
             "--token-plugin UnixDomainSocketDirectory --token-source /run/s 6080",
@@ -307,7 +314,7 @@ fn token_plugins_are_understood() {
             "-D --web=/w 8787 --target-config=/path/token.conf",
             Config {
                 daemon: true,
-                web: path("/w"),
+                web: web("/w"),
                 target_config: true,
                 ..proxy("", 8787, tokens(TokenFile, Some("/path/token.conf")))
             },
@@ -317,9 +324,8 @@ fn token_plugins_are_understood() {
              --ssl-target --web=D",
             Config {
                 tls: TlsOptions { target: tls_target(), ..cert_and_key("/start/C", "/start/K") },
-                log_file: path("/start/log.txt"),
-                verbose: true,
-                web: path("/start/D"),
+                log: log::Settings { file: path("/start/log.txt"), ..verbose() },
+                web: web("/start/D"),
                 ..proxy("", 8080, tokens(TokenFile, Some("/tokens/")))
             },
         ),
@@ -341,7 +347,7 @@ fn auth_plugins_are_understood() {
             "--web D --auth-plugin websockify.auth_plugins.BasicHTTPAuth --auth-source 'u:p' --web-auth \
              6080 localhost:5900",
             Config {
-                web: path("/start/D"),
+                web: web("/start/D"),
                 auth: auth(AuthClass::BasicHttpAuth, "u:p"),
                 web_auth: true,
                 ..proxy("", 6080, to("localhost", 5900))
@@ -364,15 +370,15 @@ fn unix_sockets_and_inetd_are_understood() {
         (
             "--inetd --web=/usr/share/novnc --unix-target=/run/x/vnc.sock",
             Config {
-                listen: Listen::Inetd,
-                web: path("/usr/share/novnc"),
+                listen: vec![Address::Inetd],
+                web: web("/usr/share/novnc"),
                 ..proxy("", 0, to_socket("/run/x/vnc.sock"))
             },
         ),
         (
             "--unix-listen=/run/vms/a/websock --unix-listen-mode=0660 --unix-target=/run/vms/a/vnc",
             Config {
-                listen: Listen::Unix { path: "/run/vms/a/websock".into(), mode: 0o660 },
+                listen: vec![Address::Unix { path: "/run/vms/a/websock".into(), mode: 0o660 }],
                 ..proxy("", 0, to_socket("/run/vms/a/vnc"))
             },
         ),

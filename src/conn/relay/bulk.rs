@@ -5,8 +5,8 @@
 //! pipe and held like any other refused bytes, so a slow client costs a copy, and no bound is another one.
 
 use super::{Down, Relay};
-use crate::conn::Cx;
 use crate::conn::client::Client;
+use crate::conn::cx::Cx;
 use crate::net::transport::Transport;
 use crate::ring::RING_BYTES;
 use crate::ws::encode;
@@ -44,7 +44,7 @@ impl Relay {
         if !self.bulk.is_on()
             || cx.bulk_waiting > CROWD
             || self.down_state != Down::Running
-            || cx.shared.traffic
+            || self.tape.is_some()
         {
             return Spliced::No;
         }

@@ -3,8 +3,9 @@
 use super::bulk::Spliced;
 use super::{Down, Phase, Relay, TURN_BYTES, read_nothing};
 use crate::conn::client::Client;
+use crate::conn::cx::Cx;
 use crate::conn::end::End;
-use crate::conn::{Cx, traffic};
+use crate::id::Side;
 use crate::net::socket::ReadEnd;
 use crate::net::transport::Transport;
 use crate::ring::Ring;
@@ -86,17 +87,19 @@ impl Relay {
     fn deliver(&mut self, client: &mut Client, mut ring: Ring, count: usize, cx: &mut Cx<'_>) {
         cx.metrics.bytes_down.add(count as u64);
         ring.fill(count);
-        ring.prepend(encode::header_before);
-        if cx.shared.traffic {
-            traffic::received_from_target(cx);
+        if let Some(tape) = &mut self.tape {
+            tape.down(ring.data(), cx);
         }
+        ring.prepend(encode::header_before);
         match client.socket.write(ring.data(), cx.rings) {
             Ok(count) => {
                 ring.consume(count);
                 let left = !ring.is_empty() || client.socket.unsent() > 0;
                 self.down.offered(count, left, cx.now);
-                if cx.shared.traffic && count > 0 {
-                    traffic::sent_to_client(cx, ring.is_empty());
+                if let Some(tape) = &mut self.tape
+                    && count > 0
+                {
+                    tape.sent(Side::Client, ring.is_empty(), cx);
                 }
                 if ring.is_empty() {
                     cx.rings.give(ring);
@@ -119,8 +122,10 @@ impl Relay {
                 self.down.consume(count, cx.rings);
                 let left = self.down.held.is_some();
                 self.down.offered(count, left, cx.now);
-                if cx.shared.traffic && count > 0 {
-                    traffic::sent_to_client(cx, !left);
+                if let Some(tape) = &mut self.tape
+                    && count > 0
+                {
+                    tape.sent(Side::Client, !left, cx);
                 }
                 !left
             }

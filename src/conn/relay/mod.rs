@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::close::{Delivery, STALL, UNANSWERED_MAX};
+use super::cx::Cx;
 use super::end::End;
-use super::{Cx, Destination};
+use super::frontend::Destination;
+use super::tape::Tape;
 use crate::net::socket::UNACKNOWLEDGED_MAX;
 use crate::net::transport::Transport;
 use crate::ring::{Held, Pool};
@@ -36,6 +38,8 @@ pub struct Relay {
     down_state: Down,
     phase: Phase,
     bulk: bulk::Bulk,
+    /// What is taken down of the session.
+    tape: Option<Box<Tape>>,
     /// When the client is pinged next.
     heartbeat_at: Tick,
     /// When something came from the client last, or its silence was not its own doing.
@@ -98,8 +102,8 @@ struct Closing {
 
 impl Relay {
     /// A session whose target is connected.
-    pub fn new(to: Arc<Destination>, target: Transport, cx: &Cx<'_>) -> Relay {
-        Relay::begin(to, Some(target), cx)
+    pub fn new(to: Arc<Destination>, target: Transport, tape: Option<Box<Tape>>, cx: &Cx<'_>) -> Relay {
+        Relay { tape, ..Relay::begin(to, Some(target), cx) }
     }
 
     /// A session that ends before it began: the client is sent a Close with this code and its own is awaited.
@@ -127,9 +131,10 @@ impl Relay {
             down_state: Down::Running,
             phase: Phase::Open,
             bulk: bulk::Bulk::default(),
+            tape: None,
             heartbeat_at: next_heartbeat(cx),
             heard_at: cx.now,
-            silence_ticks: cx.shared.heartbeat.map_or(0, |period| Tick::ticks_of(silence(period))),
+            silence_ticks: cx.frontend.heartbeat.map_or(0, |period| Tick::ticks_of(silence(period))),
             unacknowledged: 0,
         }
     }
@@ -251,7 +256,7 @@ impl Relay {
             self.heard_at = cx.now;
         } else if excused && client.socket.unanswered() <= UNANSWERED_MAX {
             // That its system answered is known of the last heartbeat, not of this moment.
-            let heartbeat = cx.shared.heartbeat.map_or(0, |period| Tick::ticks_of(period * 3 / 4));
+            let heartbeat = cx.frontend.heartbeat.map_or(0, |period| Tick::ticks_of(period * 3 / 4));
             self.heard_at = self.heard_at.max(cx.now.minus(heartbeat));
         } else if silent {
             return Err(self.end_or(End::ClientSilent));
@@ -381,7 +386,7 @@ fn read_nothing(from: &Transport, cx: &mut Cx<'_>) {
 }
 
 fn next_heartbeat(cx: &Cx<'_>) -> Tick {
-    cx.shared.heartbeat.map_or(Tick::NEVER, |period| cx.now.after(period))
+    cx.frontend.heartbeat.map_or(Tick::NEVER, |period| cx.now.after(period))
 }
 
 /// The silence that ends a session: two and a half heartbeats, so that one lost answer does no harm, and

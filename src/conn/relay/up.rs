@@ -2,8 +2,9 @@
 
 use super::{Down, Phase, Relay, TURN_BYTES, Up, read_nothing};
 use crate::conn::client::{Client, Out};
+use crate::conn::cx::Cx;
 use crate::conn::end::End;
-use crate::conn::{Cx, traffic};
+use crate::id::Side;
 use crate::net::fault::Broken;
 use crate::net::socket::ReadEnd;
 use crate::net::transport::Transport;
@@ -86,8 +87,8 @@ impl Relay {
     /// Decodes the `count` bytes that lie in the space of `ring` and offers their payload to the target.
     fn forward(&mut self, client: &mut Client, mut ring: Ring, count: usize, cx: &mut Cx<'_>) {
         let fed = decode(self, &mut client.out, &mut ring.space()[..count]);
-        if cx.shared.traffic {
-            traffic::received_from_client(cx, self.decoder.is_between_frames());
+        if let Some(tape) = &mut self.tape {
+            tape.up(&ring.space()[..fed.payload], self.decoder.is_between_frames(), cx);
         }
         if fed.payload > 0 && self.up_state == Up::Running {
             ring.fill(fed.payload);
@@ -116,8 +117,10 @@ impl Relay {
                 ring.consume(count);
                 let left = !ring.is_empty() || target.unsent() > 0;
                 self.up.offered(count, left, cx.now);
-                if cx.shared.traffic && count > 0 {
-                    traffic::sent_to_target(cx, ring.is_empty());
+                if let Some(tape) = &mut self.tape
+                    && count > 0
+                {
+                    tape.sent(Side::Target, ring.is_empty(), cx);
                 }
                 if ring.is_empty() {
                     cx.rings.give(ring);
@@ -151,8 +154,10 @@ impl Relay {
                 self.up.consume(count, cx.rings);
                 let left = self.up_waits();
                 self.up.offered(taken, left, cx.now);
-                if cx.shared.traffic && count > 0 {
-                    traffic::sent_to_target(cx, !left);
+                if let Some(tape) = &mut self.tape
+                    && count > 0
+                {
+                    tape.sent(Side::Target, !left, cx);
                 }
                 !left
             }

@@ -14,13 +14,13 @@ pub(super) struct Outgoing {
     /// How many of `bytes` are written.
     pub(super) sent: usize,
     /// How many of `bytes` can't be read again, because they are the head.
-    firm: usize,
+    committed: usize,
     /// Where more comes from.
     pub(super) body: Option<Arc<Body>>,
     /// How much of the body is written or in `bytes`.
     pub(super) at: u64,
     /// How much is read next, in bytes: as much as the client is expected to take.
-    pub(super) appetite: usize,
+    pub(super) read_size: usize,
 }
 
 impl Outgoing {
@@ -29,10 +29,10 @@ impl Outgoing {
         Outgoing {
             bytes: response.bytes,
             sent: 0,
-            firm: response.head_len,
+            committed: response.head_len,
             body: response.body.map(Arc::new),
             at,
-            appetite: CHUNK_BYTES_MAX,
+            read_size: CHUNK_BYTES_MAX,
         }
     }
 
@@ -44,38 +44,38 @@ impl Outgoing {
     /// Takes in the next bytes of the body.
     pub(super) fn refill(&mut self, bytes: Vec<u8>) {
         self.at += bytes.len() as u64;
-        (self.bytes, self.sent, self.firm) = (bytes, 0, 0);
+        (self.bytes, self.sent, self.committed) = (bytes, 0, 0);
     }
 
     /// The client took all that was read: it is offered more next time.
-    pub(super) fn grow_appetite(&mut self) {
-        if self.sent == self.appetite {
-            self.appetite = (2 * self.appetite).min(CHUNK_BYTES_MAX);
+    pub(super) fn grow_read_size(&mut self) {
+        if self.sent == self.read_size {
+            self.read_size = (2 * self.read_size).min(CHUNK_BYTES_MAX);
         }
     }
 
     /// Lets go of what is written, before it is waited for more room.
-    pub(super) fn shed(&mut self) {
+    pub(super) fn drop_written(&mut self) {
         if self.sent == self.bytes.len() {
-            self.grow_appetite();
+            self.grow_read_size();
         }
         self.bytes.drain(..self.sent);
         self.bytes.shrink_to_fit();
-        self.firm = self.firm.saturating_sub(self.sent);
+        self.committed = self.committed.saturating_sub(self.sent);
         self.sent = 0;
     }
 
     /// The client takes no more for now: lets go of what can be read again. A little is kept.
     pub(super) fn drop_the_unsent(&mut self) {
-        let kept = self.sent.max(self.firm);
+        let kept = self.sent.max(self.committed);
         let left = self.bytes.len() - kept;
         if self.body.is_some() && left > LEFTOVER_BYTES {
             self.at -= left as u64;
-            self.appetite = self.sent.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+            self.read_size = self.sent.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
             self.bytes.truncate(kept);
             self.bytes.drain(..self.sent);
             self.bytes.shrink_to_fit();
-            (self.sent, self.firm) = (0, self.bytes.len());
+            (self.sent, self.committed) = (0, self.bytes.len());
         }
     }
 }

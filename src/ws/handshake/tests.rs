@@ -134,8 +134,8 @@ fn everything_else_is_refused_with_its_status() {
 #[test]
 fn a_refusal_says_what_would_be_accepted() {
     let version = changed("Version: 13", "Version: 25").expect_err("no such version");
-    assert!(version.extra.contains(&("Sec-WebSocket-Version", "13")));
-    assert!(version.extra.contains(&("Upgrade", "websocket")));
+    assert!(version.headers.contains(&("Sec-WebSocket-Version".into(), "13".into())));
+    assert!(version.headers.contains(&("Upgrade".into(), "websocket".into())));
     let method = changed("GET", "PUT").expect_err("a wrong method");
-    assert_eq!(method.extra, [("Allow", "GET")]);
+    assert_eq!(method.headers, [("Allow".into(), "GET".into())]);
 }

@@ -1,0 +1,64 @@
+//! What the clients of one listener get. A reload replaces a frontend as a whole: a session keeps the one it
+//! began with, and a connection that waits for a request takes its listener's current one before each head.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+
+use super::tape::TapeOptions;
+use crate::certs::{Certificates, TargetOptions};
+use crate::gate::Gate;
+use crate::target::Target;
+use crate::web::Pages;
+
+/// All that an operator has asked for on a listener.
+pub struct Frontend {
+    /// What TLS clients are served with.
+    pub tls: Option<Arc<Certificates>>,
+    /// Whether clients without TLS are refused (`--ssl-only`).
+    pub tls_only: bool,
+    /// What every request has to pass.
+    pub gate: Gate,
+    /// Where sessions go; without it upgrades get 404.
+    pub sessions: Option<Sessions>,
+    /// What plain requests get (`--web`); 405 without it.
+    pub pages: Option<Arc<Pages>>,
+    /// How targets are spoken to in TLS (`--ssl-target`).
+    pub target_tls: Option<TargetTls>,
+    /// Time between two pings to a client (`--heartbeat`).
+    pub heartbeat: Option<Duration>,
+    /// What is taken down of each session.
+    pub tape: Option<TapeOptions>,
+}
+
+/// Where sessions go.
+#[derive(Clone, Debug)]
+pub enum Sessions {
+    /// All to the same target.
+    Fixed(Arc<Destination>),
+}
+
+/// A target and the words for it.
+#[derive(Debug)]
+pub struct Destination {
+    /// Where to dial.
+    pub target: Target,
+    /// What is logged before a dial: `connecting to: HOST:PORT`.
+    pub announcement: String,
+}
+
+/// TLS towards targets.
+pub struct TargetTls {
+    /// What rustls has to know.
+    pub config: Arc<ClientConfig>,
+    /// What the operator wants.
+    pub options: TargetOptions,
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.target.fmt(f)
+    }
+}

@@ -1,0 +1,39 @@
+//! An error of HTTP on its way to the client, which ends the connection.
+
+use super::client::Client;
+use super::close::LINGER;
+use super::cx::{Cx, Turn};
+use super::end::End;
+use crate::http::refusal::Refusal;
+use crate::timers::Tick;
+
+/// An answer that is queued for the client and not yet written.
+#[derive(Debug)]
+pub struct Reply {
+    deadline: Tick,
+}
+
+impl Reply {
+    /// Queues the answer. With `head_only` (for HEAD) its body is left out.
+    pub fn begin(refusal: &Refusal, head_only: bool, client: &mut Client, cx: &Cx<'_>) -> Reply {
+        client.out.push(&refusal.response(head_only));
+        Reply { deadline: cx.now.after(LINGER) }
+    }
+
+    /// Writes what the client takes; done when that is all.
+    ///
+    /// # Errors
+    /// The client's connection broke.
+    pub fn step(self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Turn<Reply, ()>, End> {
+        match client.flush_out(cx.rings) {
+            Ok(true) => Ok(Turn::Done(())),
+            Ok(false) => Ok(Turn::Wait(self)),
+            Err(broken) => Err(End::client_lost(broken)),
+        }
+    }
+
+    /// When the client should have taken it.
+    pub fn deadline(&self) -> Tick {
+        self.deadline
+    }
+}

@@ -1,0 +1,134 @@
+//! How a connection is counted and what is said about it: each ending once, each answered request once, and no
+//! more lines than the limiter lets pass.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::client::Client;
+use super::cx::Cx;
+use super::end::{Blame, End, Kind};
+use super::frontend::Destination;
+use super::shared::Shared;
+use super::wanted::SessionRequest;
+use crate::http::path;
+use crate::http::request::Request;
+use crate::http::response::Status;
+use crate::log::Log;
+
+impl Shared {
+    /// The request line for the log, without secrets unless they are wanted.
+    pub fn request_line(&self, request: &Request<'_>) -> String {
+        let target = path::redact(request.target);
+        let target = if self.log.shows_secrets() { request.target } else { &target };
+        format!("{} {target} HTTP/1.{}", request.method, request.minor_version)
+    }
+
+    /// Writes a line that a peer has caused without being admitted, unless there were too many of its kind.
+    pub fn say_limited(&self, end: &End, write: impl FnOnce(&Log)) {
+        let Some(left_out) = self.limiter.admit(end.kind() as usize, Instant::now()) else { return };
+        self.say_left_out(end.kind(), left_out);
+        write(&self.log);
+    }
+
+    /// Says how many lines were left out and not yet accounted for; at the end, when no other line will.
+    pub fn say_all_left_out(&self) {
+        for (kind, left_out) in Kind::ALL.iter().zip(self.limiter.left_out()) {
+            self.say_left_out(*kind, left_out);
+        }
+    }
+
+    fn say_left_out(&self, kind: Kind, lines: u64) {
+        if lines > 0 {
+            let kind = kind.name();
+            self.log.info(format_args!("{lines} lines about connections of kind {kind} were left out"));
+        }
+    }
+}
+
+/// A session that ends.
+pub(super) struct Session<'a> {
+    /// Where it goes.
+    pub(super) to: &'a Destination,
+    /// Whether its target was reached.
+    pub(super) has_target: bool,
+}
+
+/// Counts and logs the one reason for which a connection ends; `session` if it is one.
+pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx: &Cx<'_>) {
+    cx.metrics.ended(end.kind() as usize);
+    match (session, end) {
+        // Said when it was found out.
+        (_, End::Refused(_)) => {}
+        (Some(session), end) => session_ended(end, &session, client, cx),
+        (None, End::NoCertificate) => {
+            let peer = &client.peer;
+            let refusal = cx.frontend.tls.as_ref().map(|certificates| certificates.refusal());
+            let reason = refusal.unwrap_or_else(|| end.to_string());
+            cx.shared.say_limited(end, |log| log.info(format_args!("{peer}: {reason}")));
+        }
+        (None, end) => {
+            let (log, peer) = (&cx.shared.log, &client.peer);
+            let is_usual =
+                matches!(end, End::ClientReset(_) | End::ClientCut | End::HalfTls | End::HalfRequest);
+            match end.kind().blame() {
+                Blame::Nobody => log.debug(format_args!("{peer}: {end}")),
+                _ if is_usual => log.debug(format_args!("{peer}: {end}")),
+                _ => cx.shared.say_limited(end, |log| log.info(format_args!("{peer}: {end}"))),
+            }
+        }
+    }
+}
+
+fn session_ended(end: &End, session: &Session<'_>, client: &Client, cx: &Cx<'_>) {
+    let (log, peer, to) = (&cx.shared.log, &client.peer, session.to);
+    match (end, end.kind().blame()) {
+        (End::Unreachable, _) => {}
+        (End::ClientReset(_) | End::ClientCut | End::TargetReset, _) | (_, Blame::Nobody) => {
+            log.peer_debug(peer, format_args!("{to}: {end}"));
+        }
+        _ => log.peer(peer, format_args!("{to}: {end}")),
+    }
+    if session.has_target {
+        log.peer_debug(peer, format_args!("{to}: Closed target"));
+    }
+}
+
+/// Says that an upgrade is granted.
+pub(super) fn upgraded(request: &SessionRequest, to: &Destination, client: &Client, cx: &Cx<'_>) {
+    let (log, peer) = (&cx.shared.log, &client.peer);
+    log.peer_debug(peer, format_args!("\"{}\" 101 -", request.line));
+    let kind = match client.socket.tls() {
+        Some(_) => "SSL/TLS (wss://)",
+        None => "Plain non-SSL (ws://)",
+    };
+    log.peer(peer, format_args!("{peer}: {kind} WebSocket connection"));
+    if request.path != "/" {
+        log.peer(peer, format_args!("{peer}: Path: '{}'", request.path));
+    }
+    if let Some(hint) = request.upgrade.hint {
+        hint_once(cx, &hint);
+    }
+    log.peer(peer, format_args!("{}", to.announcement));
+}
+
+/// Says how a plain request is answered, or any request with an error. `line` is the request's, or empty.
+pub(super) fn answered(line: &str, status: Status, reason: &str, client: &Client, cx: &Cx<'_>) {
+    let Status(status) = status;
+    if status >= 400 {
+        cx.shared.say_limited(&End::Refused(status), |log| {
+            log.peer(&client.peer, format_args!("code {status}, message {reason}"));
+        });
+    }
+    if !line.is_empty() {
+        cx.shared.log.peer_debug(&client.peer, format_args!("\"{line}\" {status} -"));
+    }
+}
+
+/// Says once per process what a proxy in front of this one should be taught.
+fn hint_once(cx: &Cx<'_>, hint: &dyn fmt::Display) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if !SAID.swap(true, Ordering::Relaxed) {
+        cx.shared.log.info(format_args!("{hint}"));
+    }
+}

@@ -1,0 +1,209 @@
+//! The state of a connection, and the questions that every state has to answer. No match here has a `_` arm: a
+//! new state is asked all of them by the compiler.
+//!
+//! A state that owns a socket or a charge is stepped in place, so that whatever happens it is found here when
+//! the connection is cut. One that owns none is consumed by its step.
+
+use super::close::Close;
+use super::connect::Connect;
+use super::cx::Cx;
+use super::end::End;
+use super::handshake::Handshake;
+use super::lookup::Lookup;
+use super::relay::Relay;
+use super::reply::Reply;
+use super::report::Session;
+use super::serve::Serve;
+use super::sniff::Sniff;
+use super::tls::Tls;
+use crate::net::transport::Transport;
+use crate::timers::Tick;
+
+/// Where a connection stands.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Waiting for the first byte.
+    Sniff(Sniff),
+    /// On the way to a TLS session with the client.
+    Tls(Tls),
+    /// Waiting for a request head.
+    Handshake(Box<Handshake>),
+    /// The gate is asked about a request.
+    Lookup(Box<Lookup>),
+    /// A plain request is answered.
+    Serve(Box<Serve>),
+    /// The target is dialled.
+    Connect(Box<Connect>),
+    /// A session.
+    Relay(Relay),
+    /// An error of HTTP is being written.
+    Reply(Reply),
+    /// Both sockets are closed in order.
+    Close(Box<Close>),
+    /// Nothing is left.
+    Gone,
+}
+
+impl State {
+    /// The state's name.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            State::Sniff(_) => "sniff",
+            State::Tls(_) => "tls",
+            State::Handshake(_) => "handshake",
+            State::Lookup(_) => "lookup",
+            State::Serve(_) => "serve",
+            State::Connect(_) => "connect",
+            State::Relay(_) => "relay",
+            State::Reply(_) => "reply",
+            State::Close(_) => "close",
+            State::Gone => "gone",
+        }
+    }
+
+    /// When the state's deadline comes.
+    pub(super) fn deadline(&self) -> Tick {
+        match self {
+            State::Sniff(sniff) => sniff.deadline(),
+            State::Tls(tls) => tls.deadline(),
+            State::Handshake(handshake) => handshake.deadline(),
+            State::Lookup(lookup) => lookup.deadline(),
+            State::Serve(serve) => serve.deadline(),
+            State::Connect(connect) => connect.deadline(),
+            State::Relay(relay) => relay.deadline(),
+            State::Reply(reply) => reply.deadline(),
+            State::Close(close) => close.deadline(),
+            State::Gone => Tick::NEVER,
+        }
+    }
+
+    /// The target's socket, if there is one now.
+    pub(super) fn target(&mut self) -> Option<&mut Transport> {
+        match self {
+            State::Connect(connect) => connect.target(),
+            State::Relay(relay) => relay.target(),
+            State::Close(close) => close.target(),
+            State::Sniff(_)
+            | State::Tls(_)
+            | State::Handshake(_)
+            | State::Lookup(_)
+            | State::Serve(_)
+            | State::Reply(_)
+            | State::Gone => None,
+        }
+    }
+
+    /// The session, while there is one.
+    pub(super) fn session(&self) -> Option<Session<'_>> {
+        match self {
+            State::Relay(relay) => Some(Session { to: &relay.to, has_target: relay.has_target() }),
+            State::Sniff(_)
+            | State::Tls(_)
+            | State::Handshake(_)
+            | State::Lookup(_)
+            | State::Serve(_)
+            | State::Connect(_)
+            | State::Reply(_)
+            | State::Close(_)
+            | State::Gone => None,
+        }
+    }
+
+    /// Whether a request head is still to come before anything is granted.
+    pub(super) fn awaits_head(&self) -> bool {
+        match self {
+            State::Sniff(_) | State::Tls(_) | State::Handshake(_) => true,
+            State::Lookup(_)
+            | State::Serve(_)
+            | State::Connect(_)
+            | State::Relay(_)
+            | State::Reply(_)
+            | State::Close(_)
+            | State::Gone => false,
+        }
+    }
+
+    /// Whether the client's input is not looked at any more.
+    pub(super) fn ignores_input(&self) -> bool {
+        match self {
+            State::Reply(_) | State::Close(_) => true,
+            State::Sniff(_)
+            | State::Tls(_)
+            | State::Handshake(_)
+            | State::Lookup(_)
+            | State::Serve(_)
+            | State::Connect(_)
+            | State::Relay(_)
+            | State::Gone => false,
+        }
+    }
+
+    /// Whether bytes are held here beyond a turn, but for what the client's side holds.
+    pub(super) fn is_holding(&self) -> bool {
+        match self {
+            State::Relay(relay) => relay.is_holding(),
+            State::Close(close) => close.is_holding(),
+            State::Serve(serve) => serve.is_holding(),
+            State::Connect(connect) => connect.is_holding(),
+            State::Sniff(_)
+            | State::Tls(_)
+            | State::Handshake(_)
+            | State::Lookup(_)
+            | State::Reply(_)
+            | State::Gone => false,
+        }
+    }
+
+    /// Since when what is held has been waiting, where something is.
+    pub(super) fn stalled_at(&self) -> Tick {
+        match self {
+            State::Relay(relay) => relay.stalled_at(),
+            State::Close(close) => close.stalled_at(),
+            // A download can be asked for again, so it goes before any session; so does what has not
+            // become a session yet.
+            State::Sniff(_)
+            | State::Tls(_)
+            | State::Handshake(_)
+            | State::Lookup(_)
+            | State::Serve(_)
+            | State::Connect(_)
+            | State::Reply(_) => Tick::ZERO,
+            State::Gone => Tick::NEVER,
+        }
+    }
+
+    /// What a session that is closing ends with was decided before; anything else ends with `end`.
+    pub(super) fn end_or(&mut self, end: End) -> End {
+        match self {
+            State::Relay(relay) => relay.end_or(end),
+            State::Sniff(_)
+            | State::Tls(_)
+            | State::Handshake(_)
+            | State::Lookup(_)
+            | State::Serve(_)
+            | State::Connect(_)
+            | State::Reply(_)
+            | State::Close(_)
+            | State::Gone => end,
+        }
+    }
+
+    /// Gives back what is held, and closes what is open but for the client's socket.
+    pub(super) fn release(&mut self, cx: &mut Cx<'_>) {
+        match self {
+            State::Connect(connect) => connect.abandon(cx),
+            State::Relay(relay) => relay.release(cx.rings),
+            State::Serve(serve) => serve.release(cx.rings),
+            State::Sniff(_)
+            | State::Tls(_)
+            | State::Handshake(_)
+            | State::Lookup(_)
+            | State::Reply(_)
+            | State::Close(_)
+            | State::Gone => {}
+        }
+        if let Some(target) = self.target() {
+            target.retire(cx.registry, cx.rings);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What one request head asks for, in bytes of its own: nothing here borrows the head, and nothing is granted.
+
+use std::sync::Arc;
+
+use crate::gate;
+use crate::http::body::{BodyError, Framing, Skipper};
+use crate::http::refusal::Refusal;
+use crate::http::request::Request;
+use crate::web::{Pages, Question, ResponseOptions};
+use crate::ws::handshake::Upgrade;
+
+/// What a connection asks for next.
+#[derive(Debug)]
+pub enum Wanted {
+    /// A WebSocket. The request is in order; nothing has been answered.
+    Session(Box<SessionRequest>),
+    /// Something that the web server answers.
+    Page(Box<PageRequest>),
+    /// Something that can't be granted, whatever the gate says; the request line is fit for the log.
+    Refused(Refusal, String),
+    /// Nothing more: the client has ended its side behind the last answer.
+    Nothing,
+}
+
+/// An upgrade that may be granted.
+#[derive(Debug)]
+pub struct SessionRequest {
+    /// What to answer.
+    pub upgrade: Upgrade,
+    /// The request line, fit for the log.
+    pub line: String,
+    /// The request's target without secrets, fit for the log.
+    pub path: String,
+    /// What the gate is to be asked; `None` where it is open.
+    pub question: Option<Box<gate::Question>>,
+}
+
+/// A plain request.
+#[derive(Debug)]
+pub struct PageRequest {
+    /// The request line, fit for the log.
+    pub line: String,
+    /// What the answer has to know of the connection.
+    pub options: ResponseOptions,
+    /// What the answer will be.
+    pub action: Action,
+    /// Who answers.
+    pub pages: Arc<Pages>,
+    /// Requests answered on this connection before this one.
+    pub served: u32,
+    /// The body, which is read away first so that the next request is found behind it.
+    pub body: Option<Skipper>,
+    /// The client waits for leave to send its body (RFC 9110, 10.1.1).
+    pub awaits_continue: bool,
+    /// What the gate is to be asked; `None` where it is open.
+    pub question: Option<Box<gate::Question>>,
+}
+
+/// How a plain request is answered.
+#[derive(Debug)]
+pub enum Action {
+    /// With what the web server finds.
+    Find(Question),
+    /// With an error.
+    Refuse(Refusal),
+}
+
+impl PageRequest {
+    /// What a request asks of `pages`. `served` requests have been answered on its connection before.
+    pub fn new(request: &Request<'_>, line: String, pages: Arc<Pages>, served: u32) -> PageRequest {
+        let options = ResponseOptions {
+            head_only: request.method == "HEAD",
+            keep: wants_more(request) && served + 1 < REQUESTS_MAX,
+            minor_version: request.minor_version,
+        };
+        let not_allowed = Refusal::new(405, "Method Not Allowed").with("Allow", "GET, HEAD");
+        let mut page = PageRequest {
+            line,
+            options,
+            action: Action::Refuse(not_allowed),
+            pages,
+            served,
+            body: None,
+            awaits_continue: false,
+            question: None,
+        };
+        let is_read = matches!(request.method, "GET" | "HEAD");
+        let mut expectations = request.headers("expect");
+        let expected = expectations.next().filter(|_| request.minor_version > 0);
+        let body = Framing::of(request).and_then(|framing| Ok((framing, Skipper::new(framing)?)));
+        match body {
+            // A client that would send a longer body with a method that is refused is told that first of all.
+            Err(BodyError::TooLong) if !is_read => page.options.keep = false,
+            Err(error) => page.refuse_body(error),
+            Ok((framing, _)) if expected.is_some_and(|what| !what.eq_ignore_ascii_case(b"100-continue")) => {
+                page.action = Action::Refuse(Refusal::new(417, "Expectation Failed"));
+                page.options.keep &= framing == Framing::None;
+            }
+            // The client waits for `100 Continue` and won't get it; it may send the body anyway, so the connection
+            // is not kept.
+            Ok((framing, _)) if expected.is_some() && !is_read => {
+                page.options.keep &= framing == Framing::None;
+            }
+            Ok((framing, skipper)) => {
+                if framing != Framing::None {
+                    page.awaits_continue = expected.is_some();
+                    page.body = Some(skipper);
+                }
+                if is_read {
+                    page.action = Action::Find(Question::new(request, page.options));
+                }
+            }
+        }
+        page
+    }
+
+    /// Where the next request would begin is not known: this one is the last.
+    pub fn refuse_body(&mut self, error: BodyError) {
+        self.options.keep = false;
+        self.action = Action::Refuse(Refusal::new(error.status().0, error.reason()));
+    }
+}
+
+/// Whether the client will send more requests on this connection (RFC 9112, 9.3).
+fn wants_more(request: &Request<'_>) -> bool {
+    !request.has_token("connection", "close")
+        && (request.minor_version > 0 || request.has_token("connection", "keep-alive"))
+}
+
+/// Requests on one connection. After so many, a client may well connect again, wherever it is placed then.
+const REQUESTS_MAX: u32 = 1000;

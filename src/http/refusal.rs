@@ -1,0 +1,56 @@
+//! A refusal: an error of HTTP with its reason and headers, owned, so that one that was made from a plugin's
+//! words travels like one of ours.
+
+use std::borrow::Cow;
+
+use super::response::{self, Status};
+
+/// Why a request is not granted, and what is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status to answer with.
+    pub status: Status,
+    /// What is wrong, in one line: the body of the answer, and the log's words.
+    pub reason: Cow<'static, str>,
+    /// Further headers of the answer.
+    pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+}
+
+impl Refusal {
+    /// A refusal without further headers.
+    pub fn new(status: u16, reason: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal { status: Status(status), reason: reason.into(), headers: Vec::new() }
+    }
+
+    /// The same with a further header. A `Connection` replaces the usual `close`.
+    pub fn with(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Refusal {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The complete answer, which ends the connection; see [`response::refusal`].
+    pub fn response(&self, head_only: bool) -> Vec<u8> {
+        let headers: Vec<(&str, &str)> =
+            self.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+        response::refusal(self.status, &self.reason, &headers, head_only)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_carries_headers_that_were_made_at_run_time() {
+        let realm = format!("Basic realm=\"{}\"", "a".repeat(3));
+        let refusal = Refusal::new(401, String::from("who are you?")).with("WWW-Authenticate", realm);
+        let answer = String::from_utf8(refusal.response(false)).expect("text");
+        assert!(answer.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{answer}");
+        assert!(answer.contains("\r\nWWW-Authenticate: Basic realm=\"aaa\"\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nwho are you?\n"), "{answer}");
+    }
+}

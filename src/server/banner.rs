@@ -1,0 +1,47 @@
+//! The lines that say at the start what the service will do. Scripts look for them, so their words are part of
+//! the interface.
+
+use crate::certs;
+use crate::cli::Config;
+use crate::log::Log;
+use crate::net::listen::Address;
+
+/// What the service listens on, in the words of the last line of the settings. `port` is the one that was
+/// bound, which differs from the one that was asked for when that was 0.
+pub(super) fn source(address: &Address, port: Option<u16>) -> String {
+    match address {
+        Address::Tcp { host, port: asked, .. } => format!("{host}:{}", port.unwrap_or(*asked)),
+        Address::Unix { path, .. } => path.display().to_string(),
+        Address::Inetd => "inetd".into(),
+    }
+}
+
+/// Says what the service will do. `sources` are those of the listeners, from [`source`].
+pub(super) fn say(log: &Log, config: &Config, sources: &[String]) {
+    log.info(format_args!("WebSocket server settings:"));
+    for (address, source) in config.listen.iter().zip(sources) {
+        match address {
+            Address::Tcp { .. } => log.info(format_args!("  - Listen on {source}")),
+            Address::Unix { .. } => log.info(format_args!("  - Listen on unix socket {source}")),
+            Address::Inetd => log.info(format_args!("  - Listen for inetd connections")),
+        }
+    }
+    if let Some(web) = &config.web {
+        let quiet = if web.listings { "" } else { " (no directory listings)" };
+        log.info(format_args!("  - Web server{quiet}. Web root: {}", web.root.display()));
+    }
+    // Looked at here only for this line: a file that appears later turns TLS on.
+    if config.tls.clients.pairs.iter().any(|pair| certs::is_there(&pair.cert)) {
+        log.info(format_args!("  - SSL/TLS support"));
+    } else {
+        log.info(format_args!("  - No SSL/TLS support (no cert file)"));
+    }
+    if config.tls.only {
+        log.info(format_args!("  - Deny non-SSL/TLS connections"));
+    }
+}
+
+/// What is said behind a target's name when it is spoken to in TLS.
+pub(super) fn using_tls(config: &Config) -> &'static str {
+    if config.tls.target.is_some() { " (using SSL)" } else { "" }
+}

@@ -1,0 +1,74 @@
+//! The site as a service: questions are answered and files read on a lane of helper threads, so that a file
+//! system that hangs holds a thread and no reactor.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{Body, Cut, Question, Response, ResponseOptions, Settings, Site, tree};
+use crate::flight::{Asked, ReplyTo};
+use crate::helpers::{Job, Lane};
+use crate::http::refusal::Refusal;
+
+/// The files of one root, and the threads that look at them.
+#[derive(Debug)]
+pub struct Pages {
+    site: Arc<Site>,
+    lane: Lane,
+}
+
+/// The next bytes of a body, or that they can't be read.
+pub type Chunk = Result<Vec<u8>, Cut>;
+
+impl Pages {
+    /// Serves the site of these settings.
+    ///
+    /// # Errors
+    /// The root is no directory, or is out of reach.
+    pub fn open(settings: Settings) -> io::Result<Pages> {
+        let site = Arc::new(Site::open(settings)?);
+        Ok(Pages { site, lane: Lane::new("files", THREADS_MAX, JOBS_MAX) })
+    }
+
+    /// Asks for the answer to a plain request.
+    pub fn ask(&self, question: Question, to: ReplyTo<Box<Response>>) -> Asked<Box<Response>> {
+        let site = Arc::clone(&self.site);
+        self.submit(Box::new(move || to(Box::new(site.answer(&question)))))
+    }
+
+    /// Asks for at most `most` bytes of `body` from `at` on. They come in `space`, whose content goes.
+    pub fn read(
+        &self,
+        body: Arc<Body>,
+        at: u64,
+        most: usize,
+        mut space: Vec<u8>,
+        to: ReplyTo<Chunk>,
+    ) -> Asked<Chunk> {
+        space.clear();
+        self.submit(Box::new(move || {
+            let result = body.read(at, most, &mut space);
+            to(result.map(|()| space));
+        }))
+    }
+
+    /// The answer that says what is wrong. This does not block.
+    pub fn refuse(&self, refusal: &Refusal, options: ResponseOptions) -> Response {
+        self.site.refuse(refusal, options)
+    }
+
+    fn submit<T>(&self, job: Job) -> Asked<T> {
+        match self.lane.submit(job) {
+            Ok(()) => Asked::Later,
+            Err(_) => Asked::Busy,
+        }
+    }
+}
+
+/// Threads for files. A file system that hangs holds one for each request.
+const THREADS_MAX: usize = 8;
+
+/// Descriptors that the threads can have open at a time.
+pub const DESCRIPTORS_MAX: usize = THREADS_MAX * tree::DESCRIPTORS_MAX;
+
+/// Requests that wait for a thread. More are answered with 503.
+const JOBS_MAX: usize = 1024;
