@@ -21,6 +21,8 @@ mod memory;
 mod mixture;
 mod network;
 mod openssl;
+mod readme;
+mod run;
 mod side_by_side;
 mod soak;
 mod tls;

@@ -35,12 +35,12 @@ try:
     import kosoku
     import kosoku.cases
 except ImportError:
-    sys.exit("kosoku is not installed: pip install -r conformance/requirements.txt")
+    sys.exit("kosoku is not installed: pip install -r tests/conformance/requirements.txt")
 
 import adapter
 import echo
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Compression offers: see above.
 COMPRESSION = ["12.*", "13.*"]
