@@ -25,16 +25,25 @@ pub struct LocalTime {
 
 /// Converts seconds since the Unix epoch to local time (localtime_r(3)); `None` when the year overflows.
 pub fn local_time(unix_seconds: i64) -> Option<LocalTime> {
-    let mut tm = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: std has no time zones. Both pointers come from references, which are valid for the whole call,
+    // and localtime_r keeps neither. It reads TZ; nothing in this program changes the environment.
+    broken_down(unix_seconds, |seconds, tm| unsafe { !libc::localtime_r(seconds, tm).is_null() })
+}
+
+/// Converts seconds since the Unix epoch to the time in UTC (gmtime_r(3)); `None` when the year overflows.
+pub fn utc_time(unix_seconds: i64) -> Option<LocalTime> {
+    // SAFETY: std has no calendar. Both pointers come from references, which are valid for the whole call,
+    // and gmtime_r keeps neither.
+    broken_down(unix_seconds, |seconds, tm| unsafe { !libc::gmtime_r(seconds, tm).is_null() })
+}
+
+fn broken_down(unix_seconds: i64, fill: impl Fn(&libc::time_t, &mut libc::tm) -> bool) -> Option<LocalTime> {
     let seconds: libc::time_t = unix_seconds as libc::time_t;
-    // SAFETY: std has no time zones. Both pointers refer to live locals of the right type for the whole
-    // call, and localtime_r keeps neither. It reads TZ; nothing in this program changes the environment.
-    let filled = unsafe { !libc::localtime_r(&seconds, tm.as_mut_ptr()).is_null() };
-    if !filled {
+    // SAFETY: `tm` consists of integers and a pointer that may be null; zeros are valid for all of them.
+    let mut tm: libc::tm = unsafe { MaybeUninit::zeroed().assume_init() };
+    if !fill(&seconds, &mut tm) {
         return None;
     }
-    // SAFETY: the memory was zeroed, which is a valid `tm`, and localtime_r has since filled it.
-    let tm = unsafe { tm.assume_init() };
     Some(LocalTime {
         year: tm.tm_year + 1900,
         month: usize::try_from(tm.tm_mon).ok()?,

@@ -62,6 +62,7 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
             secrets: given.flag("log-tokens"),
             file: path("log-file"),
             traffic: given.flag("traffic"),
+            ..log::Settings::default()
         },
         syslog,
         record: path("record"),

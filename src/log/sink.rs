@@ -1,0 +1,259 @@
+//! One output's queue, and the thread behind it.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::output::Output;
+use super::syslog::Header;
+use super::{Level, lock};
+
+/// One output's queue. Clones share it.
+#[derive(Clone)]
+pub(super) struct Sink {
+    queue: Arc<Queue>,
+    form: Form,
+}
+
+/// How a line is written down.
+#[derive(Clone)]
+pub(super) enum Form {
+    /// As it is.
+    Plain,
+    /// As a message of syslog, made when the line is, so that it has the line's time.
+    Syslog(Arc<Header>),
+}
+
+struct Queue {
+    state: Mutex<Pending>,
+    filled: Condvar,
+    emptied: Condvar,
+}
+
+#[derive(Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    lost_lines: u64,
+    /// Lines that the thread has taken and not yet dealt with.
+    in_hand: u64,
+    writing: bool,
+    /// The thread sleeps until it is told that there is something.
+    waiting: bool,
+    reopen: bool,
+}
+
+impl Sink {
+    /// A queue that nobody writes out yet.
+    pub(super) fn new(form: Form) -> Sink {
+        let queue =
+            Queue { state: Mutex::new(Pending::default()), filled: Condvar::new(), emptied: Condvar::new() };
+        Sink { queue: Arc::new(queue), form }
+    }
+
+    /// Whether both have the same queue.
+    pub(super) fn is(&self, other: &Sink) -> bool {
+        Arc::ptr_eq(&self.queue, &other.queue)
+    }
+
+    /// Starts the thread that writes the queue to `output`. What it has to say about that goes to `others`.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn start(&self, output: Output, others: Vec<Sink>) -> io::Result<()> {
+        let sink = self.clone();
+        let builder = thread::Builder::new().name(output.thread_name().into()).stack_size(STACK_BYTES);
+        builder.spawn(move || sink.run(output, &others))?;
+        Ok(())
+    }
+
+    /// Queues a line, which has no line end.
+    pub(super) fn say(&self, level: Level, line: &str) {
+        match &self.form {
+            Form::Plain => self.push(&[line.as_bytes(), b"\n"]),
+            Form::Syslog(header) => self.push(&[&header.message(level, line), b"\n"]),
+        }
+    }
+
+    /// Queues bytes as they are.
+    pub(super) fn push(&self, parts: &[&[u8]]) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let mut state = lock(&self.queue.state);
+        if state.bytes.len() + length > QUEUE_BYTES_MAX {
+            state.lost_lines += 1;
+            return;
+        }
+        parts.iter().for_each(|part| state.bytes.extend_from_slice(part));
+        let waiting = state.waiting;
+        drop(state);
+        if waiting {
+            self.queue.filled.notify_one();
+        }
+    }
+
+    /// Has the output opened anew, before anything else is written.
+    pub(super) fn reopen(&self) {
+        lock(&self.queue.state).reopen = true;
+        self.queue.filled.notify_one();
+    }
+
+    /// Waits until everything is written, or until `deadline`.
+    pub(super) fn flush(&self, deadline: Instant) {
+        let mut state = lock(&self.queue.state);
+        while state.writing || !state.bytes.is_empty() {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return };
+            state = self.queue.emptied.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Takes what is queued, for whoever writes it without a thread.
+    pub(super) fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut lock(&self.queue.state).bytes)
+    }
+
+    /// Lines that are not written, and those that are lost and not accounted for.
+    pub(super) fn undelivered(&self) -> u64 {
+        let state = lock(&self.queue.state);
+        state.lost_lines + state.in_hand + lines(&state.bytes)
+    }
+
+    fn run(&self, mut output: Output, others: &[Sink]) {
+        let tell = |text: &str| others.iter().for_each(|sink| sink.say(Level::Warning, text));
+        let mut batch = Vec::new();
+        loop {
+            let (reopen, lost_before) = self.next_batch(&mut batch);
+            if reopen {
+                output.reopen(&tell);
+            }
+            let mut lost = output.write(&batch, &tell);
+            if lost_before > 0 && output.write(&self.note(lost_before), &tell) > 0 {
+                lost += lost_before;
+            }
+            batch.clear();
+            batch.shrink_to(BATCH_BYTES_KEPT);
+            let mut state = lock(&self.queue.state);
+            state.lost_lines += lost;
+            state.in_hand = 0;
+            state.writing = false;
+            drop(state);
+            self.queue.emptied.notify_all();
+        }
+    }
+
+    /// The line that says how many are missing.
+    fn note(&self, lost: u64) -> Vec<u8> {
+        let text = format!("{lost} log lines were lost");
+        let mut note = match &self.form {
+            Form::Plain => text.into_bytes(),
+            Form::Syslog(header) => header.message(Level::Warning, &text),
+        };
+        note.push(b'\n');
+        note
+    }
+
+    /// Waits for lines and moves them to `batch`; tells whether the file should be opened anew, and how many
+    /// lines were lost behind those in the batch.
+    fn next_batch(&self, batch: &mut Vec<u8>) -> (bool, u64) {
+        let mut state = lock(&self.queue.state);
+        if state.bytes.is_empty() && !state.reopen {
+            state.waiting = true;
+            while state.bytes.is_empty() && !state.reopen {
+                state = self.queue.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.waiting = false;
+            drop(state);
+            // A line seldom comes alone. Waiting a moment for the others saves a wake-up and a write for
+            // each, which a gateway that opens thousands of sessions a second would feel.
+            thread::sleep(BATCH_WAIT);
+            state = lock(&self.queue.state);
+        }
+        std::mem::swap(batch, &mut state.bytes);
+        state.in_hand = lines(batch);
+        state.writing = true;
+        (std::mem::take(&mut state.reopen), std::mem::take(&mut state.lost_lines))
+    }
+}
+
+/// The number of lines in `bytes`.
+pub(super) fn lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+/// Lines that wait for one output. At about 100 bytes a line, some 10,000 lines.
+const QUEUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// For so long lines are collected before they are written.
+const BATCH_WAIT: Duration = Duration::from_millis(3);
+
+/// A batch buffer larger than this is given back after a burst.
+const BATCH_BYTES_KEPT: usize = 16 * 1024;
+
+/// The threads of the log format little and call nothing deeper than a name look-up (for syslog over UDP).
+const STACK_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::{File, scratch};
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_queue_that_nobody_writes_out_is_bounded_and_counts_what_it_lost() {
+        let sink = Sink::new(Form::Plain);
+        let line = [b'x'; 1024];
+        for _ in 0..1500 {
+            sink.push(&[&line]);
+        }
+        let state = lock(&sink.queue.state);
+        assert_eq!(state.bytes.len(), QUEUE_BYTES_MAX);
+        assert_eq!(state.lost_lines, 1500 - 1024);
+    }
+
+    fn flush(sink: &Sink) {
+        sink.flush(Instant::now() + Duration::from_secs(20));
+    }
+
+    #[test]
+    fn lines_reach_the_file_in_order_and_after_a_reopening_the_new_file() {
+        let dir = scratch("reopened");
+        let path = dir.join("log");
+        let sink = Sink::new(Form::Plain);
+        let others = Sink::new(Form::Plain);
+        sink.start(Output::file(File::open(&path).expect("a file")), vec![others.clone()]).expect("a thread");
+        sink.say(Level::Info, "one");
+        sink.say(Level::Info, "two");
+        flush(&sink);
+        assert_eq!(fs::read(&path).expect("readable"), b"one\ntwo\n");
+        fs::rename(&path, dir.join("old")).expect("renamed");
+        sink.reopen();
+        sink.say(Level::Info, "three");
+        flush(&sink);
+        assert_eq!(fs::read(&path).expect("readable"), b"three\n");
+        assert_eq!(others.take(), b"", "what went well is not told");
+        fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn a_reopening_that_fails_is_told_to_the_others_and_tried_again_at_the_next() {
+        let dir = scratch("refused");
+        let path = dir.join("log");
+        let (sink, others) = (Sink::new(Form::Plain), Sink::new(Form::Plain));
+        sink.start(Output::file(File::open(&path).expect("a file")), vec![others.clone()]).expect("a thread");
+        fs::rename(&path, dir.join("old")).expect("renamed");
+        fs::create_dir(&path).expect("a directory in its place");
+        sink.reopen();
+        sink.say(Level::Info, "to the old one");
+        flush(&sink);
+        assert_eq!(fs::read(dir.join("old")).expect("readable"), b"to the old one\n");
+        let told = String::from_utf8(others.take()).expect("text");
+        let expected =
+            format!("log file {} can't be opened anew: [Errno 21] Is a directory; ", path.display());
+        assert!(told.starts_with(&expected), "{told}");
+        fs::remove_dir(&path).expect("removed");
+        sink.reopen();
+        sink.say(Level::Info, "to the new one");
+        flush(&sink);
+        assert_eq!(fs::read(&path).expect("readable"), b"to the new one\n");
+        fs::remove_dir_all(dir).expect("removed");
+    }
+}
