@@ -2,6 +2,8 @@
 //!
 //! Each function here is safe to call; each block says why there is no safe way and why it is sound.
 
+pub mod process;
+
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};

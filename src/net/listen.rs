@@ -5,13 +5,13 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mio::net::{TcpListener, UnixListener};
+use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, Type};
 
 use super::socket::{Io, tune_tcp};
@@ -80,6 +80,46 @@ impl Listener {
         }
     }
 
+    /// Makes a listener of a socket that came with the process. A Unix socket's file belongs to whoever made
+    /// it, and stays.
+    ///
+    /// # Errors
+    /// It is no listening TCP or Unix stream socket.
+    pub fn adopt(socket: OwnedFd) -> io::Result<Listener> {
+        let socket = RawSocket::from(socket);
+        let other = |what: &str| Err(io::Error::other(what));
+        if socket.r#type()? != Type::STREAM {
+            return other("not a stream socket");
+        }
+        if !socket.is_listener()? {
+            return other("not a listening socket");
+        }
+        match socket.domain()? {
+            Domain::IPV4 | Domain::IPV6 => {
+                tune_tcp(&SockRef::from(&socket), None)?;
+                socket.set_nonblocking(true)?;
+                Ok(Listener::Tcp(TcpListener::from_std(socket.into())))
+            }
+            Domain::UNIX => {
+                socket.set_nonblocking(true)?;
+                let name = unix_name(&socket.local_addr()?);
+                let file = SocketFile { path: name.into(), identity: None };
+                Ok(Listener::Unix(UnixListener::from_std(socket.into()), file))
+            }
+            _ => other("neither a TCP nor a Unix socket"),
+        }
+    }
+
+    /// What the socket is bound to: `127.0.0.1:6080`, `[::]:6080` or a Unix socket's path.
+    pub fn name(&self) -> String {
+        match self {
+            Listener::Tcp(listener) => {
+                listener.local_addr().map_or_else(|_| "?".into(), |address| address.to_string())
+            }
+            Listener::Unix(_, file) => file.path.display().to_string(),
+        }
+    }
+
     /// Accepts one connection, if one is waiting.
     ///
     /// # Errors
@@ -117,6 +157,57 @@ impl Listener {
             Listener::Unix(listener, _) => listener.as_fd(),
         };
         sys::watch_level(poll, socket, token, on)
+    }
+}
+
+/// Makes a connection of a connected socket that came with the process.
+///
+/// # Errors
+/// It is no connected TCP or Unix stream socket.
+pub fn adopt_connection(socket: OwnedFd) -> io::Result<(Io, Peer)> {
+    let socket = RawSocket::from(socket);
+    let other = |what: &str| Err(io::Error::other(what));
+    if socket.r#type()? != Type::STREAM {
+        return other("not a stream socket");
+    }
+    let peer = match socket.peer_addr() {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+            return other("neither a listening nor a connected socket");
+        }
+        result => result?,
+    };
+    match socket.domain()? {
+        Domain::IPV4 | Domain::IPV6 => {
+            let address = peer.as_socket().ok_or(io::ErrorKind::Unsupported)?.ip();
+            tune_tcp(&SockRef::from(&socket), Some(address))?;
+            socket.set_nonblocking(true)?;
+            Ok((Io::Tcp(TcpStream::from_std(socket.into())), Peer::Ip(address)))
+        }
+        Domain::UNIX => {
+            socket.set_nonblocking(true)?;
+            let name = unix_name(&socket.local_addr()?);
+            Ok((Io::Unix(UnixStream::from_std(socket.into())), Peer::Unix(name.into())))
+        }
+        _ => other("neither a TCP nor a Unix socket"),
+    }
+}
+
+/// Whether a socket that came with the process waits for connections.
+///
+/// # Errors
+/// It is no socket.
+pub fn is_listening(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    SockRef::from(&socket).is_listener()
+}
+
+/// A Unix socket's path, `@NAME` where that is abstract, and `unix` where it has none.
+fn unix_name(address: &SockAddr) -> PathBuf {
+    if let Some(path) = address.as_pathname() {
+        return path.to_owned();
+    }
+    match address.as_abstract_namespace() {
+        Some(name) => format!("@{}", String::from_utf8_lossy(name)).into(),
+        None => "unix".into(),
     }
 }
 
@@ -182,7 +273,7 @@ fn make_way(path: &Path) -> io::Result<()> {
     if !metadata.file_type().is_socket() {
         return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
     }
-    match UnixStream::connect(path) {
+    match StdUnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         // Somebody answers, or is too busy to, or may not be asked: the socket is theirs.
@@ -190,13 +281,13 @@ fn make_way(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The file of a Unix socket that this process made. Dropping it removes the file, unless another has been
+/// The file of a Unix socket. If this process made it, dropping this removes the file, unless another has been
 /// put in its place.
 #[derive(Debug)]
 pub struct SocketFile {
     path: Arc<Path>,
-    device: u64,
-    inode: u64,
+    /// Device and inode of the file that this process made.
+    identity: Option<(u64, u64)>,
 }
 
 impl SocketFile {
@@ -204,14 +295,15 @@ impl SocketFile {
         let metadata = fs::symlink_metadata(path)?;
         // Absolute, because the process may change its directory before the file is removed.
         let path = std::path::absolute(path)?;
-        Ok(SocketFile { path: path.into(), device: metadata.dev(), inode: metadata.ino() })
+        Ok(SocketFile { path: path.into(), identity: Some((metadata.dev(), metadata.ino())) })
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
+        let ours = self.identity.is_some_and(|identity| {
+            fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == identity)
+        });
         if ours {
             // If it can't be removed, the next start finds a socket that nobody listens on.
             let _ = fs::remove_file(&self.path);
@@ -279,6 +371,47 @@ mod tests {
         assert!(path.exists());
         drop(other);
         fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn a_listening_socket_that_came_with_the_process_is_served_and_its_file_stays() {
+        let dir = directory("adopted");
+        let path = dir.join("s");
+        let theirs = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+        let listener = Listener::adopt(theirs.into()).expect("a listener");
+        assert_eq!(listener.name(), path.display().to_string());
+        assert_eq!(listener.accept().err().map(|e| e.kind()), Some(io::ErrorKind::WouldBlock));
+        let _client = StdUnixStream::connect(&path).expect("connected");
+        let (_, peer) = listener.accept().expect("a client");
+        assert_eq!(peer.to_string(), path.display().to_string());
+        drop(listener);
+        assert!(path.exists());
+        fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn what_can_not_listen_is_refused_by_name() {
+        let told = |socket: OwnedFd| Listener::adopt(socket).err().map(|error| error.to_string());
+        let (one, other) = StdUnixStream::pair().expect("a pair");
+        assert_eq!(told(one.into()).as_deref(), Some("not a listening socket"));
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        assert_eq!(told(udp.into()).as_deref(), Some("not a stream socket"));
+        drop(other);
+    }
+
+    #[test]
+    fn a_connected_socket_that_came_with_the_process_is_a_connection() {
+        let told = |socket: OwnedFd| match adopt_connection(socket) {
+            Ok((_, peer)) => peer.to_string(),
+            Err(error) => format!("error: {error}"),
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let client = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        assert_eq!(told(listener.accept().expect("a client").0.into()), "127.0.0.1");
+        assert_eq!(told(listener.into()), "error: neither a listening nor a connected socket");
+        drop(client);
+        let (one, _other) = StdUnixStream::pair().expect("a pair");
+        assert_eq!(told(one.into()), "unix");
     }
 
     #[test]

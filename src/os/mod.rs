@@ -1,3 +1,8 @@
 //! What the process has to do with the system around it.
 
+pub mod daemon;
+pub mod inherited;
+pub mod notify;
+pub mod orphans;
+pub mod pid_file;
 pub mod signal;

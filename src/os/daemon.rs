@@ -1,0 +1,135 @@
+//! Going into the background: the process that was started waits until the one that it has sent there serves,
+//! and ends with that one's word.
+//!
+//! The way there is a fork, a new session and another fork, so that the service has no terminal and can't get
+//! one. Nothing has to be closed one by one afterwards: what the process was started with is known from its
+//! start (`os::inherited`), and everything of its own is meant to stay.
+
+use std::fs::OpenOptions;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::path::Path;
+
+use rustix::process::{Pid, WaitOptions};
+
+use crate::log::describe;
+use crate::sys::process::{Fork, exit_now, fork};
+
+/// Which of the two processes goes on after [`detach`].
+pub enum Side {
+    /// The one that was started.
+    Launcher(Launcher),
+    /// The one in the background.
+    Daemon(Readiness),
+}
+
+/// What the process that was started has left to do: to wait.
+pub struct Launcher {
+    word: PipeReader,
+    child: Option<Pid>,
+}
+
+/// What the service owes the process that waits for it: a word, how the start went.
+pub struct Readiness(PipeWriter);
+
+/// Goes into the background: a session of its own, no terminal, standard input and outputs on /dev/null, and
+/// `directory` as the working directory. The umask stays as it is.
+///
+/// # Errors
+/// The system gives no pipe or no process; or there is a second thread already. In the background an error
+/// is told to the launcher instead.
+pub fn detach(directory: &Path) -> io::Result<Side> {
+    let (word, sender) = io::pipe()?;
+    if let Fork::Parent(child) = fork()? {
+        return Ok(Side::Launcher(Launcher { word, child: Pid::from_raw(child) }));
+    }
+    drop(word);
+    let readiness = Readiness(sender);
+    match settle(directory) {
+        Ok(()) => Ok(Side::Daemon(readiness)),
+        Err(text) => {
+            readiness.failed(1, &text);
+            exit_now(1)
+        }
+    }
+}
+
+/// What the new process does to be on its own. Only its child comes back from here.
+fn settle(directory: &Path) -> Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| format!("going into the background failed: {error}");
+    rustix::process::setsid().map_err(|error| failed(&describe(&error.into())))?;
+    // The leader of a session could get a terminal again by opening one; its child can't.
+    match fork() {
+        Ok(Fork::Parent(_)) => exit_now(0),
+        Ok(Fork::Child) => {}
+        Err(error) => return Err(failed(&describe(&error))),
+    }
+    std::env::set_current_dir(directory)
+        .map_err(|error| format!("{}: {}", directory.display(), describe(&error)))?;
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+    let null = null.map_err(|error| format!("/dev/null: {}", describe(&error)))?;
+    for replace in [rustix::stdio::dup2_stdin, rustix::stdio::dup2_stdout, rustix::stdio::dup2_stderr] {
+        replace(&null).map_err(|error| failed(&describe(&error.into())))?;
+    }
+    Ok(())
+}
+
+impl Launcher {
+    /// Waits until the service is ready, and returns 0; or until it has failed, and returns its exit code and
+    /// what it has to say.
+    pub fn wait(mut self) -> (u8, String) {
+        let mut word = Vec::new();
+        // An error is like the end: whatever came counts.
+        let _ = self.word.read_to_end(&mut word);
+        if let Some(child) = self.child {
+            // The process in between, which ends at once.
+            let _ = rustix::process::waitpid(Some(child), WaitOptions::empty());
+        }
+        match word.split_first() {
+            Some((code, text)) => (*code, String::from_utf8_lossy(text).into_owned()),
+            None => (1, "the daemon ended before it was ready".to_owned()),
+        }
+    }
+}
+
+impl Readiness {
+    /// Lets the launcher end with 0.
+    pub fn ready(self) {
+        self.send(0, "");
+    }
+
+    /// Lets the launcher say this and end with this code, which is not 0.
+    pub fn failed(self, code: u8, text: &str) {
+        self.send(code.max(1), text);
+    }
+
+    fn send(mut self, code: u8, text: &str) {
+        // A launcher that was killed does not want to know.
+        let _ = self.0.write_all(&[&[code], text.as_bytes()].concat());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a launcher makes of a daemon's word.
+    fn told(word: impl FnOnce(Readiness)) -> (u8, String) {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        word(Readiness(writer));
+        Launcher { word: reader, child: None }.wait()
+    }
+
+    #[test]
+    fn the_launcher_ends_with_the_daemons_word() {
+        assert_eq!(told(Readiness::ready), (0, String::new()));
+        assert_eq!(told(|daemon| daemon.failed(3, "no room")), (3, "no room".to_owned()));
+        assert_eq!(told(|daemon| daemon.failed(0, "no room")).0, 1, "a failure is never a success");
+        assert_eq!(told(drop), (1, "the daemon ended before it was ready".to_owned()));
+    }
+
+    #[test]
+    fn a_process_with_threads_does_not_fork() {
+        // Tests run in threads of their own, so this one must be refused.
+        assert!(detach(Path::new("/")).is_err());
+    }
+}
