@@ -38,7 +38,7 @@ pub struct Log {
 }
 
 /// What the log should do, from the command line.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Whether `debug` lines are wanted (`--verbose`).
     pub verbose: bool,
