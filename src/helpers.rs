@@ -7,12 +7,35 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 /// Work that may block.
 pub type Job = Box<dyn FnOnce() + Send>;
+
+/// Kept by the one who waits for a job. Dropping it calls the job off, if it has not begun: it gives up its
+/// place in the queue.
+#[derive(Debug, Default)]
+pub struct Ticket(Arc<()>);
+
+/// What a job knows of the [`Ticket`] that it was handed in with.
+#[derive(Clone, Debug)]
+pub struct Stub(Weak<()>);
+
+impl Ticket {
+    /// The part that goes with the job.
+    pub fn stub(&self) -> Stub {
+        Stub(Arc::downgrade(&self.0))
+    }
+}
+
+impl Stub {
+    /// Whether somebody still waits for the job.
+    pub fn is_wanted(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
 
 /// One kind of work with its own threads and its own queue. Clones share them.
 #[derive(Clone)]
@@ -28,9 +51,20 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Job>,
+    queue: VecDeque<Queued>,
     threads: usize,
     idle: usize,
+}
+
+struct Queued {
+    job: Job,
+    wanted: Option<Box<dyn Fn() -> bool + Send>>,
+}
+
+impl Queued {
+    fn is_wanted(&self) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted())
+    }
 }
 
 /// Why a lane did not take a job.
@@ -59,11 +93,34 @@ impl Lane {
     /// # Errors
     /// The queue is full, or the system gives no thread and the lane has none.
     pub fn submit(&self, job: Job) -> Result<(), Refused> {
+        self.push(Queued { job, wanted: None })
+    }
+
+    /// Like [`Lane::submit`], for a job that is left out if it is not `wanted` any more when its turn comes;
+    /// such a job also makes room for another one when the queue is full. It is dropped then, on whatever thread.
+    ///
+    /// # Errors
+    /// As those of [`Lane::submit`].
+    pub fn submit_while(
+        &self,
+        wanted: impl Fn() -> bool + Send + 'static,
+        job: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Refused> {
+        self.push(Queued { job: Box::new(job), wanted: Some(Box::new(wanted)) })
+    }
+
+    fn push(&self, queued: Queued) -> Result<(), Refused> {
         let mut state = self.0.lock();
+        let mut left_out: Vec<Queued> = Vec::new();
+        if state.queue.len() >= self.0.queue_max {
+            let (wanted, unwanted): (Vec<_>, Vec<_>) = state.queue.drain(..).partition(Queued::is_wanted);
+            state.queue.extend(wanted);
+            left_out = unwanted;
+        }
         if state.queue.len() >= self.0.queue_max {
             return Err(Refused::Full);
         }
-        state.queue.push_back(job);
+        state.queue.push_back(queued);
         if state.idle < state.queue.len() && state.threads < self.0.threads_max {
             let inner = Arc::clone(&self.0);
             match thread::Builder::new().name(self.0.name.into()).spawn(move || inner.run()) {
@@ -77,6 +134,8 @@ impl Lane {
         }
         drop(state);
         self.0.filled.notify_one();
+        // What a job drops may take locks of its own.
+        drop(left_out);
         Ok(())
     }
 }
@@ -91,9 +150,13 @@ impl Inner {
     fn run(&self) {
         let mut state = self.lock();
         loop {
-            while let Some(job) = state.queue.pop_front() {
+            while let Some(queued) = state.queue.pop_front() {
                 drop(state);
-                job();
+                if queued.is_wanted() {
+                    (queued.job)();
+                } else {
+                    drop(queued);
+                }
                 state = self.lock();
             }
             state.idle += 1;
@@ -135,6 +198,38 @@ mod tests {
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..500));
         assert!(lane.0.lock().threads <= 3);
+    }
+
+    #[test]
+    fn a_job_that_nobody_waits_for_is_left_out_and_gives_up_its_place() {
+        let lane = Lane::new("test", 1, 2);
+        let (release, gate) = mpsc::channel::<()>();
+        let (started, starts) = mpsc::channel();
+        let job = move || {
+            started.send(()).expect("the test listens");
+            let _ = gate.recv_timeout(PATIENCE);
+        };
+        lane.submit(Box::new(job)).expect("room");
+        starts.recv_timeout(PATIENCE).expect("the first job has left the queue");
+        let (done, answers) = mpsc::channel();
+        let submit = |ticket: &Ticket, number: i32| {
+            let (stub, done) = (ticket.stub(), done.clone());
+            let wanted = move || stub.is_wanted();
+            lane.submit_while(wanted, move || done.send(number).expect("the test listens"))
+        };
+        let (stays, leaves, comes, late) =
+            (Ticket::default(), Ticket::default(), Ticket::default(), Ticket::default());
+        submit(&stays, 1).expect("room");
+        submit(&leaves, 2).expect("room");
+        assert!(matches!(submit(&comes, 3), Err(Refused::Full)));
+        drop(leaves);
+        submit(&comes, 3).expect("the place of the one who has left");
+        assert!(matches!(submit(&late, 4), Err(Refused::Full)));
+        drop(comes);
+        release.send(()).expect("the job waits");
+        assert_eq!(answers.recv_timeout(PATIENCE), Ok(1));
+        lane.submit(Box::new(move || done.send(5).expect("the test listens"))).expect("room");
+        assert_eq!(answers.recv_timeout(PATIENCE), Ok(5), "nobody waited for the third");
     }
 
     #[test]
