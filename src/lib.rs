@@ -12,11 +12,13 @@ pub mod limit;
 pub mod log;
 pub mod metrics;
 pub mod ring;
+pub mod secret;
 pub mod sys;
 pub mod timers;
 
 // Floor 1: protocol. Slices in, slices out.
 pub mod http;
+pub mod rules;
 pub mod sniff;
 pub mod target;
 pub mod ws;

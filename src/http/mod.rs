@@ -2,9 +2,12 @@
 
 pub mod body;
 pub mod conditional;
+pub mod credentials;
 pub mod encoding;
 pub mod mime;
+pub mod origin;
 pub mod path;
+pub mod query;
 pub mod range;
 pub mod refusal;
 pub mod request;
