@@ -24,9 +24,12 @@ pub mod target;
 pub mod ws;
 
 // Floor 2: services. They may block, and run on helpers.
+pub mod auth;
 pub mod certs;
 pub mod gate;
 pub mod resolve;
+pub mod source;
+pub mod token;
 pub mod web;
 
 // Floor 3: sockets.

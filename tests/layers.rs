@@ -24,6 +24,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("sniff", 1),
     ("target", 1),
     ("rules", 1),
+    ("source", 2),
     ("token", 2),
     ("gate", 2),
     ("auth", 2),

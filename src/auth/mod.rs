@@ -1,0 +1,162 @@
+//! Auth plugins: what decides whether a client is admitted at all. The classes are those of the Python program;
+//! each is one file here and one row in [`PLUGINS`].
+//!
+//! A plugin is asked before tokens are looked at, so that a client that is not admitted learns nothing of them.
+
+mod basic;
+mod client_cert;
+mod cookie;
+mod list;
+mod origin;
+mod passwords;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::log::Log;
+use crate::secret::Secret;
+use crate::source::Place;
+
+/// What decides about clients.
+pub trait AuthPlugin: Send + Sync {
+    /// Whether [`AuthPlugin::decide`] may wait, for a file.
+    fn may_block(&self) -> bool;
+
+    /// Decides about a client.
+    fn decide(&self, facts: &Facts<'_>) -> Decision;
+
+    /// Files that hold secrets, which must not be published.
+    fn files(&self) -> Vec<PathBuf>;
+}
+
+/// What a client has shown.
+#[derive(Clone, Debug, Default)]
+pub struct Facts<'a> {
+    /// The values of `Authorization`.
+    pub authorization: Vec<&'a [u8]>,
+    /// The values of `Origin`.
+    pub origins: Vec<&'a [u8]>,
+    /// The values of `Cookie`.
+    pub cookies: Vec<&'a [u8]>,
+    /// The common name in the certificate that the client has proven to be its own.
+    pub common_name: Option<&'a str>,
+}
+
+/// What a plugin decides.
+pub enum Decision {
+    /// The client is admitted.
+    Admitted(Admitted),
+    /// It is not.
+    Denied(Denial),
+    /// It will be if its password is the right one, which takes the processor some time to find out.
+    Unproven(Box<dyn FnOnce() -> Decision + Send>),
+    /// It can't be said, because something does not work; says what, for the operator.
+    Broken(String),
+}
+
+/// What comes with being admitted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admitted {
+    /// A cookie, name and value, that will admit the client for some time.
+    pub cookie: Option<Cookie>,
+}
+
+/// A cookie for a client.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cookie {
+    /// Its name.
+    pub name: String,
+    value: Secret,
+}
+
+/// Why a client is not admitted; the text is for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// It has to say who it is, or has said it wrongly.
+    Unauthenticated(&'static str),
+    /// It may not.
+    Forbidden(&'static str),
+    /// The page that it was sent by may not.
+    InvalidOrigin,
+}
+
+/// One class of plugins.
+pub struct Plugin {
+    /// Its name, as Python has it.
+    pub name: &'static str,
+    /// Makes one of its argument.
+    pub open: fn(&Source) -> Result<Box<dyn AuthPlugin>, String>,
+}
+
+/// `--auth-source`, and what it is to be understood by.
+#[derive(Clone)]
+pub struct Source {
+    /// The argument, if there is one.
+    pub argument: Option<Argument>,
+    /// The port of the listener, for the name of the cookie that `--auth-cookie` asks for. Nothing without
+    /// that option.
+    pub cookie: Option<Option<u16>>,
+    /// Where a plugin says what is wrong with a file.
+    pub log: Arc<Log>,
+}
+
+/// What a plugin was given.
+#[derive(Clone)]
+pub enum Argument {
+    /// The text itself.
+    Text(Secret),
+    /// A file that holds it (`@FILE`), which is read again when it has changed.
+    File(Place),
+}
+
+impl Argument {
+    /// Reads the value of an option: `@FILE`, or the text itself. Relative paths begin at `directory`.
+    pub fn of(text: &[u8], directory: &Path) -> Argument {
+        use std::os::unix::ffi::OsStrExt;
+        match text.strip_prefix(b"@") {
+            Some(path) => {
+                let path = Path::new(std::ffi::OsStr::from_bytes(path));
+                Argument::File(Place::new(path, directory, None))
+            }
+            None => Argument::Text(Secret::new(text)),
+        }
+    }
+}
+
+/// Every class, in the order in which the help lists them.
+pub const PLUGINS: &[Plugin] = &[
+    Plugin { name: "BasicHTTPAuth", open: basic::open },
+    Plugin { name: "ExpectOrigin", open: origin::open },
+    Plugin { name: "ClientCertCNAuth", open: client_cert::open },
+];
+
+/// The class of this name, short or with its Python module in front, as scripts do both.
+pub fn plugin(name: &str) -> Option<&'static Plugin> {
+    let name = name.strip_prefix("websockify.auth_plugins.").unwrap_or(name);
+    PLUGINS.iter().find(|plugin| plugin.name == name)
+}
+
+/// For fuzzing: reads a file of passwords, and says how many users and bad lines there are.
+#[doc(hidden)]
+pub fn count_users(bytes: &[u8]) -> (usize, usize) {
+    passwords::Passwords::parse(bytes).count()
+}
+
+impl Cookie {
+    /// The value of `Set-Cookie` for it. Over TLS it is for TLS only.
+    pub fn set(&self, tls: bool) -> String {
+        let value = String::from_utf8_lossy(self.value.reveal());
+        let secure = if tls { "; Secure" } else { "" };
+        let seconds = cookie::LIFE.as_secs();
+        format!("{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", self.name)
+    }
+}
+
+impl std::fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cookie({}=***)", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

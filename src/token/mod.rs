@@ -1,0 +1,139 @@
+//! Token plugins: what finds a client's target by its token. The classes are those of the Python program; each
+//! is one file here and one row in [`PLUGINS`].
+//!
+//! A look-up may block, so it runs on a helper. A plugin says what it found and nothing about clients.
+
+mod file;
+mod file_name;
+mod unix_dir;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::log::Log;
+use crate::source::Place;
+use crate::target::Target;
+
+/// What finds targets by tokens.
+pub trait TokenPlugin: Send + Sync {
+    /// Looks the token up. May wait.
+    fn look_up(&self, token: &str) -> Answer;
+
+    /// Files and directories that tell tokens, which must not be published.
+    fn files(&self) -> Vec<PathBuf>;
+}
+
+/// What came of a look-up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The token stands for this target.
+    Found(Target),
+    /// Nobody knows the token.
+    Unknown,
+    /// The token is one that must not be used; says why, for the operator.
+    Refused(String),
+    /// It can't be said, because something does not work; says what, for the operator.
+    Broken(String),
+}
+
+/// One class of plugins.
+pub struct Plugin {
+    /// Its name, as Python has it.
+    pub name: &'static str,
+    /// Whether it only reads files of this machine. Those who ask for the same token at the same time get one
+    /// answer then.
+    pub is_local: bool,
+    /// Makes one of its argument. Nothing while it is not built.
+    pub open: Option<Open>,
+}
+
+/// Makes a plugin of its argument; the error is in words for the operator.
+pub type Open = fn(&Source) -> Result<Box<dyn TokenPlugin>, String>;
+
+/// `--token-source`, and what it is to be understood by.
+#[derive(Clone)]
+pub struct Source {
+    /// The argument, if there is one.
+    pub text: Option<OsString>,
+    /// The directory that the program was started in.
+    pub directory: PathBuf,
+    /// The web root, where the Python program looks for relative paths.
+    pub web: Option<PathBuf>,
+    /// Where a plugin says what is wrong with a file.
+    pub log: Arc<Log>,
+}
+
+impl Source {
+    /// The place of the file or directory that the argument names, for the plugin `name`.
+    ///
+    /// # Errors
+    /// There is no argument.
+    fn place(&self, name: &str) -> Result<Place, String> {
+        match &self.text {
+            Some(text) if !text.is_empty() => {
+                Ok(Place::new(Path::new(text), &self.directory, self.web.as_deref()))
+            }
+            _ => Err(format!("{name} needs --token-source")),
+        }
+    }
+}
+
+/// Every class, in the order in which the help lists them.
+pub const PLUGINS: &[Plugin] = &[
+    Plugin { name: "TokenFile", is_local: true, open: Some(file::open) },
+    // Each connection reads it anew there, too, so there is no difference.
+    Plugin { name: "ReadOnlyTokenFile", is_local: true, open: Some(file::open) },
+    Plugin { name: "TokenFileName", is_local: true, open: Some(file_name::open) },
+    Plugin { name: "BaseTokenAPI", is_local: false, open: None },
+    Plugin { name: "JSONTokenApi", is_local: false, open: None },
+    Plugin { name: "JWTTokenApi", is_local: true, open: None },
+    Plugin { name: "TokenRedis", is_local: false, open: None },
+    Plugin { name: "UnixDomainSocketDirectory", is_local: true, open: Some(unix_dir::open) },
+];
+
+/// For fuzzing: reads a token file, and says how many tokens, bad lines and lines there are.
+#[doc(hidden)]
+pub fn count_tokens(bytes: &[u8]) -> (usize, usize, usize) {
+    file::Tokens::parse(bytes).count()
+}
+
+/// The class of this name, short or with its Python module in front, as scripts do both.
+pub fn plugin(name: &str) -> Option<&'static Plugin> {
+    let name = name.strip_prefix("websockify.token_plugins.").unwrap_or(name);
+    PLUGINS.iter().find(|plugin| plugin.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_is_found_by_its_short_and_its_dotted_name() {
+        for row in PLUGINS {
+            assert_eq!(plugin(row.name).expect(row.name).name, row.name);
+            let dotted = format!("websockify.token_plugins.{}", row.name);
+            assert_eq!(plugin(&dotted).expect(row.name).name, row.name);
+        }
+        for name in ["TokenFil", "tokenfile", "mine.TokenFile", "websockify.auth_plugins.TokenFile", ".", ""]
+        {
+            assert!(plugin(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn plugins_of_files_need_an_argument() {
+        let log = Arc::new(Log::in_memory(false));
+        for row in PLUGINS.iter().filter(|row| row.is_local) {
+            let Some(open) = row.open else { continue };
+            for text in [None, Some("".into())] {
+                let source = Source { text, directory: "/".into(), web: None, log: Arc::clone(&log) };
+                assert!(
+                    open(&source).err().expect("an error").ends_with("needs --token-source"),
+                    "{}",
+                    row.name
+                );
+            }
+        }
+    }
+}
