@@ -1,4 +1,4 @@
-//! The protocol's cost without sockets: masking, frames in and out, a handshake.
+//! The protocol's cost without sockets: masking, frames in and out, a handshake, chains of certificates.
 //!
 //! `cargo bench --bench protocol`, or a part: `cargo bench --bench protocol -- decode`. Figures do not
 //! travel between machines; `memcpy` is measured beside masking to compare with.
@@ -10,7 +10,9 @@ use websockify::http::request::{HeadReader, Request};
 use websockify::ws::decode::Decoder;
 use websockify::ws::{encode, handshake, mask};
 
-criterion_group!(benches, masking, decoding, encoding, opening);
+mod chains;
+
+criterion_group!(benches, masking, decoding, encoding, opening, chains::chains);
 criterion_main!(benches);
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];

@@ -4,6 +4,8 @@
 //! renewed certificate is served without a restart and one that appears turns TLS on. What was read last
 //! and is in order stays in use until something better is there.
 
+mod chain;
+mod checks;
 mod file;
 mod key;
 mod pair;
@@ -26,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use rustls::{CipherSuite, ServerConfig};
 
+pub use roots::{client_verifier, target_verifier};
 pub use store::is_there;
 pub use suites::parse_suites;
 pub use target::{target_config, target_name};

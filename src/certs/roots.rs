@@ -12,7 +12,7 @@ use rustls::server::danger::ClientCertVerifier;
 
 use super::pair::certificates;
 use super::verify::{Clients, Targets};
-use super::{Authorities, file, pem};
+use super::{Authorities, checks, file, pem, suites};
 
 /// Authorities, loaded.
 pub(super) struct Roots {
@@ -63,13 +63,15 @@ impl Roots {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ClientCertVerifier>, String> {
         let roots = Arc::clone(&self.store);
-        let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+        let metered = Arc::new(checks::metered(provider));
+        let mut builder = WebPkiClientVerifier::builder_with_provider(roots, metered);
         if self.store.len() > HINTS_MAX {
             builder = builder.clear_root_hint_subjects();
         }
         let inner = builder.build().map_err(|error| error.to_string())?;
         Ok(Arc::new(Clients {
             inner,
+            roots: Arc::clone(&self.store),
             trusted: Arc::clone(&self.certs),
             known: provider.signature_verification_algorithms,
         }))
@@ -84,15 +86,35 @@ impl Roots {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ServerCertVerifier>, String> {
         let roots = Arc::clone(&self.store);
-        let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
+        let metered = Arc::new(checks::metered(provider));
+        let builder = WebPkiServerVerifier::builder_with_provider(roots, metered);
         let inner = builder.build().map_err(|error| error.to_string())?;
         Ok(Arc::new(Targets {
             inner: Some(inner),
+            roots: Arc::clone(&self.store),
             trusted: Arc::clone(&self.certs),
             takes_common_name: self.are_named,
             known: provider.signature_verification_algorithms,
         }))
     }
+}
+
+/// What checks clients, by itself; for benches.
+///
+/// # Errors
+/// As for the authorities of a server.
+#[doc(hidden)]
+pub fn client_verifier(authorities: &Authorities) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    Roots::load(authorities)?.of_clients(&suites::provider(None))
+}
+
+/// What checks targets, by itself; for benches.
+///
+/// # Errors
+/// As for the authorities of targets.
+#[doc(hidden)]
+pub fn target_verifier(authorities: &Authorities) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    Roots::load(authorities)?.of_targets(&suites::provider(None))
 }
 
 /// Clients are told the names of up to so many authorities, so that a browser offers only fitting certificates.

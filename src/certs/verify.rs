@@ -13,14 +13,18 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{self, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+};
 
-use super::x509::CertInfo;
+use super::x509::{self, CertInfo, Names};
+use super::{chain, checks};
 
 /// Checks clients.
 #[derive(Debug)]
 pub(super) struct Clients {
     pub(super) inner: Arc<dyn ClientCertVerifier>,
+    pub(super) roots: Arc<RootCertStore>,
     /// Certificates that need nobody to vouch for them.
     pub(super) trusted: Arc<[CertificateDer<'static>]>,
     pub(super) known: WebPkiSupportedAlgorithms,
@@ -31,6 +35,7 @@ pub(super) struct Clients {
 pub(super) struct Targets {
     /// `None` when every target is believed; it must have its certificate's key even then.
     pub(super) inner: Option<Arc<WebPkiServerVerifier>>,
+    pub(super) roots: Arc<RootCertStore>,
     /// Certificates that need nobody to vouch for them.
     pub(super) trusted: Arc<[CertificateDer<'static>]>,
     /// Whether a common name will do where there are no alternative names.
@@ -43,7 +48,13 @@ type Signature<'a> = (&'a [u8], &'a CertificateDer<'a>, &'a DigitallySignedStruc
 impl Targets {
     /// Believes every target that has its certificate's key.
     pub(super) fn any(known: WebPkiSupportedAlgorithms) -> Targets {
-        Targets { inner: None, trusted: Arc::default(), takes_common_name: false, known }
+        Targets {
+            inner: None,
+            roots: Arc::new(RootCertStore::empty()),
+            trusted: Arc::default(),
+            takes_common_name: false,
+            known,
+        }
     }
 }
 
@@ -61,7 +72,9 @@ impl ClientCertVerifier for Clients {
         if self.trusted.contains(cert) {
             return in_time(&info(cert)?, now).map(|()| ClientCertVerified::assertion());
         }
-        self.inner.verify_client_cert(cert, intermediates, now).map_err(|error| clearer(error, cert))
+        let chain = chain::between(cert, intermediates, &self.roots, &self.trusted);
+        let verified = checks::limited(&chain, |chain| self.inner.verify_client_cert(cert, chain, now));
+        verified.map_err(|error| clearer(error, cert))
     }
 
     fn verify_tls12_signature(
@@ -103,7 +116,10 @@ impl ServerCertVerifier for Targets {
             let wrong = Error::InvalidCertificate(CertificateError::NotValidForName);
             return if is_for(&info, name) { Ok(ServerCertVerified::assertion()) } else { Err(wrong) };
         }
-        let error = match inner.verify_server_cert(cert, intermediates, name, ocsp, now) {
+        let chain = chain::between(cert, intermediates, &self.roots, &self.trusted);
+        let verified =
+            checks::limited(&chain, |chain| inner.verify_server_cert(cert, chain, name, ocsp, now));
+        let error = match verified {
             Ok(verified) => return Ok(verified),
             Err(error) => clearer(error, cert),
         };
@@ -160,7 +176,7 @@ fn by_bare_key(
 ) -> Result<HandshakeSignatureValid, Error> {
     match result {
         Err(Error::InvalidCertificate(CertificateError::Other(_))) => {
-            let key = SubjectPublicKeyInfoDer::from(info(cert)?.public_key);
+            let key = SubjectPublicKeyInfoDer::from(x509::public_key(cert).ok_or(BAD_ENCODING)?);
             crypto::verify_tls13_signature_with_raw_key(message, &key, signature, known)
         }
         result => result,
@@ -172,7 +188,7 @@ fn by_bare_key(
 fn clearer(error: Error, cert: &CertificateDer<'_>) -> Error {
     match error {
         Error::InvalidCertificate(CertificateError::Other(_))
-            if info(cert).is_ok_and(|info| info.is_self_issued) =>
+            if Names::of(cert).is_some_and(|names| names.is_self_issued()) =>
         {
             Error::InvalidCertificate(CertificateError::UnknownIssuer)
         }
@@ -181,7 +197,7 @@ fn clearer(error: Error, cert: &CertificateDer<'_>) -> Error {
 }
 
 fn info(cert: &CertificateDer<'_>) -> Result<CertInfo, Error> {
-    CertInfo::of(cert).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
+    CertInfo::of(cert).ok_or(BAD_ENCODING)
 }
 
 fn in_time(info: &CertInfo, now: UnixTime) -> Result<(), Error> {
@@ -202,3 +218,5 @@ fn is_for(info: &CertInfo, name: &ServerName<'_>) -> bool {
         _ => false,
     }
 }
+
+const BAD_ENCODING: Error = Error::InvalidCertificate(CertificateError::BadEncoding);

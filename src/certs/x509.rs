@@ -6,11 +6,13 @@
 
 use std::net::IpAddr;
 
-use x509_parser::asn1_rs::{BmpString, Tag};
+use x509_parser::asn1_rs::{Any, BmpString, Oid, Tag};
 use x509_parser::certificate::X509CertificateParser;
-use x509_parser::extensions::{GeneralName, SubjectAlternativeName};
+use x509_parser::extensions::{AuthorityKeyIdentifier, GeneralName, KeyIdentifier, SubjectAlternativeName};
 use x509_parser::nom::Parser;
-use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME;
+use x509_parser::oid_registry::{
+    OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_SUBJECT_ALT_NAME, OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
+};
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
@@ -51,8 +53,6 @@ pub(super) struct CertInfo {
     pub(super) not_before: i64,
     /// Seconds since 1970 up to which it is valid.
     pub(super) not_after: i64,
-    /// Whether it names itself as its issuer, as a self-signed certificate does.
-    pub(super) is_self_issued: bool,
     /// The public key with its type (SubjectPublicKeyInfo, in DER).
     pub(super) public_key: Vec<u8>,
 }
@@ -60,14 +60,11 @@ pub(super) struct CertInfo {
 impl CertInfo {
     /// Reads a certificate (DER). `None` if it is none.
     pub(super) fn of(certificate: &[u8]) -> Option<CertInfo> {
-        // Only one of the extensions matters here; damage in the others is not for this reader to find.
-        let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
-        let (_, certificate) = parser.parse(certificate).ok()?;
+        let (_, certificate) = parser().parse(certificate).ok()?;
         let mut info = CertInfo {
             common_name: common_name(certificate.subject()),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
-            is_self_issued: certificate.issuer().as_raw() == certificate.subject().as_raw(),
             public_key: certificate.public_key().raw.to_vec(),
             ..CertInfo::default()
         };
@@ -120,6 +117,75 @@ impl CertInfo {
             }
         }
     }
+}
+
+/// Subject and issuer, encoded, without tag and length.
+pub(super) struct Names<'c> {
+    pub(super) subject: &'c [u8],
+    pub(super) issuer: &'c [u8],
+}
+
+impl Names<'_> {
+    /// Skips to the names of a certificate (DER, RFC 5280 section 4.1) without reading the rest: there may be
+    /// hundreds to tell apart. `None` if it is none.
+    pub(super) fn of(certificate: &[u8]) -> Option<Names<'_>> {
+        let (_, certificate) = Any::from_der(certificate).ok()?;
+        let (_, fields) = Any::from_der(certificate.data).ok()?;
+        let (mut rest, first) = Any::from_der(fields.data).ok()?;
+        // Certificates of version 1 have no version, and begin with the serial number.
+        if first.header.is_contextspecific() {
+            (rest, _) = Any::from_der(rest).ok()?;
+        }
+        let (rest, _algorithm) = Any::from_der(rest).ok()?;
+        let (rest, issuer) = Any::from_der(rest).ok()?;
+        let (rest, _validity) = Any::from_der(rest).ok()?;
+        let (_, subject) = Any::from_der(rest).ok()?;
+        Some(Names { subject: subject.data, issuer: issuer.data })
+    }
+
+    /// Whether it names itself as its issuer, as a self-signed certificate does.
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer
+    }
+}
+
+/// The keys that a certificate names, by numbers that their owners chose.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct KeyIds {
+    /// Its own (SubjectKeyIdentifier).
+    pub(super) subject: Option<Vec<u8>>,
+    /// That of its issuer (AuthorityKeyIdentifier).
+    pub(super) authority: Option<Vec<u8>>,
+}
+
+impl KeyIds {
+    /// Reads them (DER). `None` if that is no certificate.
+    pub(super) fn of(certificate: &[u8]) -> Option<KeyIds> {
+        let (_, certificate) = parser().parse(certificate).ok()?;
+        let value = |oid: Oid<'_>| {
+            certificate.extensions().iter().find(|extension| extension.oid == oid).map(|found| found.value)
+        };
+        let own =
+            value(OID_X509_EXT_SUBJECT_KEY_IDENTIFIER).and_then(|value| KeyIdentifier::from_der(value).ok());
+        let authority = value(OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER)
+            .and_then(|value| AuthorityKeyIdentifier::from_der(value).ok())
+            .and_then(|(_, authority)| authority.key_identifier);
+        Some(KeyIds {
+            subject: own.map(|(_, id)| id.0.to_vec()),
+            authority: authority.map(|id| id.0.to_vec()),
+        })
+    }
+}
+
+/// The public key of a certificate (DER) with its type (SubjectPublicKeyInfo, in DER).
+pub(super) fn public_key(certificate: &[u8]) -> Option<Vec<u8>> {
+    let (_, certificate) = parser().parse(certificate).ok()?;
+    Some(certificate.public_key().raw.to_vec())
+}
+
+/// Few of the extensions matter here; damage in the others is not for this reader to find.
+fn parser() -> X509CertificateParser {
+    X509CertificateParser::new().with_deep_parse_extensions(false)
 }
 
 /// The bits of a key (SubjectPublicKeyInfo, in DER), without its type, which can be written in more than one way.
