@@ -61,7 +61,7 @@ impl Made {
     }
 }
 
-fn echo(mut stream: StreamOwned<ServerConnection, TcpStream>) {
+pub(crate) fn echo(mut stream: StreamOwned<ServerConnection, TcpStream>) {
     let mut bytes = [0; 1024];
     while let Ok(length @ 1..) = stream.read(&mut bytes) {
         if stream.write_all(&bytes[..length]).is_err() {
@@ -95,7 +95,7 @@ fn shown(server: &Server, name: &str) -> Option<CertificateDer<'static>> {
 }
 
 #[derive(Debug)]
-struct Anyone;
+pub(crate) struct Anyone;
 
 impl ServerCertVerifier for Anyone {
     fn verify_server_cert(

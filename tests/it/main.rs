@@ -9,6 +9,7 @@ mod attack;
 mod backpressure;
 mod capacity;
 mod certificates;
+mod chains;
 mod endings;
 mod faults;
 mod frames;
