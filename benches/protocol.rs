@@ -36,9 +36,6 @@ fn masking(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("unmask_down", len), |bencher| {
             bencher.iter(|| mask::unmask_down(black_box(&mut buf), 8, 0, len, KEY, 1));
         });
-        group.bench_function(BenchmarkId::new("unmask_into", len), |bencher| {
-            bencher.iter(|| mask::unmask_into(black_box(&from), black_box(&mut buf[..len]), KEY, 1));
-        });
     }
 }
 

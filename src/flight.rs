@@ -30,7 +30,7 @@ impl<T: Clone> Flight<T> {
     }
 
     /// A flight that nobody waits for; for tests.
-    #[doc(hidden)]
+    #[cfg(any(test, feature = "testing"))]
     pub fn empty() -> Flight<T> {
         Flight { since: Instant::now(), waiting: Vec::new() }
     }

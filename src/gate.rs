@@ -76,6 +76,7 @@ impl Gate {
     }
 
     /// A gate with this keeper.
+    #[allow(dead_code, reason = "for the plugins of tokens and of authentication")]
     pub fn kept(keeper: Arc<dyn Keeper>) -> Gate {
         Gate(Some(Kept { keeper, lane: Lane::new("gate", THREADS_MAX, QUESTIONS_MAX) }))
     }

@@ -204,6 +204,7 @@ impl Pool {
     }
 
     /// Bytes held for sessions at this moment.
+    #[cfg(any(test, feature = "testing"))]
     pub fn held_bytes(&self) -> usize {
         self.held_bytes
     }

@@ -32,6 +32,7 @@ pub use roots::{client_verifier, target_verifier};
 pub use store::is_there;
 pub use suites::parse_suites;
 pub use target::{target_config, target_name};
+#[allow(unused_imports, reason = "for the plugin that admits clients by their certificates")]
 pub use x509::ClientIdentity;
 
 use crate::flight::{Asked, Flight, ReplyTo};
@@ -124,7 +125,7 @@ impl Certificates {
     }
 
     /// What is the same for ever, and follows no files; for tests and benches.
-    #[doc(hidden)]
+    #[cfg(any(test, feature = "testing"))]
     pub fn fixed(config: Arc<ServerConfig>) -> Certificates {
         let (versions, log) = (Versions::From12, Arc::new(Log::in_memory(false)));
         let options =
@@ -176,6 +177,7 @@ impl Certificates {
     }
 
     /// Whether the file of a certificate is there, sound or not. Blocks; for start-up only.
+    #[cfg(test)]
     pub fn is_asked_for(&self) -> bool {
         lock(&self.inner.store).is_asked_for()
     }

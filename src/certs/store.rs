@@ -77,6 +77,7 @@ impl Store {
     }
 
     /// Whether the files of a certificate are there, sound or not.
+    #[cfg(test)]
     pub(super) fn is_asked_for(&self) -> bool {
         self.options.pairs.iter().any(|pair| is_there(&pair.cert))
     }

@@ -19,6 +19,7 @@ pub struct Client {
     /// Who it is, for the log.
     pub peer: Peer,
     /// How many connections the process had accepted when it came, itself included.
+    #[allow(dead_code, reason = "for recordings, which are named by it")]
     pub number: u64,
     /// Bytes that were received and not yet used: a part of a request head, frames that came with it. In a
     /// buffer of its own size.
@@ -146,6 +147,7 @@ impl Out {
     }
 
     /// Bytes that wait.
+    #[cfg(any(test, feature = "testing"))]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }

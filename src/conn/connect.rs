@@ -249,7 +249,7 @@ impl Connect {
     }
 
     /// Goes on with `socket` as the one that is connecting; a scripted one is connected once it is writable.
-    #[doc(hidden)]
+    #[cfg(any(test, feature = "testing"))]
     pub fn dial_instead(&mut self, socket: Socket) {
         self.resolved = true;
         self.stage = Stage::Dialling(socket.into(), self.deadline);

@@ -21,7 +21,7 @@ pub mod lookup;
 pub mod relay;
 pub mod reply;
 mod report;
-#[doc(hidden)]
+#[cfg(any(test, feature = "testing"))]
 pub mod rig;
 pub mod serve;
 pub mod shared;
@@ -121,6 +121,7 @@ impl Conn {
     }
 
     /// The client's socket, for readiness that does not come from mio.
+    #[cfg(any(test, feature = "testing"))]
     pub fn client(&mut self) -> &mut Transport {
         &mut self.client.socket
     }

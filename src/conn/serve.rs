@@ -169,6 +169,7 @@ impl Serve {
     }
 
     /// Whether a helper has been asked and has not answered.
+    #[cfg(any(test, feature = "testing"))]
     pub fn is_asking(&self) -> bool {
         matches!(self.stage, Stage::Finding | Stage::Reading(_))
     }

@@ -46,6 +46,7 @@ pub(super) enum State {
 
 impl State {
     /// The state's name.
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn name(&self) -> &'static str {
         match self {
             State::Sniff(_) => "sniff",

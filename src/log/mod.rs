@@ -129,7 +129,7 @@ impl Log {
     }
 
     /// A log without outputs: its lines stay in memory, bounded, for the test or fuzz target that made it.
-    #[doc(hidden)]
+    #[cfg(any(test, feature = "testing"))]
     pub fn in_memory(verbose: bool) -> Log {
         Log {
             verbose,
@@ -142,7 +142,7 @@ impl Log {
     }
 
     /// Takes the lines out of a log that was made with [`Log::in_memory`].
-    #[doc(hidden)]
+    #[cfg(any(test, feature = "testing"))]
     pub fn take_lines(&self) -> String {
         String::from_utf8_lossy(&self.lines[0].take()).into_owned()
     }
@@ -181,19 +181,9 @@ impl Log {
         }
     }
 
-    /// Whether `debug` lines are written.
-    pub fn is_verbose(&self) -> bool {
-        self.verbose
-    }
-
     /// Whether secrets may be written.
     pub fn shows_secrets(&self) -> bool {
         self.secrets
-    }
-
-    /// Whether traffic marks are wanted.
-    pub fn wants_traffic(&self) -> bool {
-        self.traffic.is_some()
     }
 
     /// Marks for stdout, as they are.

@@ -3,6 +3,7 @@
 pub mod fault;
 pub mod listen;
 pub mod pipe;
+#[cfg(any(test, feature = "testing"))]
 pub mod scripted;
 pub mod socket;
 pub mod tls;

@@ -37,6 +37,7 @@ pub use accept::Limits;
 /// What a reactor can be told from outside.
 pub enum Control {
     /// From now on the clients of each listener get this. Sessions keep what they began with.
+    #[allow(dead_code, reason = "for reloading by SIGHUP")]
     Frontends(Frontends),
     /// Accept no more, and end when the last connection has ended by itself.
     Finish,

@@ -22,8 +22,6 @@ pub mod code {
     pub const INVALID_DATA: u16 = 1007;
     /// The target could not be reached or broke the connection.
     pub const INTERNAL_ERROR: u16 = 1011;
-    /// The server is out of some resource; another attempt may succeed.
-    pub const TRY_AGAIN_LATER: u16 = 1013;
 }
 
 /// The largest payload of a control frame, in bytes (RFC 6455, 5.5).

@@ -307,12 +307,8 @@ impl Tls {
         }
     }
 
-    /// The protocol that was agreed on by ALPN.
-    pub fn alpn(&self) -> Option<&[u8]> {
-        self.session.state().alpn_protocol()
-    }
-
     /// The certificates that the peer has shown, its own first.
+    #[allow(dead_code, reason = "for the plugin that admits clients by their certificates")]
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.session.state().peer_certificates()
     }
