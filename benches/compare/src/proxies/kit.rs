@@ -16,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A directory of its own, removed when dropped, and what TLS needs.
 pub(crate) struct Kit {
@@ -26,7 +27,9 @@ pub(crate) struct Kit {
 impl Kit {
     /// Makes the directory and, if openssl is here, the certificate in it.
     pub(crate) fn make() -> io::Result<Kit> {
-        let directory = env::temp_dir().join(format!("websockify-bench-{}", process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory = env::temp_dir().join(format!("websockify-bench-{}-{number}", process::id()));
         fs::create_dir_all(&directory)?;
         let mut kit = Kit { directory, tls: Err("openssl is not on PATH".into()) };
         if let Some(openssl) = on_path("openssl") {
@@ -108,3 +111,16 @@ const OPENSSL_ARGS: [&str; 15] = [
     "req", "-x509", "-config", "openssl.cnf", "-days", "30", "-nodes",
     "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", "key.pem", "-out", "cert.pem",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_kits_of_a_process_do_not_share_their_files() {
+        let (one, other) = (Kit::make().expect("a directory"), Kit::make().expect("a directory"));
+        fs::write(one.path("a"), "one").expect("writable");
+        drop(other);
+        assert_eq!(fs::read_to_string(one.path("a")).expect("still there"), "one");
+    }
+}
