@@ -116,6 +116,7 @@ fn web(given: &Given, env: &Environment) -> Result<Option<web::Settings>, String
         dot_files: given.flag("web-dot-files"),
         cache_control,
         headers,
+        own: Vec::new(),
     }))
 }
 

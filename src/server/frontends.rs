@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::certs::{self, Certificates};
+use crate::certs::{self, Authorities, Certificates};
 use crate::cli::{Config, Sessions as Asked};
 use crate::conn::connect::describe;
 use crate::conn::frontend::{Destination, Frontend, Sessions, TargetTls};
@@ -12,7 +12,7 @@ use crate::gate::Gate;
 use crate::log::Log;
 use crate::net::listen::Address;
 use crate::target::Target;
-use crate::web::Pages;
+use crate::web::{self, Extent, OwnFile, Pages};
 
 use super::banner::using_tls;
 
@@ -32,7 +32,7 @@ pub(super) fn open(config: &Config, log: &Arc<Log>) -> Result<Frontends, String>
     let destination = Arc::new(destination(config)?);
     let certificates = Arc::new(Certificates::open(&config.tls.clients, Arc::clone(log)));
     let target_tls = target_tls(config)?;
-    let pages = pages(config)?;
+    let pages = pages(config, log)?;
     let going_to = destination.to_string();
     let frontend = Arc::new(Frontend {
         tls: Some(certificates),
@@ -76,10 +76,38 @@ fn target_tls(config: &Config) -> Result<Option<TargetTls>, String> {
     Ok(Some(TargetTls { config: certs::target_config(&options)?, options }))
 }
 
-fn pages(config: &Config) -> Result<Option<Arc<Pages>>, String> {
+fn pages(config: &Config, log: &Log) -> Result<Option<Arc<Pages>>, String> {
     let Some(settings) = &config.web else { return Ok(None) };
-    match Pages::open(settings.clone()) {
-        Ok(pages) => Ok(Some(Arc::new(pages))),
-        Err(error) => Err(format!("web root {}: {}", settings.root.display(), describe(&error))),
+    let settings = web::Settings { own: own_files(config), ..settings.clone() };
+    let pages = Pages::open(settings.clone());
+    let pages =
+        pages.map_err(|error| format!("web root {}: {}", settings.root.display(), describe(&error)))?;
+    for OwnFile { option, path, .. } in pages.own_below_root() {
+        log.info(format_args!("{option} {} lies below the web root and is not published", path.display()));
     }
+    Ok(Some(Arc::new(pages)))
+}
+
+/// What must never be published, wherever it lies.
+fn own_files(config: &Config) -> Vec<OwnFile> {
+    let mut own = Vec::new();
+    let mut add = |path: Option<&Path>, extent, option| {
+        if let Some(path) = path {
+            own.push(OwnFile { path: config.directory.join(path), extent, option });
+        }
+    };
+    for pair in &config.tls.clients.pairs {
+        add(Some(&pair.cert), Extent::File, "--cert");
+        add(pair.key.as_deref().filter(|key| *key != pair.cert), Extent::File, "--key");
+    }
+    let authorities = |from: Option<&Authorities>| match from {
+        Some(Authorities::File(path)) => Some(path.clone()),
+        Some(Authorities::System) | None => None,
+    };
+    add(authorities(config.tls.clients.clients.as_ref()).as_deref(), Extent::File, "--cafile");
+    let target = config.tls.target.as_ref().and_then(|target| target.authorities.as_ref());
+    add(authorities(target).as_deref(), Extent::File, "--ssl-target-ca");
+    add(config.log.file.as_deref(), Extent::Series, "--log-file");
+    add(config.record.as_deref(), Extent::Series, "--record");
+    own
 }

@@ -26,6 +26,11 @@ impl Site {
     pub fn answer(&self, question: &Question) -> Response {
         match self.find(question) {
             Ok(response) => response,
+            // The client is told what it is told of a file that is not there; the log knows better.
+            Err(OWN) => {
+                let response = self.refuse(&Refusal::new(NOT_FOUND.0.0, NOT_FOUND.1), question.options);
+                Response { reason: OWN.1.into(), ..response }
+            }
             Err((status, reason)) => self.refuse(&Refusal::new(status.0, reason), question.options),
         }
     }
@@ -71,7 +76,7 @@ impl Site {
                     let sibling = |suffix: &str| self.tree.find(folder, format!("{name}{suffix}").as_bytes());
                     return self.file(question, name.as_bytes(), file, sibling);
                 }
-                Err(Missing::Busy) => return Err(BUSY),
+                Err(missing @ (Missing::Busy | Missing::Own)) => return Err(missing.into()),
                 Ok(Entry::Folder(_)) | Err(Missing::Absent) => {}
             }
         }
@@ -293,11 +298,14 @@ impl From<Missing> for Missed {
         match missing {
             Missing::Absent => NOT_FOUND,
             Missing::Busy => BUSY,
+            Missing::Own => OWN,
         }
     }
 }
 
 const NOT_FOUND: Missed = (Status(404), "File not found");
+
+const OWN: Missed = (Status(404), "File is one of this program's own");
 
 const BUSY: Missed = (Status(503), "File can't be opened now");
 

@@ -5,6 +5,7 @@
 
 use rustix::fs::FileType;
 
+use super::own::Hidden;
 use super::tree::{Entry, Folder, Missing, Tree};
 use crate::http::resource;
 
@@ -24,6 +25,7 @@ pub(super) fn page(tree: &Tree, folder: &Folder, path: &str, dot_files: bool) ->
 
 fn lines(tree: &Tree, folder: &Folder, dot_files: bool) -> Result<Vec<Line>, Missing> {
     let mut lines = Vec::new();
+    let hidden = Hidden::in_folder(&tree.own, folder.top());
     for entry in folder.reader()?.by_ref() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
@@ -32,9 +34,15 @@ fn lines(tree: &Tree, folder: &Folder, dot_files: bool) -> Result<Vec<Line>, Mis
         }
         let is_folder = match entry.file_type() {
             FileType::Directory => true,
-            FileType::Symlink | FileType::Unknown => matches!(tree.find(folder, name), Ok(Entry::Folder(_))),
+            FileType::Symlink | FileType::Unknown => match tree.find(folder, name) {
+                Err(Missing::Own) => continue,
+                found => matches!(found, Ok(Entry::Folder(_))),
+            },
             _ => false,
         };
+        if !is_folder && hidden.has(name, entry.ino()) {
+            continue;
+        }
         let is_link = entry.file_type() == FileType::Symlink;
         lines.push(Line { name: name.to_vec(), is_folder, is_link });
         if lines.len() == NAMES_MAX {

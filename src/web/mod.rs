@@ -7,6 +7,7 @@
 mod answer;
 mod body;
 mod listing;
+mod own;
 mod pages;
 mod tree;
 
@@ -20,6 +21,7 @@ use crate::http::encoding::{self, Coding};
 use crate::http::request::Request;
 use crate::http::response::Status;
 pub use body::{Body, Cut};
+pub use own::{Extent, OwnFile};
 pub use pages::{Chunk, DESCRIPTORS_MAX, Pages};
 use tree::Tree;
 
@@ -38,6 +40,8 @@ pub struct Settings {
     pub cache_control: String,
     /// Further headers of each answer, names and values. One that is sent anyway replaces what is sent.
     pub headers: Vec<(String, String)>,
+    /// Files of the program's own, which are never published.
+    pub own: Vec<OwnFile>,
 }
 
 impl Default for Settings {
@@ -50,6 +54,7 @@ impl Default for Settings {
             dot_files: false,
             cache_control: "no-cache".into(),
             headers: Vec::new(),
+            own: Vec::new(),
         }
     }
 }
@@ -109,7 +114,8 @@ impl Site {
     /// # Errors
     /// The root is no directory, or is out of reach.
     pub fn open(settings: Settings) -> io::Result<Site> {
-        let tree = Tree::open(&settings.root, settings.outside_links)?;
+        let mut tree = Tree::open(&settings.root, settings.outside_links)?;
+        tree.own.clone_from(&settings.own);
         let closing = Lane::new("closing", CLOSERS_MAX, CLOSINGS_MAX);
         Ok(Site { settings, tree, boundary: answer::new_boundary(), closing })
     }

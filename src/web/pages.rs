@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Body, Cut, Question, Response, ResponseOptions, Settings, Site, tree};
+use super::{Body, Cut, OwnFile, Question, Response, ResponseOptions, Settings, Site, tree};
 use crate::flight::{Asked, ReplyTo};
 use crate::helpers::{Job, Lane};
 use crate::http::refusal::Refusal;
@@ -27,6 +27,11 @@ impl Pages {
     pub fn open(settings: Settings) -> io::Result<Pages> {
         let site = Arc::new(Site::open(settings)?);
         Ok(Pages { site, lane: Lane::new("files", THREADS_MAX, JOBS_MAX) })
+    }
+
+    /// The program's own files that lie below the root now. Blocks; for start-up only.
+    pub fn own_below_root(&self) -> Vec<OwnFile> {
+        self.site.tree.own_below_root()
     }
 
     /// Asks for the answer to a plain request.

@@ -15,6 +15,8 @@ use std::rc::Rc;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::own::{self, OwnFile};
+
 /// A root, by its path: it is opened for each question, so that a directory that was moved into its place is
 /// served from then on.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(super) struct Tree {
     /// The root's path without links, by which absolute links that stay inside are known.
     canonical: PathBuf,
     outside_links: bool,
+    /// Files that are not there for anybody.
+    pub(super) own: Vec<OwnFile>,
 }
 
 /// An open directory and those it was reached through, the root first.
@@ -46,6 +50,8 @@ pub(super) enum Missing {
     Absent,
     /// The system can't say now: too many files are open, for instance.
     Busy,
+    /// It is a file of the program's own.
+    Own,
 }
 
 impl Tree {
@@ -53,7 +59,12 @@ impl Tree {
     /// The root is no directory, or is out of reach.
     pub(super) fn open(root: &Path, outside_links: bool) -> io::Result<Tree> {
         rustix::fs::openat(CWD, root, DIRECTORY, Mode::empty())?;
-        Ok(Tree { root: root.to_owned(), canonical: root.canonicalize()?, outside_links })
+        Ok(Tree { root: root.to_owned(), canonical: root.canonicalize()?, outside_links, own: Vec::new() })
+    }
+
+    /// The program's own files that lie below the root now.
+    pub(super) fn own_below_root(&self) -> Vec<OwnFile> {
+        self.own.iter().filter(|own| own.lies_below(&self.canonical)).cloned().collect()
     }
 
     /// The root itself.
@@ -87,7 +98,8 @@ impl Tree {
         match kind(&look)? {
             FileType::Directory => Ok(Entry::Folder(folder.with(look)?)),
             FileType::RegularFile => {
-                Ok(Entry::File(regular(rustix::fs::openat(top, name, READ, Mode::empty())?)?))
+                let file = regular(rustix::fs::openat(top, name, READ, Mode::empty())?)?;
+                self.published(top, name, file)
             }
             _ => Err(Missing::Absent),
         }
@@ -128,12 +140,20 @@ impl Tree {
                 FileType::RegularFile if ahead.is_empty() => {
                     let file =
                         rustix::fs::openat(folder.top(), &name[..], READ | OFlags::NOFOLLOW, Mode::empty())?;
-                    return Ok(Entry::File(regular(file)?));
+                    return self.published(folder.top(), &name, regular(file)?);
                 }
                 _ => return Err(Missing::Absent),
             }
         }
         Ok(Entry::Folder(folder))
+    }
+
+    /// The file, unless it is one of the program's own. It is open: whatever takes its name now is another one.
+    fn published(&self, folder: &OwnedFd, name: &[u8], file: File) -> Result<Entry, Missing> {
+        match own::is_own(&self.own, folder, name, &file) {
+            true => Err(Missing::Own),
+            false => Ok(Entry::File(file)),
+        }
     }
 
     /// What is behind the root in an absolute path that leads into it.
@@ -154,7 +174,7 @@ impl Folder {
         Ok(rustix::fs::Dir::new(reader)?)
     }
 
-    fn top(&self) -> &OwnedFd {
+    pub(super) fn top(&self) -> &OwnedFd {
         self.way.last().expect("a folder begins with the root and never loses it")
     }
 

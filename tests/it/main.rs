@@ -22,6 +22,7 @@ mod memory;
 mod mixture;
 mod network;
 mod openssl;
+mod own_files;
 mod readme;
 mod run;
 mod side_by_side;
