@@ -38,9 +38,8 @@ export class Page {
     answers = 0;
 
     /** An empty page of `browser`, with nothing in its caches, that accepts self-signed certificates. */
-    static async open(browser) {
+    static async open(browser, viewport = { width: WIDTH + 200, height: HEIGHT + 200 }) {
         const page = new Page();
-        const viewport = { width: WIDTH + 200, height: HEIGHT + 200 };
         page.context = await browser.newContext({ ignoreHTTPSErrors: true, viewport });
         page.tab = await page.context.newPage();
         page.tab.setDefaultTimeout(STEP_MS);
@@ -111,6 +110,7 @@ export class Page {
         const place = await this.#when(
             ({ canvas, x, y }) => {
                 const node = document.querySelector(canvas);
+                if (node === null) return false;
                 const box = node.getBoundingClientRect();
                 const place = { x: box.left + x, y: box.top + y };
                 return document.elementFromPoint(place.x, place.y) === node && place;

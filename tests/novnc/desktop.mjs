@@ -49,7 +49,9 @@ export class Desktop {
 
     /** What the X server shows: one 0xRRGGBB per pixel, row by row. */
     picture() {
-        return decodeXwd(this.#tool("xwd", ["-silent", "-root"]));
+        const { width, height, pixels } = decodeXwd(this.#tool("xwd", ["-silent", "-root"]));
+        if (width !== WIDTH || height !== HEIGHT) throw new Error(`the desktop has ${width}x${height}`);
+        return pixels;
     }
 
     #tool(name, args) {
@@ -72,11 +74,11 @@ export function hex(colour) {
  * Reads an X window dump of 32 bits per pixel (XWDFile.h: a header of 32-bit big-endian words, colours of 12
  * bytes, then the rows).
  */
-function decodeXwd(dump) {
+export function decodeXwd(dump) {
     const word = (index) => dump.readUInt32BE(4 * index);
     const [headerBytes, width, height, order, bits, rowBytes, colours] = [0, 4, 5, 7, 11, 12, 19].map(word);
-    if (width !== WIDTH || height !== HEIGHT || order !== 0 || bits !== 32) {
-        throw new Error(`unexpected window dump: ${width}x${height}, byte order ${order}, ${bits} bits`);
+    if (order !== 0 || bits !== 32) {
+        throw new Error(`unexpected window dump: byte order ${order}, ${bits} bits`);
     }
     const start = headerBytes + 12 * colours;
     const picture = new Uint32Array(width * height);
@@ -85,5 +87,5 @@ function decodeXwd(dump) {
             picture[y * width + x] = dump.readUInt32LE(start + y * rowBytes + 4 * x) & 0xffffff;
         }
     }
-    return picture;
+    return { width, height, pixels: picture };
 }

@@ -3,17 +3,18 @@
 root=$(cd "$here/../.." && pwd) || return
 work=$root/target/novnc
 
-# A command to look for, and Debian's package that has it.
-needs="Xtigervnc tigervnc-standalone-server
-xterm xterm
-xsetroot x11-xserver-utils
+# A command to look for, and Debian's package that has it. What README's example needs is installed by README's own
+# line.
+needs="xsetroot x11-xserver-utils
 xwd x11-apps
 chromium chromium
 node nodejs
 npm npm
 openssl openssl
 python3 python3
-ps procps"
+ps procps
+unshare util-linux
+ip iproute2"
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
@@ -35,17 +36,21 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
 }
 
-# Debian's noVNC is only unpacked: installing it would bring Python's websockify and all that it needs.
-unpack_novnc() {
-    [ -e "$work/debian/usr/share/novnc/vnc.html" ] && return
-    rm -rf "$work/download"
-    mkdir -p "$work/download"
+# The lines of README's example, with a VNC server in the browser.
+example() {
+    sed -n '/^### Your VNC server in the browser/,/^###* W/s/^    //p' "$root/README.md"
+}
+
+# Debian's noVNC, a VNC server and a terminal, by the first line of the example.
+install_example() {
+    [ -e /usr/share/novnc/vnc.html ] && command -v tigervncserver >/dev/null && command -v xterm >/dev/null && return
+    # Nobody is asked, and nothing is installed that is only recommended.
+    printf 'APT::Get::Assume-Yes "true";\nAPT::Install-Recommends "false";\n' >"$work/apt.conf"
     (
-        cd "$work/download" || exit
-        [ -n "$(apt-cache madison novnc)" ] || as_root apt-get update -q || exit
-        apt-get download -q -o APT::Sandbox::User="$(id -un)" novnc
-    ) || return
-    dpkg -x "$work"/download/novnc_*.deb "$work/debian"
+        sudo() { as_root env APT_CONFIG="$work/apt.conf" DEBIAN_FRONTEND=noninteractive "$@"; }
+        as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else command sudo "$@"; fi; }
+        as_root apt-get update -q && eval "$(example | sed -n 1p)"
+    )
 }
 
 install_npm() {
@@ -67,7 +72,7 @@ install_python() {
 
 mkdir -p "$work" || return
 install_packages || { echo "what the noVNC tests need could not be installed"; return 1; }
-unpack_novnc || { echo "Debian's package novnc could not be unpacked"; return 1; }
+install_example || { echo "what README's example needs could not be installed"; return 1; }
 install_npm || { echo "the packages from npm could not be installed"; return 1; }
 if [ -z "${WEBSOCKIFY_BIN-}" ]; then
     (cd "$root" && cargo build --locked --release --quiet) || return

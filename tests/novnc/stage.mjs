@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 export const WORK = fileURLToPath(new URL("../../target/novnc", import.meta.url));
 
 /** Debian's noVNC. */
-export const DEBIAN = `${WORK}/debian/usr/share/novnc`;
+export const DEBIAN = "/usr/share/novnc";
 
 /** The program to try. */
 export const GATEWAY = process.env.WEBSOCKIFY_BIN;
