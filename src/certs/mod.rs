@@ -6,6 +6,8 @@
 
 mod chain;
 mod checks;
+#[cfg(feature = "encrypted-keys")]
+mod encrypted;
 mod file;
 mod key;
 mod pair;
@@ -28,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use rustls::{CipherSuite, ServerConfig};
 
+#[cfg(any(test, feature = "testing"))]
 pub use roots::{client_verifier, target_verifier};
 pub use store::is_there;
 pub use suites::parse_suites;

@@ -12,7 +12,7 @@ use rustls::server::danger::ClientCertVerifier;
 
 use super::pair::certificates;
 use super::verify::{Clients, Targets};
-use super::{Authorities, checks, file, pem, suites};
+use super::{Authorities, checks, file, pem};
 
 /// Authorities, loaded.
 pub(super) struct Roots {
@@ -103,18 +103,18 @@ impl Roots {
 ///
 /// # Errors
 /// As for the authorities of a server.
-#[doc(hidden)]
+#[cfg(any(test, feature = "testing"))]
 pub fn client_verifier(authorities: &Authorities) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    Roots::load(authorities)?.of_clients(&suites::provider(None))
+    Roots::load(authorities)?.of_clients(&super::suites::provider(None))
 }
 
 /// What checks targets, by itself; for benches.
 ///
 /// # Errors
 /// As for the authorities of targets.
-#[doc(hidden)]
+#[cfg(any(test, feature = "testing"))]
 pub fn target_verifier(authorities: &Authorities) -> Result<Arc<dyn ServerCertVerifier>, String> {
-    Roots::load(authorities)?.of_targets(&suites::provider(None))
+    Roots::load(authorities)?.of_targets(&super::suites::provider(None))
 }
 
 /// Clients are told the names of up to so many authorities, so that a browser offers only fitting certificates.

@@ -127,6 +127,9 @@ fn tls(given: &Given, env: &Environment) -> Result<TlsOptions, String> {
         Some(file) => Authorities::File(absolute(&env.directory, Path::new(file))),
         None => Authorities::System,
     });
+    if given.text("key-password").is_some() && !cfg!(feature = "encrypted-keys") {
+        return Err("option --key-password: this program was built without encrypted-keys".to_owned());
+    }
     let options = TlsOptions {
         clients: ServerOptions {
             pairs: pairs(given, env),

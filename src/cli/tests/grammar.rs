@@ -3,7 +3,7 @@
 
 use super::super::*;
 use super::{complaint, complaint_of, config, environment, words};
-use crate::certs::{Authorities, Pair, TargetOptions, Versions};
+use crate::certs::{Authorities, Pair, TargetOptions};
 use crate::log;
 use crate::net::listen::Address;
 use crate::target::Target;
@@ -237,7 +237,9 @@ fn the_older_token_file_wins_over_the_plugin() {
 }
 
 #[test]
+#[cfg(feature = "encrypted-keys")]
 fn the_rest_of_the_options_arrive() {
+    use crate::certs::Versions;
     let config = config(
         "--traffic --libserver --ssl-version tlsv1_1 --ssl-ciphers TLS_AES_128_GCM_SHA256 --verify-client --cafile ca \
          --key-password pw --syslog logs:514 --legacy-syslog --target-config f 1",
@@ -331,6 +333,14 @@ fn what_is_not_built_is_refused_by_name() {
 }
 
 #[test]
+#[cfg(not(feature = "encrypted-keys"))]
+fn a_password_for_keys_needs_a_build_with_it() {
+    let text = "option --key-password: this program was built without encrypted-keys";
+    assert_eq!(complaint_of(parse(words("--key-password p 1 a:2"), &environment())), text);
+}
+
+#[test]
+#[cfg(feature = "encrypted-keys")]
 fn what_is_built_starts() {
     for line in [
         "-v --log-file f --traffic --run-once --timeout 1 --idle-timeout 1 -6 --heartbeat 1 --wrap-mode exit \
