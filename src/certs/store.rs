@@ -120,8 +120,8 @@ impl Store {
             self.log.info(format_args!("{cert}: this certificate is served from now on"));
         }
         if changed {
-            if let Some(warning) = loaded.warning() {
-                self.log.info(format_args!("{cert}: {warning}"));
+            for text in loaded.warning().into_iter().chain(loaded.cost()) {
+                self.log.info(format_args!("{cert}: {text}"));
             }
             kept.good = Some(Arc::new(loaded));
         }
