@@ -40,6 +40,7 @@ use mio::event::Event;
 use crate::gate::{Grant, Verdict};
 use crate::http::refusal::Refusal;
 use crate::id::Side;
+use crate::log::Level;
 use crate::net::listen::Peer;
 use crate::net::socket::Socket;
 use crate::net::transport::Transport;
@@ -447,7 +448,7 @@ impl Conn {
             Ok(target) => State::Relay(Relay::new(to, target, Tape::begin(cx), cx)),
             Err(failure) => {
                 let line = format_args!("Failed to connect to {to}: {failure}");
-                cx.shared.log.peer(&self.client.peer, line);
+                cx.shared.log.peer_at(Level::Warning, &self.client.peer, line);
                 let close = (code::INTERNAL_ERROR, "Failed to connect to downstream server");
                 State::Relay(Relay::without_target(to, &mut self.client, End::Unreachable, close, cx))
             }

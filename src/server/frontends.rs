@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use crate::certs::{self, Authorities, Certificates};
 use crate::cli::{Config, Sessions as Asked};
-use crate::conn::connect::describe;
 use crate::conn::frontend::{Destination, Frontend, Sessions, TargetTls};
 use crate::conn::tape::TapeOptions;
 use crate::gate::Gate;
-use crate::log::Log;
+use crate::log::{Log, describe};
 use crate::net::listen::Address;
 use crate::target::Target;
 use crate::web::{self, Extent, OwnFile, Pages};
@@ -18,7 +17,7 @@ use super::banner::using_tls;
 
 /// The frontends, one for each listener, and what their sessions go to, in the words of the start line.
 pub(super) struct Frontends {
-    /// In the order of [`Config::listen`].
+    /// In the order of the listeners; behind them, of the clients that came with the process.
     pub(super) all: Vec<Arc<Frontend>>,
     /// `HOST:PORT`, a socket's path or what chooses the target.
     pub(super) going_to: String,
@@ -28,7 +27,7 @@ pub(super) struct Frontends {
 ///
 /// # Errors
 /// What can't be done, in words for the log.
-pub(super) fn open(config: &Config, log: &Arc<Log>) -> Result<Frontends, String> {
+pub(super) fn open(config: &Config, doors: usize, log: &Arc<Log>) -> Result<Frontends, String> {
     let destination = Arc::new(destination(config)?);
     let certificates = Arc::new(Certificates::open(&config.tls.clients, Arc::clone(log)));
     let target_tls = target_tls(config)?;
@@ -44,7 +43,7 @@ pub(super) fn open(config: &Config, log: &Arc<Log>) -> Result<Frontends, String>
         heartbeat: config.heartbeat,
         tape: config.log.traffic.then_some(TapeOptions { traffic: true }),
     });
-    Ok(Frontends { all: vec![frontend; config.listen.len()], going_to })
+    Ok(Frontends { all: vec![frontend; doors], going_to })
 }
 
 /// The address with paths that no longer depend on the working directory.
