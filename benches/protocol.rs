@@ -106,7 +106,7 @@ fn opening(criterion: &mut Criterion) {
         bencher.iter(|| {
             let len = HeadReader::new().scan(black_box(BROWSER)).expect("valid").expect("complete");
             let request = Request::parse(&BROWSER[..len]).expect("valid");
-            handshake::check(&request).expect("an upgrade").response()
+            handshake::check(&request).expect("an upgrade").response(None)
         });
     });
     group.bench_function("head", |bencher| {

@@ -8,6 +8,14 @@ pub struct Metrics {
     pub accepted: Counter,
     /// Upgrades that were answered with 101.
     pub upgraded: Counter,
+    /// Tokens whose target was found.
+    pub tokens_found: Counter,
+    /// Tokens that nobody knows.
+    pub tokens_unknown: Counter,
+    /// Requests of clients that may not.
+    pub denied: Counter,
+    /// Requests about which nothing could be found out.
+    pub lookups_failed: Counter,
     /// Payload bytes written to targets.
     pub bytes_up: Counter,
     /// Bytes read from targets.
@@ -42,6 +50,10 @@ impl Metrics {
         Metrics {
             accepted: Counter::default(),
             upgraded: Counter::default(),
+            tokens_found: Counter::default(),
+            tokens_unknown: Counter::default(),
+            denied: Counter::default(),
+            lookups_failed: Counter::default(),
             bytes_up: Counter::default(),
             bytes_down: Counter::default(),
             live: AtomicUsize::new(0),

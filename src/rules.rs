@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 
 /// All rules for targets of tokens.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     allow: Vec<Rule>,
     deny: Vec<Rule>,

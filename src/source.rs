@@ -211,6 +211,11 @@ impl Place {
         Place { first: directory.join(path), second }
     }
 
+    /// All places where it may be.
+    pub fn all(&self) -> Vec<PathBuf> {
+        [Some(&self.first), self.second.as_ref()].into_iter().flatten().cloned().collect()
+    }
+
     /// Where it is now. Looks at the file system.
     pub fn find(&self) -> &Path {
         match &self.second {

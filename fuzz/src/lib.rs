@@ -5,8 +5,9 @@
 //! sizes of the pieces, over and over. The rest is the stream.
 
 use websockify::http::path::redact;
+use websockify::http::refusal::Refusal;
 use websockify::http::request::{HEAD_MAX, HeadError, HeadReader, Request};
-use websockify::http::response::refusal;
+
 use websockify::sniff::{Protocol, classify};
 use websockify::ws::decode::{CloseFrame, Control, Decoder, Finish, Violation};
 use websockify::ws::{CONTROL_MAX, encode, handshake};
@@ -149,19 +150,16 @@ fn request(head: &[u8]) {
     match handshake::check(&request) {
         Ok(upgrade) => {
             assert!(request.method == "GET" && handshake::is_upgrade(&request));
-            assert_answer(&upgrade.response(), b"HTTP/1.1 101 ", "");
+            assert_answer(&upgrade.response(None), b"HTTP/1.1 101 ", "");
         }
-        Err(refused) => assert_answer(
-            &refusal(refused.status, refused.reason, refused.extra, false),
-            b"HTTP/1.1 4",
-            refused.reason,
-        ),
+        Err(refused) => assert_answer(&refused.response(false), b"HTTP/1.1 4", &refused.reason),
     }
 }
 
 fn refused(error: HeadError) {
     assert!([400, 414, 431, 505].contains(&error.status().0));
-    assert_answer(&refusal(error.status(), &error.to_string(), &[], false), b"HTTP/1.1 ", &error.to_string());
+    let refusal = Refusal::new(error.status().0, error.to_string());
+    assert_answer(&refusal.response(false), b"HTTP/1.1 ", &error.to_string());
 }
 
 /// An answer is one head and one line of body, or none.

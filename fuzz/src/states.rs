@@ -84,8 +84,7 @@ impl World {
             served: how & 0xf0 == 0x10,
             admitted: how & 0xf0 != 0x20,
             held_bytes_max: if how & 0xf0 == 0x30 { 20_000 } else { 1 << 29 },
-            web: None,
-            tls: None,
+            ..Setup::default()
         };
         let mut world = World {
             rig: Rig::new(&setup),

@@ -11,7 +11,7 @@ use super::{Admitted, Argument, AuthPlugin, Decision, Denial, Facts, Source};
 use crate::http::credentials::{self, Credentials};
 use crate::log::Log;
 use crate::secret::{Key, Signature};
-use crate::source::{CachedFile, Place};
+use crate::source::CachedFile;
 
 pub(super) fn open(source: &Source) -> Result<Box<dyn AuthPlugin>, String> {
     let users = match &source.argument {
@@ -21,7 +21,7 @@ pub(super) fn open(source: &Source) -> Result<Box<dyn AuthPlugin>, String> {
             let one = text.split_once(':');
             Users::One(one.map(|(user, password)| (user.to_owned(), Stored::plain(password.as_bytes()))))
         }
-        Some(Argument::File(place)) => Users::File(place.clone(), CachedFile::default()),
+        Some(Argument::File(path)) => Users::File(path.clone(), CachedFile::default()),
     };
     let basic = Basic {
         users,
@@ -37,7 +37,7 @@ pub(super) fn open(source: &Source) -> Result<Box<dyn AuthPlugin>, String> {
         Users::One(Some(_)) => {}
         Users::File(..) => {
             if let Err(why) = basic.passwords() {
-                source.log.warn(format_args!("warning: --auth-source {why}"));
+                source.log.info(format_args!("warning: --auth-source {why}"));
             }
         }
     }
@@ -56,7 +56,7 @@ struct Basic {
 enum Users {
     /// Of the command line; nothing if that has none.
     One(Option<(String, Stored)>),
-    File(Place, CachedFile<Passwords>),
+    File(PathBuf, CachedFile<Passwords>),
 }
 
 /// Passwords that were right a short while ago, so that the sixty files of a page cost one hash. What is kept is
@@ -88,7 +88,7 @@ impl AuthPlugin for Plugin {
     fn files(&self) -> Vec<PathBuf> {
         match &self.0.users {
             Users::One(_) => Vec::new(),
-            Users::File(place, _) => vec![place.find().to_owned()],
+            Users::File(path, _) => vec![path.clone()],
         }
     }
 }
@@ -146,12 +146,11 @@ impl Basic {
 
     /// What the file says.
     fn passwords(&self) -> Result<Arc<Passwords>, String> {
-        let Users::File(place, file) = &self.users else { return Ok(Arc::default()) };
-        let path = place.find();
+        let Users::File(path, file) = &self.users else { return Ok(Arc::default()) };
         let parse = |bytes: &[u8]| {
             let passwords = Passwords::parse(bytes);
             for (number, why) in passwords.bad.iter().take(COMPLAINTS_MAX) {
-                self.log.warn(format_args!("{}: line {number} admits nobody: {why}", path.display()));
+                self.log.info(format_args!("{}: line {number} admits nobody: {why}", path.display()));
             }
             passwords
         };

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Argument;
-use crate::source::{CachedFile, Fault, Place};
+use crate::source::{CachedFile, Fault};
 
 /// Words as `T`.
 pub(super) enum List<T> {
     Words(Arc<Vec<T>>),
-    File(Place, CachedFile<Vec<T>>),
+    File(PathBuf, CachedFile<Vec<T>>),
 }
 
 impl<T> List<T> {
@@ -18,7 +18,7 @@ impl<T> List<T> {
         match argument {
             None => List::Words(Arc::default()),
             Some(Argument::Text(text)) => List::Words(Arc::new(words(text.reveal(), read))),
-            Some(Argument::File(place)) => List::File(place.clone(), CachedFile::default()),
+            Some(Argument::File(path)) => List::File(path.clone(), CachedFile::default()),
         }
     }
 
@@ -29,9 +29,9 @@ impl<T> List<T> {
     pub(super) fn get(&self, read: fn(&str) -> T) -> Result<Arc<Vec<T>>, String> {
         match self {
             List::Words(words) => Ok(Arc::clone(words)),
-            List::File(place, file) => file
-                .get(place.find(), |bytes| words(bytes, read))
-                .map_err(|fault: Fault| format!("{}: {fault}", place.find().display())),
+            List::File(path, file) => file
+                .get(path, |bytes| words(bytes, read))
+                .map_err(|fault: Fault| format!("{}: {fault}", path.display())),
         }
     }
 
@@ -44,7 +44,7 @@ impl<T> List<T> {
     pub(super) fn files(&self) -> Vec<PathBuf> {
         match self {
             List::Words(_) => Vec::new(),
-            List::File(place, _) => vec![place.find().to_owned()],
+            List::File(path, _) => vec![path.clone()],
         }
     }
 }

@@ -63,6 +63,7 @@ impl Passwords {
     }
 
     /// How many users and bad lines there are.
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn count(&self) -> (usize, usize) {
         (self.users.len(), self.bad.len())
     }

@@ -15,8 +15,7 @@ fn text(text: &str) -> Option<Argument> {
 }
 
 fn file(scratch: &Scratch, content: &str) -> Option<Argument> {
-    let path = scratch.file("f", content);
-    Some(Argument::of(format!("@{}", path.display()).as_bytes(), Path::new("/")))
+    Some(Argument::File(scratch.file("f", content)))
 }
 
 fn basic(credentials: &str) -> Vec<u8> {

@@ -5,18 +5,20 @@
 //! complaint. An error is the text for the user.
 
 use super::address;
-use super::config::{Config, Sessions, TlsOptions, WrapMode};
+use super::config::{Config, Sessions, Syslog, TlsOptions, WrapMode};
 use super::header;
 use super::parse::Given;
-use super::plugins::{AuthClass, AuthPlugin, TokenClass, TokenPlugin};
+use super::plugins::{self, Argument, AuthPlugin, TokenPlugin};
 use super::{Environment, python};
 use crate::certs::{self, Authorities, Pair, ServerOptions, TargetOptions, Versions};
+use crate::gate::AllowedOrigin;
+use crate::http::origin::Origin;
 use crate::log;
 use crate::net::listen::Address;
+use crate::rules::{Rule, Rules};
 use crate::target::Target;
 use crate::web;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -26,10 +28,9 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
     let path = |name| given.text(name).map(|text| absolute(&env.directory, Path::new(text)));
     let syslog = match given.text("syslog") {
         None => None,
-        Some(text) => Some(log::SyslogSettings {
+        Some(text) => Some(Syslog {
             address: address::syslog(text, |path| absolute(&env.directory, path))?,
             legacy: given.flag("legacy-syslog"),
-            daemon: given.flag("daemon"),
         }),
     };
     let tls = tls(given, env)?;
@@ -37,8 +38,9 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
     let auth = match given.text("auth-plugin") {
         None => None,
         Some(name) => Some(AuthPlugin {
-            class: AuthClass::named(name)?,
-            source: given.text("auth-source").map(OsStr::to_owned),
+            class: plugins::auth(name)?,
+            source: given.text("auth-source").map(|text| argument(text, env)),
+            cookie: given.flag("auth-cookie"),
         }),
     };
     Ok(Config {
@@ -47,11 +49,11 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
         listen: vec![listen],
         sessions,
         tls,
+        origins: origins(given, auth.as_ref())?,
         auth,
         web: web(given, env)?,
         web_auth: given.flag("web-auth"),
         daemon: given.flag("daemon"),
-        pid_file: path("pid-file"),
         run_once: given.flag("run-once"),
         timeout: seconds(given.integer("timeout")),
         idle_timeout: seconds(given.integer("idle-timeout")),
@@ -63,9 +65,10 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
             verbose: given.flag("verbose"),
             secrets: given.flag("log-tokens"),
             file: path("log-file"),
-            syslog,
             traffic: given.flag("traffic"),
+            ..log::Settings::default()
         },
+        syslog,
         record: path("record"),
         target_config: given.text("target-config").is_some(),
     })
@@ -88,6 +91,7 @@ fn dependencies(given: &Given) -> Result<(), String> {
         (given.flag("host-token"), "host-token", "token-plugin"),
         (has("auth-source"), "auth-source", "auth-plugin"),
         (given.flag("web-auth"), "web-auth", "auth-plugin"),
+        (given.flag("auth-cookie"), "auth-cookie", "auth-plugin"),
         (given.flag("web-auth"), "web-auth", "web"),
         (has("web-header"), "web-header", "web"),
         (has("web-cache-control"), "web-cache-control", "web"),
@@ -102,7 +106,60 @@ fn dependencies(given: &Given) -> Result<(), String> {
             return Err(format!("You must use --{needed} to use --{name}"));
         }
     }
+    for name in ["allow-target", "deny-target"] {
+        if has(name) && !has("token-plugin") && !has("target-config") {
+            return Err(format!("You must use --token-plugin to use --{name}"));
+        }
+    }
     Ok(())
+}
+
+/// A value that may be in a file.
+fn argument(text: &OsStr, env: &Environment) -> Argument {
+    Argument::of(text, |path| absolute(&env.directory, path))
+}
+
+/// Whose pages may open sessions. Browsers send a cookie whatever page they open a session for, so with
+/// `--auth-cookie` only our own may, if no others are named.
+fn origins(given: &Given, auth: Option<&AuthPlugin>) -> Result<Vec<AllowedOrigin>, String> {
+    let mut origins = Vec::new();
+    for (_, text) in given.texts(&["allow-origin"]) {
+        for word in text.to_string_lossy().split([' ', '\t', '\n', ',']).filter(|word| !word.is_empty()) {
+            origins.push(match word {
+                "same-origin" => AllowedOrigin::Same,
+                _ => match Origin::of(word) {
+                    origin if origin.is_possible() => AllowedOrigin::Of(origin),
+                    _ => {
+                        return Err(format!(
+                            "option --allow-origin: '{word}' is neither same-origin nor an origin such as \
+                             https://example.org:8443"
+                        ));
+                    }
+                },
+            });
+        }
+    }
+    let Some(auth) = auth.filter(|auth| auth.cookie) else { return Ok(origins) };
+    if auth.class.name != "BasicHTTPAuth" {
+        return Err("You must use --auth-plugin BasicHTTPAuth to use --auth-cookie".to_owned());
+    }
+    if !origins.contains(&AllowedOrigin::Same) {
+        origins.push(AllowedOrigin::Same);
+    }
+    Ok(origins)
+}
+
+/// Where targets of tokens may be.
+fn rules(given: &Given) -> Result<Rules, String> {
+    let read = |name: &'static str| {
+        let mut rules = Vec::new();
+        for (_, text) in given.texts(&[name]) {
+            let rule = Rule::parse(&text.to_string_lossy());
+            rules.push(rule.map_err(|text| format!("option --{name}: {text}"))?);
+        }
+        Ok::<_, String>(rules)
+    };
+    Ok(Rules::new(read("allow-target")?, read("deny-target")?))
 }
 
 /// The files to serve.
@@ -131,10 +188,16 @@ fn tls(given: &Given, env: &Environment) -> Result<TlsOptions, String> {
     if given.text("key-password").is_some() && !cfg!(feature = "encrypted-keys") {
         return Err("option --key-password: this program was built without encrypted-keys".to_owned());
     }
+    let (key_password, key_password_file) = match given.text("key-password").map(|text| argument(text, env)) {
+        None => (None, None),
+        Some(Argument::Text(password)) => (Some(password.reveal().to_vec()), None),
+        Some(Argument::File(path)) => (None, Some(path)),
+    };
     let options = TlsOptions {
+        key_password_file,
         clients: ServerOptions {
             pairs: pairs(given, env),
-            key_password: given.text("key-password").map(|word| word.as_bytes().to_vec()),
+            key_password,
             versions: if version == Some("tlsv1_3") { Versions::Only13 } else { Versions::From12 },
             suites: ciphers.transpose().map_err(|text| format!("option --ssl-ciphers: {text}"))?,
             clients: authorities,
@@ -199,14 +262,8 @@ fn tls_target(given: &Given, env: &Environment) -> Result<Option<TargetOptions>,
 fn ends(given: &Given, env: &Environment) -> Result<(Address, Sessions), String> {
     let mut words = given.positionals.iter();
     let mut after_dashes = given.after_dashes.iter().flatten();
-    let has_target = ["unix-target", "token-plugin", "target-config"].iter().any(|o| given.text(o).is_some());
-    // With sockets from a service manager the source may be left out.
-    let is_left_out = env.is_activated
-        && given.after_dashes.is_none()
-        && given.positionals.len() == usize::from(!has_target);
     let listen = match (given.flag("inetd"), given.text("unix-listen")) {
         (true, _) => Address::Inetd,
-        (false, None) if is_left_out => Address::Inetd,
         (false, Some(path)) => Address::Unix { path: path.into(), mode: mode(given)? },
         (false, None) => {
             // With no word in front of `--`, the first behind it is the source.
@@ -231,8 +288,9 @@ fn ends(given: &Given, env: &Environment) -> Result<(Address, Sessions), String>
         }
         (None, Some(_), Some(_)) => return Err("You can't use --token-plugin with --unix-target".to_owned()),
         (None, Some((class, source)), None) => Sessions::Tokens {
-            plugin: TokenPlugin { class: TokenClass::named(&class)?, source },
+            plugin: TokenPlugin { class: plugins::token(&class)?, source },
             host_token: given.flag("host-token"),
+            rules: rules(given)?,
         },
         (None, None, Some(path)) if command.is_empty() => Sessions::Fixed(Target::Unix(path)),
         (None, None, unix_target) => {
@@ -248,12 +306,13 @@ fn ends(given: &Given, env: &Environment) -> Result<(Address, Sessions), String>
 }
 
 /// Name and argument of the token plugin. The older `--target-config` wins.
-fn tokens(given: &Given, env: &Environment) -> Option<(OsString, Option<OsString>)> {
+fn tokens(given: &Given, env: &Environment) -> Option<(OsString, Option<Argument>)> {
     if let Some(file) = given.text("target-config") {
-        return Some(("TokenFile".into(), Some(absolute(&env.directory, Path::new(file)).into())));
+        let file = absolute(&env.directory, Path::new(file));
+        return Some(("TokenFile".into(), Some(Argument::text(file.as_os_str()))));
     }
     let class = given.text("token-plugin")?.to_owned();
-    Some((class, given.text("token-source").map(OsStr::to_owned)))
+    Some((class, given.text("token-source").map(|text| argument(text, env))))
 }
 
 fn wrap_mode(given: &Given) -> WrapMode {

@@ -5,8 +5,10 @@
 
 use super::plugins::{AuthPlugin, TokenPlugin};
 use crate::certs::{ServerOptions, TargetOptions};
+use crate::gate::AllowedOrigin;
 use crate::log;
 use crate::net::listen::Address;
+use crate::rules::Rules;
 use crate::target::Target;
 use crate::web;
 use std::ffi::OsString;
@@ -30,6 +32,8 @@ pub struct Config {
     pub tls: TlsOptions,
     /// `--auth-plugin`: who is admitted.
     pub auth: Option<AuthPlugin>,
+    /// `--allow-origin`, and what `--auth-cookie` implies: whose pages may open sessions. Empty: all.
+    pub origins: Vec<AllowedOrigin>,
 
     /// `--web` and its kin: the files to serve. The root is absolute.
     pub web: Option<web::Settings>,
@@ -38,8 +42,6 @@ pub struct Config {
 
     /// `--daemon`: go into the background.
     pub daemon: bool,
-    /// `--pid-file`: where the process's number is written, absolute.
-    pub pid_file: Option<PathBuf>,
     /// `--run-once`: exit after one WebSocket session.
     pub run_once: bool,
     /// `--timeout`: stop listening this long after the start. Whole seconds, at most 136 years.
@@ -57,8 +59,10 @@ pub struct Config {
     /// `--memory-limit`: what may be held for peers that do not read, in bytes; at least 1 MiB.
     pub memory_limit_bytes: Option<usize>,
 
-    /// `--verbose`, `--log-tokens`, `--traffic`, `--log-file`, `--syslog`, `--legacy-syslog`. Paths are absolute.
+    /// `--verbose`, `--log-tokens`, `--traffic`, `--log-file`. The file is absolute.
     pub log: log::Settings,
+    /// `--syslog`: another copy of the log.
+    pub syslog: Option<Syslog>,
     /// `--record`: the recordings' path before `.N`, absolute.
     pub record: Option<PathBuf>,
     /// `--target-config` named the token file; deprecated, and [`Config::notices`] says so.
@@ -86,6 +90,8 @@ pub enum Sessions {
         plugin: TokenPlugin,
         /// `--host-token`: the token is the name in the Host header.
         host_token: bool,
+        /// `--allow-target` and `--deny-target`.
+        rules: Rules,
     },
 }
 
@@ -106,6 +112,8 @@ pub struct TlsOptions {
     /// `--cert`, `--key`, `--key-password`, `--verify-client`, `--cafile`, `--ssl-version`, `--ssl-ciphers`: how
     /// clients are served. Paths are absolute and there is at least one pair; files need not exist.
     pub clients: ServerOptions,
+    /// `--key-password=@FILE`: what holds the password, absolute.
+    pub key_password_file: Option<PathBuf>,
     /// `--ssl-only`: refuse plain clients.
     pub only: bool,
     /// `--ssl-target`, `--ssl-target-ca`, `--ssl-target-name`, `--ssl-target-insecure`: TLS towards the
@@ -113,6 +121,29 @@ pub struct TlsOptions {
     pub target: Option<TargetOptions>,
     /// `--ssl-version` asked for TLS 1.1, which is taken as 1.2; [`Config::notices`] says so.
     pub asks_1_1: bool,
+}
+
+/// `--syslog` and `--legacy-syslog`. The facility is daemon with `--daemon`, else user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syslog {
+    /// Where the lines go.
+    pub address: SyslogAddress,
+    /// The older form of line.
+    pub legacy: bool,
+}
+
+/// Where syslog listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyslogAddress {
+    /// A Unix datagram socket, absolute.
+    Unix(PathBuf),
+    /// UDP.
+    Udp {
+        /// Name or address literal without brackets.
+        host: String,
+        /// 1 to 65535.
+        port: u16,
+    },
 }
 
 impl Config {

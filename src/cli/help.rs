@@ -1,6 +1,8 @@
 //! The texts of `--help`, `--version` and usage errors, made from the table of options.
 
 use super::options::{Group, Row, TABLE};
+use super::plugins;
+use crate::{auth, token};
 
 /// What follows the program's name in each form of use.
 pub(super) const FORMS: [&str; 4] = [
@@ -35,7 +37,10 @@ pub(super) fn usage_error(text: &str) -> String {
 /// What an option does, and whether it does it yet.
 pub(super) fn description(row: &Row) -> String {
     let note = if row.available { "" } else { " (not available yet)" };
-    format!("{}{note}", row.help)
+    let tokens = plugins::listed(token::PLUGINS.iter().map(|row| row.name));
+    let auths = plugins::listed(auth::PLUGINS.iter().map(|row| row.name));
+    let help = row.help.replace("{token-plugins}", &tokens).replace("{auth-plugins}", &auths);
+    format!("{help}{note}")
 }
 
 fn usage() -> String {

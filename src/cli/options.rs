@@ -137,9 +137,8 @@ pub(super) const TABLE: &[Row] = &[
           group: Listening, python: true, available: true,
           help: "permissions of the --unix-listen socket, in octal (default: 0600)" },
     Row { name: "inetd", short: None, kind: Flag,
-          group: Listening, python: true, available: true,
-          help: "take the listening socket from standard input, or serve the one client that is connected there; \
-                 there is no source_port then" },
+          group: Listening, python: true, available: false,
+          help: "take the listening socket from standard input; there is no source_port then" },
 
     Row { name: "max-connections", short: None, kind: Integer("COUNT"),
           group: Listening, python: false, available: true,
@@ -189,7 +188,8 @@ pub(super) const TABLE: &[Row] = &[
                  --cert, the nth key is for the nth certificate; else a key is for the --cert before it" },
     Row { name: "key-password", short: None, kind: Text("PASSWORD"),
           group: Tls, python: true, available: true,
-          help: "password of encrypted private keys (other users see it in the list of processes)" },
+          help: "password of encrypted private keys; @FILE takes it from a file, where other users don't see it in \
+                 the list of processes" },
     Row { name: "ssl-only", short: None, kind: Flag,
           group: Tls, python: true, available: true,
           help: "refuse clients that do not use TLS" },
@@ -211,30 +211,51 @@ pub(super) const TABLE: &[Row] = &[
                  TLS 1.3 stay allowed unless one of them is named" },
 
     Row { name: "token-plugin", short: None, kind: Text("CLASS"),
-          group: Tokens, python: true, available: false,
-          help: "find each client's target by its token: TokenFile, ReadOnlyTokenFile, TokenFileName, \
-                 BaseTokenAPI, JSONTokenApi, JWTTokenApi, TokenRedis or UnixDomainSocketDirectory" },
+          group: Tokens, python: true, available: true,
+          help: "find each client's target by its token: {token-plugins}" },
     Row { name: "token-source", short: None, kind: Text("ARG"),
-          group: Tokens, python: true, available: false,
-          help: "where the token plugin looks: a file, directory, URL or server, as the plugin wants it" },
+          group: Tokens, python: true, available: true,
+          help: "where the token plugin looks: a file, directory, URL or server, as the plugin wants it; \
+                 @FILE takes it from a file" },
     Row { name: "host-token", short: None, kind: Flag,
-          group: Tokens, python: true, available: false,
+          group: Tokens, python: true, available: true,
           help: "take the token from the Host header instead of the query's token parameter" },
     Row { name: "target-config", short: None, kind: Text("FILE"),
-          group: Tokens, python: true, available: false,
+          group: Tokens, python: true, available: true,
           help: "deprecated: same as --token-plugin TokenFile --token-source FILE" },
     Row { name: "auth-plugin", short: None, kind: Text("CLASS"),
-          group: Tokens, python: true, available: false,
-          help: "admit clients by BasicHTTPAuth, ExpectOrigin or ClientCertCNAuth" },
+          group: Tokens, python: true, available: true,
+          help: "admit clients by {auth-plugins}" },
     Row { name: "auth-source", short: None, kind: Text("ARG"),
-          group: Tokens, python: true, available: false,
-          help: "whom the auth plugin admits: user:password, or a list of origins or common names" },
+          group: Tokens, python: true, available: true,
+          help: "whom the auth plugin admits: user:password, or a list of origins or common names. @FILE takes \
+                 it from a file, which may have many lines user:password and those of htpasswd with bcrypt and \
+                 SHA-crypt, and counts as it is now" },
+    Row { name: "auth-cookie", short: None, kind: Flag,
+          group: Tokens, python: false, available: true,
+          help: "after a right password give the browser a cookie that admits it for 8 hours, since Safari sends \
+                 no password with a WebSocket; implies --allow-origin same-origin" },
+    Row { name: "allow-origin", short: None, kind: Text("ORIGIN"),
+          group: Tokens, python: false, available: true,
+          help: "let browsers open sessions only from pages of this origin, such as https://example.org, or with \
+                 same-origin only from pages of the same host and port; may be repeated. Clients that send no \
+                 origin are no browsers, and pass" },
+    Row { name: "allow-target", short: None, kind: Text("RULE"),
+          group: Tokens, python: false, available: true,
+          help: "let tokens lead only to what such a rule names: an address, a network (10.0.0.0/8, [fd00::]/8), \
+                 a name or *.example.org, each with ports if need be (:5900-5999,3389), or unix:/path/prefix/; \
+                 may be repeated" },
+    Row { name: "deny-target", short: None, kind: Text("RULE"),
+          group: Tokens, python: false, available: true,
+          help: "never let tokens lead to what this rule names, even if --allow-target does; may be repeated. \
+                 Link-local and multicast addresses, metadata services and this program itself are denied \
+                 unless an --allow-target names their very address" },
 
     Row { name: "web", short: None, kind: Text("DIR"),
           group: Web, python: true, available: true,
           help: "serve the files of this directory on the same port" },
     Row { name: "web-auth", short: None, kind: Flag,
-          group: Web, python: true, available: false,
+          group: Web, python: true, available: true,
           help: "require the auth plugin's consent for files, too" },
     Row { name: "file-only", short: None, kind: Flag,
           group: Web, python: true, available: true,
@@ -255,13 +276,8 @@ pub(super) const TABLE: &[Row] = &[
           help: "follow symbolic links that lead out of the directory" },
 
     Row { name: "daemon", short: Some('D'), kind: Flag,
-          group: Lifetime, python: true, available: true,
-          help: "go into the background once the socket listens; the command ends when the service is ready, \
-                 with its error if it can't be" },
-    Row { name: "pid-file", short: None, kind: Text("FILE"),
-          group: Lifetime, python: false, available: true,
-          help: "write the process number to this file when the service is ready; the file is removed at the \
-                 exit" },
+          group: Lifetime, python: true, available: false,
+          help: "go into the background once the socket listens" },
     Row { name: "run-once", short: None, kind: Flag,
           group: Lifetime, python: true, available: true,
           help: "serve one WebSocket connection, then exit" },
@@ -284,15 +300,15 @@ pub(super) const TABLE: &[Row] = &[
           help: "print a character to standard output for each piece of data relayed" },
     Row { name: "log-file", short: None, kind: Text("FILE"),
           group: Logging, python: true, available: true,
-          help: "append the log to this file, too; SIGHUP and SIGUSR1 reopen it, for log rotation" },
+          help: "append the log to this file, too" },
     Row { name: "log-tokens", short: None, kind: Flag,
           group: Logging, python: false, available: true,
           help: "write tokens and credentials to the log as they are, instead of hiding them" },
     Row { name: "syslog", short: None, kind: Text("SERVER"),
-          group: Logging, python: true, available: true,
+          group: Logging, python: true, available: false,
           help: "log to syslog, too: a Unix socket such as /dev/log, or host:port for UDP" },
     Row { name: "legacy-syslog", short: None, kind: Flag,
-          group: Logging, python: true, available: true,
+          group: Logging, python: true, available: false,
           help: "use the older syslog form (RFC 3164) instead of RFC 5424" },
     Row { name: "record", short: None, kind: Text("FILE"),
           group: Logging, python: true, available: false,

@@ -3,6 +3,7 @@
 //! The client is not read meanwhile; what it sends waits in its socket, which bounds it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,7 +20,6 @@ use super::frontend::{Destination, Frontend};
 use crate::certs;
 use crate::flight::Asked;
 use crate::id::Side;
-use crate::log::describe;
 use crate::net::fault::Broken;
 use crate::net::socket::{Io, Socket, tune_tcp};
 use crate::net::transport::Transport;
@@ -39,6 +39,8 @@ pub struct Connect {
     rest: VecDeque<SocketAddr>,
     deadline: Tick,
     failure: Option<String>,
+    /// Why an address, or all of the target, may not be dialled.
+    not_allowed: Option<String>,
     /// An address was reached and did not speak TLS in time: that is told, whatever becomes of the others.
     reached: bool,
 }
@@ -58,7 +60,25 @@ enum Stage {
 }
 
 /// How a dial ended: a connected socket, or what to tell the operator.
-pub type Dialled = Result<Transport, String>;
+pub type Dialled = Result<Transport, Failure>;
+
+/// Why there is no connection to a target.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It could not be reached.
+    Unreachable(String),
+    /// It may not be dialled.
+    NotAllowed(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Unreachable(why) => f.write_str(why),
+            Failure::NotAllowed(why) => write!(f, "not allowed: {why}"),
+        }
+    }
+}
 
 impl Connect {
     /// Looks the target up if it has a name, else makes its address ready for dialling.
@@ -70,6 +90,7 @@ impl Connect {
             rest: VecDeque::new(),
             deadline: cx.now.after(CONNECT),
             failure: None,
+            not_allowed: None,
             reached: false,
         };
         if let Target::Tcp { host, port } = &connect.to.target
@@ -132,8 +153,7 @@ impl Connect {
                 Stage::Next => match self.next(cx) {
                     Some(stage) => stage,
                     None => {
-                        let failure = self.failure.take();
-                        return Ok(Turn::Done(Err(failure.unwrap_or_else(|| describe(&timed_out())))));
+                        return Ok(Turn::Done(Err(self.outcome())));
                     }
                 },
                 Stage::Dialling(socket, until) if socket.is_writable() => match socket.connected() {
@@ -256,15 +276,40 @@ impl Connect {
         self.stage = Stage::Dialling(socket.into(), self.deadline);
     }
 
+    /// What to tell when no address is left. One that was tried says more than one that was left out.
+    fn outcome(&mut self) -> Failure {
+        match (self.failure.take(), self.not_allowed.take()) {
+            (Some(why), _) => Failure::Unreachable(why),
+            (None, Some(why)) => Failure::NotAllowed(why),
+            (None, None) => Failure::Unreachable(describe(&timed_out())),
+        }
+    }
+
     /// Starts on the next address; `None` when there is none.
     fn next(&mut self, cx: &Cx<'_>) -> Option<Stage> {
         let to = Arc::clone(&self.to);
+        if let Some(why) = &to.forbidden {
+            self.not_allowed = Some(why.clone());
+            return None;
+        }
         match &to.target {
             Target::Unix(path) => return self.dial_unix(path, cx),
-            Target::Tcp { host, .. } if !self.resolved => return self.ask(host, cx),
+            Target::Tcp { host, port } if !self.resolved => {
+                if let Some(Err(why)) = to.reach.as_ref().map(|reach| reach.check_name(host, *port)) {
+                    self.not_allowed = Some(why.to_string());
+                    return None;
+                }
+                return self.ask(host, cx);
+            }
             Target::Tcp { .. } => {}
         }
         while let Some(address) = self.rest.pop_front() {
+            if let (Some(reach), Target::Tcp { host, .. }) = (&to.reach, &to.target)
+                && let Err(why) = reach.check_address(host, address)
+            {
+                self.not_allowed = Some(why.to_string());
+                continue;
+            }
             match dial_tcp(address, cx) {
                 Ok(socket) => {
                     // Each address gets an equal share of the time that is left.
@@ -355,6 +400,18 @@ fn timed_out() -> io::Error {
 
 fn unresolved(error: &Unresolved) -> String {
     format!("[Errno -2] {error}")
+}
+
+/// An error as Python prints it, since scripts look for that: `[Errno 111] Connection refused`.
+pub fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(code) => {
+            let words = text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text);
+            format!("[Errno {code}] {words}")
+        }
+        None => text,
+    }
 }
 
 /// Time to reach a target, its name's look-up and all of its addresses included.

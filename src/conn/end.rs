@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 
-use crate::log::Level;
 use crate::net::fault::{Broken, Fault};
 use crate::ws::decode::Violation;
 
@@ -30,12 +29,20 @@ pub enum End {
     HalfRequest,
     /// The request was answered with an error of HTTP, this status.
     Refused(u16),
+    /// The client may not, and was told so with this status.
+    Denied(u16),
+    /// Nobody knows the client's token.
+    UnknownToken(u16),
+    /// Whether the client may, or where to, could not be found out.
+    LookupFailed(u16),
     /// The client's plain requests were answered, and no more came.
     Served,
     /// A file could not be read to its end while it was sent: it has shrunk, or is out of reach.
     FileLost,
     /// The target could not be reached.
     Unreachable,
+    /// The target that a token named is none that may be dialled.
+    NotAllowed,
     /// The client closed the WebSocket, or its connection without saying so.
     ClientClosed,
     /// The client's connection broke.
@@ -75,16 +82,6 @@ pub enum Blame {
     Nobody,
 }
 
-impl Blame {
-    /// How much a line about such an ending matters.
-    pub fn level(self) -> Level {
-        match self {
-            Blame::Operator => Level::Warning,
-            Blame::Peer | Blame::Nobody => Level::Info,
-        }
-    }
-}
-
 impl End {
     /// Why a session ends whose client can't be read or written any more.
     pub fn client_lost(broken: Broken) -> End {
@@ -114,10 +111,13 @@ impl fmt::Display for End {
             End::HalfTls => f.write_str("client left during the TLS handshake"),
             End::SlowRequest => f.write_str("request did not come in time"),
             End::HalfRequest => f.write_str("client left in the middle of its request"),
-            End::Refused(status) => write!(f, "refused with status {status}"),
+            End::Refused(status)
+            | End::Denied(status)
+            | End::UnknownToken(status)
+            | End::LookupFailed(status) => write!(f, "refused with status {status}"),
             End::Served => f.write_str("client was served"),
             End::FileLost => f.write_str("a file could not be read to its end"),
-            End::Unreachable => f.write_str("Failed to connect"),
+            End::Unreachable | End::NotAllowed => f.write_str("Failed to connect"),
             End::ClientClosed => f.write_str("Client closed connection"),
             End::ClientReset(kind) => write!(f, "Client closed connection ({kind})"),
             End::ClientCut => f.write_str("Client closed connection (without ending TLS)"),
@@ -180,9 +180,13 @@ kinds! {
     SlowRequest, "slow-request", Peer;
     HalfRequest, "half-request", Peer;
     Refused(_), "refused", Peer;
+    Denied(_), "denied", Peer;
+    UnknownToken(_), "unknown-token", Peer;
+    LookupFailed(_), "lookup-failed", Operator;
     Served, "served", Nobody;
     FileLost, "file-lost", Operator;
     Unreachable, "unreachable", Operator;
+    NotAllowed, "not-allowed", Operator;
     ClientClosed, "client-closed", Nobody;
     ClientReset(_), "client-reset", Peer;
     ClientCut, "client-cut", Peer;

@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 
 use super::tape::TapeOptions;
 use crate::certs::{Certificates, TargetOptions};
-use crate::gate::Gate;
+use crate::gate::{Gate, Reach, TokenTarget};
 use crate::target::Target;
 use crate::web::Pages;
 
@@ -38,6 +38,8 @@ pub struct Frontend {
 pub enum Sessions {
     /// All to the same target.
     Fixed(Arc<Destination>),
+    /// Each to where the gate says.
+    Tokens,
 }
 
 /// A target and the words for it.
@@ -45,8 +47,38 @@ pub enum Sessions {
 pub struct Destination {
     /// Where to dial.
     pub target: Target,
+    /// The target in lines of the log.
+    pub name: String,
     /// What is logged before a dial: `connecting to: HOST:PORT`.
     pub announcement: String,
+    /// What may be dialled; nothing for a target of the command line, which is never checked.
+    pub reach: Option<Arc<Reach>>,
+    /// Why this target may not be dialled, as far as that is known already.
+    pub forbidden: Option<String>,
+}
+
+impl Destination {
+    /// A target of the command line; `name` is what was given.
+    pub fn fixed(target: Target, name: String, over_tls: bool) -> Destination {
+        let announcement = announcement(&target, &name, over_tls);
+        Destination { target, name, announcement, reach: None, forbidden: None }
+    }
+
+    /// Where a token leads.
+    pub fn of_token(to: TokenTarget, over_tls: bool) -> Destination {
+        let announcement = announcement(&to.target, &to.name, over_tls);
+        let TokenTarget { target, name, reach, forbidden } = to;
+        Destination { target, name, announcement, reach: Some(reach), forbidden }
+    }
+}
+
+fn announcement(target: &Target, name: &str, over_tls: bool) -> String {
+    let what = match target {
+        Target::Tcp { .. } => "connecting to",
+        Target::Unix(_) => "connecting to unix socket",
+    };
+    let suffix = if over_tls { " (using SSL)" } else { "" };
+    format!("{what}: {name}{suffix}")
 }
 
 /// TLS towards targets.
@@ -59,6 +91,6 @@ pub struct TargetTls {
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.target.fmt(f)
+        f.write_str(&self.name)
     }
 }

@@ -12,6 +12,9 @@ use super::client::Client;
 use super::cx::{Cx, Turn};
 use super::end::End;
 use super::wanted::{PageRequest, SessionRequest, Wanted};
+use rustls::pki_types::CertificateDer;
+
+use crate::certs::ClientIdentity;
 use crate::gate::Wants;
 use crate::http::path;
 use crate::http::refusal::Refusal;
@@ -112,7 +115,8 @@ impl Handshake {
         let line = cx.shared.request_line(&request);
         let question = |wants| {
             let tls = client.socket.tls().is_some();
-            cx.frontend.gate.question(wants, &request, address(&client.peer), tls)
+            let common_name = || client.socket.tls().and_then(|tls| common_name(tls.peer_certificates()?));
+            cx.frontend.gate.question(wants, &request, address(&client.peer), tls, common_name)
         };
         if !handshake::is_upgrade(&request) {
             let Some(pages) = &cx.frontend.pages else {
@@ -144,6 +148,11 @@ impl Handshake {
 /// What can't be read is refused, and its line is not repeated in the log.
 fn malformed(error: &HeadError) -> Wanted {
     Wanted::Refused(Refusal::new(error.status().0, error.to_string()), String::new())
+}
+
+/// The name in the certificate that the client has proven to be its own.
+fn common_name(certificates: &[CertificateDer<'_>]) -> Option<String> {
+    ClientIdentity::of(certificates.first()?)?.common_name
 }
 
 fn address(peer: &Peer) -> Option<IpAddr> {

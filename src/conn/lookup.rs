@@ -1,5 +1,6 @@
-//! Asking the gate before anything is granted: one owned question, one job of a helper, one verdict. What came
-//! behind the request waits with the client, and the client is not read meanwhile.
+//! Asking the gate before anything is granted: one owned question, one verdict. What comes behind the request
+//! waits with the client, as much of it as a request head may have; it is read for its end alone, so that a
+//! client that leaves gives up its place among those who wait.
 
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use super::cx::{Answer, Cx, Turn};
 use super::end::End;
 use super::wanted::{PageRequest, SessionRequest};
 use crate::flight::Asked;
-use crate::gate::Verdict;
-use crate::http::refusal::Refusal;
+use crate::gate::{self, Verdict};
+use crate::helpers::Ticket;
+use crate::http::request::HEAD_MAX;
 use crate::timers::Tick;
 
 /// A request that waits for a verdict.
@@ -18,6 +20,8 @@ pub struct Lookup {
     request: Request,
     verdict: Option<Verdict>,
     deadline: Tick,
+    /// The question's place; dropped, it is free for another one.
+    _place: Ticket,
 }
 
 /// What may be granted.
@@ -39,12 +43,14 @@ impl Lookup {
             Request::Session(session) => session.question.take(),
             Request::Page(page) => page.question.take(),
         };
-        match cx.frontend.gate.ask(question, || cx.reply(Answer::Verdict)) {
+        let place = Ticket::default();
+        match cx.frontend.gate.ask(question, || place.stub(), || cx.reply(Answer::Verdict)) {
             Asked::Now(verdict) => Turn::Done((request, verdict)),
             Asked::Later => {
-                Turn::Wait(Box::new(Lookup { request, verdict: None, deadline: cx.now.after(LOOK_UP) }))
+                let deadline = cx.now.after(LOOK_UP);
+                Turn::Wait(Box::new(Lookup { request, verdict: None, deadline, _place: place }))
             }
-            Asked::Busy => Turn::Done((request, Verdict::Refused(overdue()))),
+            Asked::Busy => Turn::Done((request, gate::busy())),
         }
     }
 
@@ -57,12 +63,35 @@ impl Lookup {
     ///
     /// # Errors
     /// The client left.
-    pub fn step(mut self: Box<Self>, client: &Client) -> Result<Turn<Box<Lookup>, Decided>, End> {
-        match self.verdict.take() {
-            Some(verdict) => Ok(Turn::Done((self.request, verdict))),
-            None if client.socket.is_hung_up() => Err(End::ClientReset(std::io::ErrorKind::ConnectionReset)),
-            None => Ok(Turn::Wait(self)),
+    pub fn step(
+        mut self: Box<Self>,
+        client: &mut Client,
+        cx: &mut Cx<'_>,
+    ) -> Result<Turn<Box<Lookup>, Decided>, End> {
+        if let Some(verdict) = self.verdict.take() {
+            return Ok(Turn::Done((self.request, verdict)));
         }
+        if client.socket.is_hung_up() {
+            return Err(End::ClientReset(std::io::ErrorKind::ConnectionReset));
+        }
+        while client.socket.is_readable() && client.kept.len() < HEAD_MAX {
+            match client.read_more(cx) {
+                Ok(true) => {}
+                Ok(false) => {
+                    cx.again |= client.socket.is_readable();
+                    break;
+                }
+                Err(End::HalfRequest | End::ClientCut) if !self.is_abandoned(client) => break,
+                Err(end) => return Err(end),
+            }
+        }
+        Ok(Turn::Wait(self))
+    }
+
+    /// Whether a client that has ended its side wants nothing any more. One that asks for a page may still read
+    /// it, and one that has sent data behind its upgrade may mean it.
+    fn is_abandoned(&self, client: &Client) -> bool {
+        matches!(self.request, Request::Session(_)) && client.kept.is_empty()
     }
 
     /// When to call [`Lookup::expired`].
@@ -73,14 +102,9 @@ impl Lookup {
     /// No verdict came in time: the next step refuses.
     pub fn expired(&mut self, cx: &Cx<'_>) {
         if cx.now >= self.deadline {
-            self.verdict.get_or_insert(Verdict::Refused(overdue()));
+            self.verdict.get_or_insert_with(gate::overdue);
         }
     }
-}
-
-/// The gate can't decide now.
-fn overdue() -> Refusal {
-    Refusal::new(503, "Service Unavailable").with("Retry-After", "5")
 }
 
 /// Time for a verdict, the wait for a helper included.

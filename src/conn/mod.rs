@@ -37,10 +37,9 @@ use std::sync::Arc;
 
 use mio::event::Event;
 
-use crate::gate::{Grant, Verdict};
+use crate::gate::{Grant, TokenTarget, Verdict, Why};
 use crate::http::refusal::Refusal;
 use crate::id::Side;
-use crate::log::Level;
 use crate::net::listen::Peer;
 use crate::net::socket::Socket;
 use crate::net::transport::Transport;
@@ -49,7 +48,7 @@ use crate::timers::Tick;
 use crate::ws::code;
 use client::Client;
 use close::Close;
-use connect::{Connect, Dialled};
+use connect::{Connect, Dialled, Failure};
 use cx::{Answer, Cx, Turn};
 use end::End;
 use frontend::{Destination, Sessions};
@@ -350,7 +349,7 @@ impl Conn {
                 Turn::Wait(state) => Turn::Wait(State::Handshake(state)),
                 Turn::Done(wanted) => Turn::Done(self.look_up(wanted, cx)),
             },
-            State::Lookup(state) => match state.step(client)? {
+            State::Lookup(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Lookup(state)),
                 Turn::Done((request, verdict)) => Turn::Done(self.decided(request, verdict, cx)),
             },
@@ -382,14 +381,26 @@ impl Conn {
 
     /// The gate has decided.
     fn decided(&mut self, request: Request, verdict: Verdict, cx: &mut Cx<'_>) -> State {
+        report::decided(&verdict, cx);
         match (request, verdict) {
             (Request::Session(session), Verdict::Granted(grant)) => self.upgrade(&session, grant, cx),
-            (Request::Session(session), Verdict::Refused(refusal)) => {
-                self.refuse(&refusal, &session.line, cx)
+            (Request::Session(session), Verdict::Refused(why, refusal)) => {
+                let status = refusal.status.0;
+                let end = match why {
+                    Why::Denied => End::Denied(status),
+                    Why::Unknown => End::UnknownToken(status),
+                    Why::Broken => End::LookupFailed(status),
+                };
+                self.refuse_as(&end, &refusal, &session.line, cx)
             }
-            (Request::Page(page), Verdict::Granted(_)) => self.serve(*page, cx),
-            (Request::Page(mut page), Verdict::Refused(refusal)) => {
-                // The connection goes on behind the answer: browsers ask again with a password.
+            (Request::Page(mut page), Verdict::Granted(grant)) => {
+                page.set_cookie = grant.set_cookie;
+                self.serve(*page, cx)
+            }
+            (Request::Page(mut page), Verdict::Refused(why, refusal)) => {
+                // The connection goes on behind the answer: browsers ask again with a password. But a verdict that
+                // comes too late must not be taken for that of another request.
+                page.options.keep &= why != Why::Broken;
                 page.action = Action::Refuse(refusal);
                 self.serve(*page, cx)
             }
@@ -402,7 +413,8 @@ impl Conn {
 
     /// Grants the upgrade: the 101 goes out now, before the target is dialled.
     fn upgrade(&mut self, request: &SessionRequest, grant: Grant, cx: &mut Cx<'_>) -> State {
-        let Some(to) = destination(grant, cx) else {
+        let Grant { to, set_cookie } = grant;
+        let Some(to) = destination(to, cx) else {
             return self.refuse(&Refusal::new(404, "Not Found"), &request.line, cx);
         };
         if !cx.shared.claim_session() {
@@ -412,7 +424,7 @@ impl Conn {
         self.upgraded = true;
         cx.metrics.upgraded.add(1);
         report::upgraded(request, &to, &self.client, cx);
-        self.client.out.push(&request.upgrade.response());
+        self.client.out.push(&request.upgrade.response(set_cookie.as_deref()));
         State::Connect(Connect::begin(to, cx))
     }
 
@@ -436,9 +448,14 @@ impl Conn {
 
     /// The request is answered with an error, which ends the connection. `line` is the request's, or empty.
     fn refuse(&mut self, refusal: &Refusal, line: &str, cx: &Cx<'_>) -> State {
+        self.refuse_as(&End::Refused(refusal.status.0), refusal, line, cx)
+    }
+
+    /// The same with an ending of its own.
+    fn refuse_as(&mut self, end: &End, refusal: &Refusal, line: &str, cx: &Cx<'_>) -> State {
         let reply = Reply::begin(refusal, line.starts_with("HEAD "), &mut self.client, cx);
-        report::answered(line, refusal.status, &refusal.reason, &self.client, cx);
-        self.finish(&End::Refused(refusal.status.0), cx);
+        report::refused(end, line, refusal.status, refusal.log_words(), &self.client, cx);
+        self.finish(end, cx);
         State::Reply(reply)
     }
 
@@ -448,9 +465,14 @@ impl Conn {
             Ok(target) => State::Relay(Relay::new(to, target, Tape::begin(cx), cx)),
             Err(failure) => {
                 let line = format_args!("Failed to connect to {to}: {failure}");
-                cx.shared.log.peer_at(Level::Warning, &self.client.peer, line);
+                cx.shared.log.peer(&self.client.peer, line);
+                let end = match failure {
+                    Failure::Unreachable(_) => End::Unreachable,
+                    Failure::NotAllowed(_) => End::NotAllowed,
+                };
+                // The client is told the same, so that it learns nothing.
                 let close = (code::INTERNAL_ERROR, "Failed to connect to downstream server");
-                State::Relay(Relay::without_target(to, &mut self.client, End::Unreachable, close, cx))
+                State::Relay(Relay::without_target(to, &mut self.client, end, close, cx))
             }
         }
     }
@@ -503,13 +525,10 @@ impl Conn {
 }
 
 /// Where a granted session goes.
-fn destination(grant: Grant, cx: &Cx<'_>) -> Option<Arc<Destination>> {
-    match (grant.target, &cx.frontend.sessions) {
-        (Some(target), _) => {
-            let announcement = format!("connecting to: {target}");
-            Some(Arc::new(Destination { target, announcement }))
-        }
+fn destination(to: Option<TokenTarget>, cx: &Cx<'_>) -> Option<Arc<Destination>> {
+    match (to, &cx.frontend.sessions) {
+        (Some(to), _) => Some(Arc::new(Destination::of_token(to, cx.frontend.target_tls.is_some()))),
         (None, Some(Sessions::Fixed(to))) => Some(Arc::clone(to)),
-        (None, None) => None,
+        (None, Some(Sessions::Tokens) | None) => None,
     }
 }

@@ -11,6 +11,7 @@ use super::end::{Blame, End, Kind};
 use super::frontend::Destination;
 use super::shared::Shared;
 use super::wanted::SessionRequest;
+use crate::gate::{Grant, Verdict, Why};
 use crate::http::path;
 use crate::http::request::Request;
 use crate::http::response::Status;
@@ -59,7 +60,7 @@ pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx
     cx.metrics.ended(end.kind() as usize);
     match (session, end) {
         // Said when it was found out.
-        (_, End::Refused(_)) => {}
+        (_, End::Refused(_) | End::Denied(_) | End::UnknownToken(_) | End::LookupFailed(_)) => {}
         (Some(session), end) => session_ended(end, &session, client, cx),
         (None, End::NoCertificate) => {
             let peer = &client.peer;
@@ -74,9 +75,7 @@ pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx
             match end.kind().blame() {
                 Blame::Nobody => log.debug(format_args!("{peer}: {end}")),
                 _ if is_usual => log.debug(format_args!("{peer}: {end}")),
-                blame => cx.shared.say_limited(end, |log| {
-                    log.at(blame.level(), format_args!("{peer}: {end}"));
-                }),
+                _ => cx.shared.say_limited(end, |log| log.info(format_args!("{peer}: {end}"))),
             }
         }
     }
@@ -85,15 +84,27 @@ pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx
 fn session_ended(end: &End, session: &Session<'_>, client: &Client, cx: &Cx<'_>) {
     let (log, peer, to) = (&cx.shared.log, &client.peer, session.to);
     match (end, end.kind().blame()) {
-        (End::Unreachable, _) => {}
+        (End::Unreachable | End::NotAllowed, _) => {}
         (End::ClientReset(_) | End::ClientCut | End::TargetReset, _) | (_, Blame::Nobody) => {
             log.peer_debug(peer, format_args!("{to}: {end}"));
         }
-        (_, blame) => log.peer_at(blame.level(), peer, format_args!("{to}: {end}")),
+        _ => log.peer(peer, format_args!("{to}: {end}")),
     }
     if session.has_target {
         log.peer_debug(peer, format_args!("{to}: Closed target"));
     }
+}
+
+/// Counts what the gate has decided.
+pub(super) fn decided(verdict: &Verdict, cx: &Cx<'_>) {
+    let counter = match verdict {
+        Verdict::Granted(Grant { to: Some(_), .. }) => &cx.metrics.tokens_found,
+        Verdict::Granted(_) => return,
+        Verdict::Refused(Why::Denied, _) => &cx.metrics.denied,
+        Verdict::Refused(Why::Unknown, _) => &cx.metrics.tokens_unknown,
+        Verdict::Refused(Why::Broken, _) => &cx.metrics.lookups_failed,
+    };
+    counter.add(1);
 }
 
 /// Says that an upgrade is granted.
@@ -116,9 +127,14 @@ pub(super) fn upgraded(request: &SessionRequest, to: &Destination, client: &Clie
 
 /// Says how a plain request is answered, or any request with an error. `line` is the request's, or empty.
 pub(super) fn answered(line: &str, status: Status, reason: &str, client: &Client, cx: &Cx<'_>) {
+    refused(&End::Refused(status.0), line, status, reason, client, cx);
+}
+
+/// The same for a request that is refused for the reason `end`, of which there are only so many lines.
+pub(super) fn refused(end: &End, line: &str, status: Status, reason: &str, client: &Client, cx: &Cx<'_>) {
     let Status(status) = status;
     if status >= 400 {
-        cx.shared.say_limited(&End::Refused(status), |log| {
+        cx.shared.say_limited(end, |log| {
             log.peer(&client.peer, format_args!("code {status}, message {reason}"));
         });
     }

@@ -25,7 +25,7 @@ use super::state::State;
 use super::tape::TapeOptions;
 use super::{Accepted, Conn};
 use crate::certs::Certificates;
-use crate::gate::{Gate, Keeper};
+use crate::gate::Gate;
 use crate::id::{ConnId, Side};
 use crate::limit::Limiter;
 use crate::log::Log;
@@ -58,8 +58,8 @@ pub struct Setup {
     pub web: Option<PathBuf>,
     /// What TLS clients are served with, and what such a client knows, which this one is then.
     pub tls: Option<(Arc<ServerConfig>, Arc<ClientConfig>)>,
-    /// Who decides about requests; without one all are granted.
-    pub gate: Option<Arc<dyn Keeper>>,
+    /// Who decides about requests; the usual one grants all.
+    pub gate: Gate,
 }
 
 impl Default for Setup {
@@ -73,7 +73,7 @@ impl Default for Setup {
             held_bytes_max,
             web: None,
             tls: None,
-            gate: None,
+            gate: Gate::open(),
         }
     }
 }
@@ -387,11 +387,12 @@ pub fn frontend(setup: &Setup) -> Frontend {
     Frontend {
         tls: setup.tls.as_ref().map(|(server, _)| Arc::new(Certificates::fixed(Arc::clone(server)))),
         tls_only: false,
-        gate: setup.gate.clone().map_or_else(Gate::open, Gate::kept),
-        sessions: Some(Sessions::Fixed(Arc::new(Destination {
-            target: Target::Tcp { host: HOST.into(), port: 5900 },
-            announcement: format!("connecting to: {HOST}:5900"),
-        }))),
+        gate: setup.gate.clone(),
+        sessions: Some(Sessions::Fixed(Arc::new(Destination::fixed(
+            Target::Tcp { host: HOST.into(), port: 5900 },
+            format!("{HOST}:5900"),
+            false,
+        )))),
         pages: setup.web.as_ref().map(|root| {
             let settings = web::Settings { root: root.clone(), ..web::Settings::default() };
             Arc::new(Pages::open(settings).expect("the test has made its directory"))

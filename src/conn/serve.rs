@@ -113,7 +113,10 @@ impl Serve {
                     self.page.options.keep = false;
                     Stage::Found(self.refusal(&Refusal::new(503, "Files are out of reach")))
                 }
-                Stage::Found(response) => {
+                Stage::Found(mut response) => {
+                    if let Some(cookie) = self.page.set_cookie.take() {
+                        response.add_field("Set-Cookie", &cookie);
+                    }
                     report::answered(&self.page.line, response.status, &response.reason, client, cx);
                     self.deadline = cx.now.after(LOOK);
                     self.overdue = false;

@@ -54,6 +54,8 @@ pub struct PageRequest {
     pub awaits_continue: bool,
     /// What the gate is to be asked; `None` where it is open.
     pub question: Option<Box<gate::Question>>,
+    /// The value of `Set-Cookie` in the answer.
+    pub set_cookie: Option<String>,
 }
 
 /// How a plain request is answered.
@@ -83,6 +85,7 @@ impl PageRequest {
             body: None,
             awaits_continue: false,
             question: None,
+            set_cookie: None,
         };
         let is_read = matches!(request.method, "GET" | "HEAD");
         let mut expectations = request.headers("expect");

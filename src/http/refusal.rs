@@ -10,8 +10,12 @@ use super::response::{self, Status};
 pub struct Refusal {
     /// The status to answer with.
     pub status: Status,
-    /// What is wrong, in one line: the body of the answer, and the log's words.
+    /// What is wrong, in one line: the body of the answer, and the log's words where there is no note.
     pub reason: Cow<'static, str>,
+    /// The log's words, where the client is told less.
+    pub note: Option<Cow<'static, str>>,
+    /// Whether the reason stands in the status line, in place of the usual phrase.
+    pub is_phrase: bool,
     /// Further headers of the answer.
     pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
 }
@@ -19,7 +23,30 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without further headers.
     pub fn new(status: u16, reason: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { status: Status(status), reason: reason.into(), headers: Vec::new() }
+        Refusal {
+            status: Status(status),
+            reason: reason.into(),
+            note: None,
+            is_phrase: false,
+            headers: Vec::new(),
+        }
+    }
+
+    /// The same with words for the log alone.
+    pub fn noted(mut self, note: impl Into<Cow<'static, str>>) -> Refusal {
+        self.note = Some(note.into());
+        self
+    }
+
+    /// The same with its reason in the status line.
+    pub fn phrased(mut self) -> Refusal {
+        self.is_phrase = true;
+        self
+    }
+
+    /// What the log says of it.
+    pub fn log_words(&self) -> &str {
+        self.note.as_deref().unwrap_or(&self.reason)
     }
 
     /// The same with a further header. A `Connection` replaces the usual `close`.
@@ -36,7 +63,8 @@ impl Refusal {
     pub fn response(&self, head_only: bool) -> Vec<u8> {
         let headers: Vec<(&str, &str)> =
             self.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
-        response::refusal(self.status, &self.reason, &headers, head_only)
+        let phrase = if self.is_phrase { &self.reason } else { self.status.reason() };
+        response::refusal(self.status, phrase, &self.reason, &headers, head_only)
     }
 }
 
@@ -52,5 +80,15 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{answer}");
         assert!(answer.contains("\r\nWWW-Authenticate: Basic realm=\"aaa\"\r\n"), "{answer}");
         assert!(answer.ends_with("\r\n\r\nwho are you?\n"), "{answer}");
+    }
+
+    #[test]
+    fn the_client_is_not_told_what_the_log_is() {
+        let refusal = Refusal::new(403, "Invalid Origin").phrased().noted("origin is http://evil.example");
+        let answer = String::from_utf8(refusal.response(false)).expect("text");
+        assert!(answer.starts_with("HTTP/1.1 403 Invalid Origin\r\n"), "{answer}");
+        assert!(!answer.contains("evil"), "{answer}");
+        assert_eq!(refusal.log_words(), "origin is http://evil.example");
+        assert_eq!(Refusal::new(404, "Not Found").log_words(), "Not Found");
     }
 }

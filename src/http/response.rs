@@ -14,17 +14,24 @@ impl Status {
     }
 }
 
-/// A complete answer that says `reason` in one line of plain text and ends the connection. `extra` are
+/// A complete answer that says `reason` in one line of plain text and ends the connection. `phrase` stands in the
+/// status line. `extra` are
 /// further headers; a `Connection` among them replaces the usual `close`. With `head_only` (for HEAD) the
 /// body is left out and the headers stay as they are.
 ///
 /// Control characters in `reason` and `extra` are left out, so that text from elsewhere can't add lines.
-pub fn refusal(status: Status, reason: &str, extra: &[(&str, &str)], head_only: bool) -> Vec<u8> {
+pub fn refusal(
+    status: Status,
+    phrase: &str,
+    reason: &str,
+    extra: &[(&str, &str)],
+    head_only: bool,
+) -> Vec<u8> {
     let mut body = String::with_capacity(reason.len() + 1);
     push_line(&mut body, &[reason]);
     body.push('\n');
 
-    let mut head = Head::new(status);
+    let mut head = Head::phrased(status, phrase);
     head.field("Content-Type", "text/plain; charset=utf-8");
     head.field("Content-Length", body.len());
     if !extra.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
@@ -47,8 +54,13 @@ pub struct Head(String);
 impl Head {
     /// Begins with the status line.
     pub fn new(status: Status) -> Head {
+        Head::phrased(status, status.reason())
+    }
+
+    /// Begins with a status line that has this phrase.
+    pub fn phrased(status: Status, phrase: &str) -> Head {
         let mut out = String::with_capacity(HEAD_BYTES_USUAL);
-        push_line(&mut out, &["HTTP/1.1 ", &status.0.to_string(), " ", status.reason()]);
+        push_line(&mut out, &["HTTP/1.1 ", &status.0.to_string(), " ", phrase]);
         out.push_str("\r\n");
         Head(out)
     }
@@ -122,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_a_complete_answer() {
-        let answer = text(refusal(Status(405), "only GET", &[("Allow", "GET")], false));
+        let answer = text(refusal(Status(405), Status(405).reason(), "only GET", &[("Allow", "GET")], false));
         let expected = "HTTP/1.1 405 Method Not Allowed\r\n\
              Content-Type: text/plain; charset=utf-8\r\n\
              Content-Length: 9\r\n\
@@ -135,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_refusal_of_head_has_no_body_but_its_length() {
-        let answer = text(refusal(Status(404), "no such file", &[], true));
+        let answer = text(refusal(Status(404), Status(404).reason(), "no such file", &[], true));
         assert!(answer.contains("Content-Length: 13\r\n"));
         assert!(answer.ends_with("\r\n\r\n"));
     }
@@ -143,7 +155,7 @@ mod tests {
     #[test]
     fn foreign_text_can_not_add_a_header() {
         let extra = [("Location", "/a\r\nSet-Cookie: b"), ("Connection", "Upgrade, close")];
-        let answer = text(refusal(Status(400), "bad\r\n\r\nbody", &extra, false));
+        let answer = text(refusal(Status(400), Status(400).reason(), "bad\r\n\r\nbody", &extra, false));
         assert!(answer.contains("\r\nLocation: /aSet-Cookie: b\r\n"));
         assert!(answer.ends_with("\r\n\r\nbadbody\n"));
         assert_eq!(answer.matches("Connection").count(), 1);

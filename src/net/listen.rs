@@ -145,6 +145,22 @@ impl Listener {
         }
     }
 
+    /// The address that was bound; `None` for a Unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(..) => None,
+        }
+    }
+
+    /// The path of a Unix socket.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Listener::Tcp(_) => None,
+            Listener::Unix(_, file) => Some(&file.path),
+        }
+    }
+
     /// Has `poll` report this listener under `token` for as long as somebody is waiting; with `on` false not
     /// at all. Told the level and not the edge, nobody has to ask whether one more is there, which costs as
     /// much as accepting one.

@@ -26,7 +26,7 @@ pub(super) fn open(source: &Source) -> Result<Box<dyn TokenPlugin>, String> {
         said: Mutex::default(),
     };
     if let Answer::Broken(why) = plugin.look_up("") {
-        source.log.warn(format_args!("warning: token source {why}"));
+        source.log.info(format_args!("warning: token source {why}"));
     }
     Ok(Box::new(plugin))
 }
@@ -77,7 +77,7 @@ impl TokenPlugin for TokenFile {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        vec![self.place.find().to_owned()]
+        self.place.all()
     }
 }
 
@@ -138,10 +138,10 @@ impl TokenFile {
         bad.clone_into(&mut said);
         drop(said);
         for number in bad.iter().take(COMPLAINTS_MAX) {
-            self.log.warn(format_args!("Syntax error in {} on line {number}", self.name));
+            self.log.info(format_args!("Syntax error in {} on line {number}", self.name));
         }
         if let Some(more) = bad.len().checked_sub(COMPLAINTS_MAX).filter(|&more| more > 0) {
-            self.log.warn(format_args!("Syntax errors in {} on {more} more lines", self.name));
+            self.log.info(format_args!("Syntax errors in {} on {more} more lines", self.name));
         }
     }
 }
@@ -166,6 +166,7 @@ impl Tokens {
     }
 
     /// How many tokens, bad lines and lines there are.
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn count(&self) -> (usize, usize, usize) {
         (self.targets.len(), self.bad.len(), self.lines)
     }

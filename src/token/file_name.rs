@@ -38,7 +38,7 @@ impl TokenPlugin for TokenFileName {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        vec![self.0.find().to_owned()]
+        self.0.all()
     }
 }
 

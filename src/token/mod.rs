@@ -79,6 +79,21 @@ impl Source {
     }
 }
 
+/// Two rows are the same if their names are.
+impl PartialEq for Plugin {
+    fn eq(&self, other: &Plugin) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Plugin {}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
 /// Every class, in the order in which the help lists them.
 pub const PLUGINS: &[Plugin] = &[
     Plugin { name: "TokenFile", is_local: true, open: Some(file::open) },
@@ -93,7 +108,7 @@ pub const PLUGINS: &[Plugin] = &[
 ];
 
 /// For fuzzing: reads a token file, and says how many tokens, bad lines and lines there are.
-#[doc(hidden)]
+#[cfg(any(test, feature = "testing"))]
 pub fn count_tokens(bytes: &[u8]) -> (usize, usize, usize) {
     file::Tokens::parse(bytes).count()
 }

@@ -13,7 +13,7 @@ use crate::target::Target;
 pub(super) fn open(source: &Source) -> Result<Box<dyn TokenPlugin>, String> {
     let place = source.place("UnixDomainSocketDirectory")?;
     if !place.find().is_dir() {
-        source.log.warn(format_args!("warning: token source {}: not a directory", place.find().display()));
+        source.log.info(format_args!("warning: token source {}: not a directory", place.find().display()));
     }
     Ok(Box::new(UnixDirectory(place)))
 }
@@ -51,7 +51,7 @@ impl TokenPlugin for UnixDirectory {
 
     /// Whoever sees the sockets' names has the tokens.
     fn files(&self) -> Vec<PathBuf> {
-        vec![self.0.find().to_owned()]
+        self.0.all()
     }
 }
 

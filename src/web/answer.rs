@@ -44,7 +44,7 @@ impl Site {
         }
         self.nosniff(&mut head);
         head.field("Content-Type", "text/plain; charset=utf-8");
-        response(refusal.status, refusal.reason.clone(), head, text.into_bytes(), options)
+        response(refusal.status, refusal.log_words().to_owned(), head, text.into_bytes(), options)
     }
 
     fn find(&self, question: &Question) -> Result<Response, Missed> {

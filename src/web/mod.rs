@@ -108,6 +108,17 @@ pub struct Response {
     pub body: Option<Body>,
 }
 
+impl Response {
+    /// Adds a field to the head, which is whole already.
+    pub fn add_field(&mut self, name: &str, value: &str) {
+        let field = format!("{name}: {value}\r\n");
+        // Before the empty line.
+        let at = self.head_len.saturating_sub(2);
+        self.bytes.splice(at..at, field.bytes());
+        self.head_len += field.len();
+    }
+}
+
 impl Site {
     /// The site of these settings.
     ///

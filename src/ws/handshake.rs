@@ -59,8 +59,8 @@ pub fn check(request: &Request<'_>) -> Result<Upgrade, Refusal> {
 }
 
 impl Upgrade {
-    /// The complete 101 answer.
-    pub fn response(&self) -> Vec<u8> {
+    /// The complete 101 answer, with this value of `Set-Cookie` if there is one.
+    pub fn response(&self, set_cookie: Option<&str>) -> Vec<u8> {
         let mut out = Vec::with_capacity(192);
         out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
         out.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
@@ -68,6 +68,11 @@ impl Upgrade {
         out.extend_from_slice(b"\r\n");
         if self.binary {
             out.extend_from_slice(b"Sec-WebSocket-Protocol: binary\r\n");
+        }
+        if let Some(cookie) = set_cookie {
+            out.extend_from_slice(b"Set-Cookie: ");
+            out.extend_from_slice(cookie.as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(b"\r\n");
         out

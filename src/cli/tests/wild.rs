@@ -5,8 +5,10 @@ use super::{complaint, config};
 use crate::certs::{Authorities, Pair, ServerOptions, TargetOptions, Versions};
 use crate::log;
 use crate::net::listen::Address;
+use crate::rules::Rules;
+use crate::secret::Secret;
 use crate::target::Target;
-use crate::web;
+use crate::{auth, token, web};
 use std::time::Duration;
 
 /// Listening on `host:port` and relaying to `target`, everything else as without options.
@@ -18,15 +20,16 @@ fn proxy(host: &str, port: u16, sessions: Sessions) -> Config {
         sessions,
         tls: plain_tls(),
         auth: None,
+        origins: Vec::new(),
         web: None,
         web_auth: false,
         daemon: false,
-        pid_file: None,
         run_once: false,
         timeout: None,
         idle_timeout: None,
         heartbeat: None,
         log: log::Settings::default(),
+        syslog: None,
         record: None,
         target_config: false,
         workers: 1,
@@ -56,6 +59,7 @@ fn with_pair(pair: Pair) -> TlsOptions {
             suites: None,
             clients: None,
         },
+        key_password_file: None,
         only: false,
         target: None,
         asks_1_1: false,
@@ -87,13 +91,19 @@ fn wrapped(mode: WrapMode, unix_target: Option<&str>, command: &[&str]) -> Sessi
     Sessions::Wrapped { command, mode, unix_target: unix_target.map(PathBuf::from) }
 }
 
-fn tokens(class: TokenClass, source: Option<&str>) -> Sessions {
-    let plugin = TokenPlugin { class, source: source.map(OsString::from) };
-    Sessions::Tokens { plugin, host_token: false }
+fn argument(text: &str) -> Argument {
+    Argument::Text(Secret::new(text))
 }
 
-fn auth(class: AuthClass, source: &str) -> Option<AuthPlugin> {
-    Some(AuthPlugin { class, source: Some(source.into()) })
+fn tokens(class: &str, source: Option<&str>) -> Sessions {
+    let class = token::plugin(class).expect(class);
+    let plugin = TokenPlugin { class, source: source.map(argument) };
+    Sessions::Tokens { plugin, host_token: false, rules: Rules::default() }
+}
+
+fn auth(class: &str, source: &str) -> Option<AuthPlugin> {
+    let class = auth::plugin(class).expect(class);
+    Some(AuthPlugin { class, source: Some(argument(source)), cookie: false })
 }
 
 fn secs(seconds: u64) -> Option<Duration> {
@@ -124,7 +134,7 @@ fn launchers_of_novnc_and_others_are_understood() {
                 record: path("/r/rec"),
                 timeout: secs(90),
                 web_auth: true,
-                auth: auth(AuthClass::BasicHttpAuth, "u:p"),
+                auth: auth("BasicHTTPAuth", "u:p"),
                 ..proxy("", 6080, to("localhost", 5900))
             },
         ),
@@ -262,7 +272,6 @@ fn web_roots_and_certificates_are_understood() {
 
 #[test]
 fn token_plugins_are_understood() {
-    use TokenClass::*;
     check(vec![
         (
             "--cert /there/self.pem --web /data/noVNC :443 --token-plugin TokenRedis \
@@ -270,16 +279,20 @@ fn token_plugins_are_understood() {
             Config {
                 tls: TlsOptions { only: true, ..cert("/there/self.pem") },
                 web: web("/data/noVNC"),
-                ..proxy("", 443, tokens(TokenRedis, Some("myredis.local:6379")))
+                ..proxy("", 443, tokens("TokenRedis", Some("myredis.local:6379")))
             },
         ),
         (
             "--token-plugin=TokenFile --token-source=/var/lib/x/vnc-tokens/ 6080",
-            proxy("", 6080, tokens(TokenFile, Some("/var/lib/x/vnc-tokens/"))),
+            proxy("", 6080, tokens("TokenFile", Some("/var/lib/x/vnc-tokens/"))),
         ),
         (
             "-D --web /w 6080 --token-plugin TokenFileName --token-source tokens",
-            Config { daemon: true, web: web("/w"), ..proxy("", 6080, tokens(TokenFileName, Some("tokens"))) },
+            Config {
+                daemon: true,
+                web: web("/w"),
+                ..proxy("", 6080, tokens("TokenFileName", Some("tokens")))
+            },
         ),
         (
             "--web=/w --token-plugin ReadOnlyTokenFile --token-source F 6080 --log-file f --daemon",
@@ -287,28 +300,28 @@ fn token_plugins_are_understood() {
                 web: web("/w"),
                 log: log::Settings { file: path("/start/f"), ..log::Settings::default() },
                 daemon: true,
-                ..proxy("", 6080, tokens(ReadOnlyTokenFile, Some("F")))
+                ..proxy("", 6080, tokens("ReadOnlyTokenFile", Some("F")))
             },
         ),
         (
             "--token-plugin JSONTokenApi --token-source http://127.0.0.1:8086/api/getVncAddress?token=%s 6080",
-            proxy("", 6080, tokens(JsonTokenApi, Some("http://127.0.0.1:8086/api/getVncAddress?token=%s"))),
+            proxy("", 6080, tokens("JSONTokenApi", Some("http://127.0.0.1:8086/api/getVncAddress?token=%s"))),
         ),
         (
             "--web /opt/novnc --token-plugin JWTTokenApi --token-source KEYFILE 6080",
-            Config { web: web("/opt/novnc"), ..proxy("", 6080, tokens(JwtTokenApi, Some("KEYFILE"))) },
+            Config { web: web("/opt/novnc"), ..proxy("", 6080, tokens("JWTTokenApi", Some("KEYFILE"))) },
         ),
-        ("6080 --token-plugin JWTTokenApi", proxy("", 6080, tokens(JwtTokenApi, None))),
+        ("6080 --token-plugin JWTTokenApi", proxy("", 6080, tokens("JWTTokenApi", None))),
         (
             "--web=/w --token-plugin websockify.token_plugins.TokenFile --token-source T --file-only 6080",
             Config {
                 web: web("/w").map(|web| web::Settings { listings: false, ..web }),
-                ..proxy("", 6080, tokens(TokenFile, Some("T")))
+                ..proxy("", 6080, tokens("TokenFile", Some("T")))
             },
         ),
         (
             "--token-plugin UnixDomainSocketDirectory --token-source /run/s 6080",
-            proxy("", 6080, tokens(UnixDomainSocketDirectory, Some("/run/s"))),
+            proxy("", 6080, tokens("UnixDomainSocketDirectory", Some("/run/s"))),
         ),
         (
             "-D --web=/w 8787 --target-config=/path/token.conf",
@@ -316,7 +329,7 @@ fn token_plugins_are_understood() {
                 daemon: true,
                 web: web("/w"),
                 target_config: true,
-                ..proxy("", 8787, tokens(TokenFile, Some("/path/token.conf")))
+                ..proxy("", 8787, tokens("TokenFile", Some("/path/token.conf")))
             },
         ),
         (
@@ -326,7 +339,7 @@ fn token_plugins_are_understood() {
                 tls: TlsOptions { target: tls_target(), ..cert_and_key("/start/C", "/start/K") },
                 log: log::Settings { file: path("/start/log.txt"), ..verbose() },
                 web: web("/start/D"),
-                ..proxy("", 8080, tokens(TokenFile, Some("/tokens/")))
+                ..proxy("", 8080, tokens("TokenFile", Some("/tokens/")))
             },
         ),
     ]);
@@ -338,7 +351,7 @@ fn auth_plugins_are_understood() {
         (
             "--auth-plugin BasicHTTPAuth --auth-source 'user:SECRET' --heartbeat 30 6080 127.0.0.1:5900",
             Config {
-                auth: auth(AuthClass::BasicHttpAuth, "user:SECRET"),
+                auth: auth("BasicHTTPAuth", "user:SECRET"),
                 heartbeat: secs(30),
                 ..proxy("", 6080, to("127.0.0.1", 5900))
             },
@@ -348,7 +361,7 @@ fn auth_plugins_are_understood() {
              6080 localhost:5900",
             Config {
                 web: web("/start/D"),
-                auth: auth(AuthClass::BasicHttpAuth, "u:p"),
+                auth: auth("BasicHTTPAuth", "u:p"),
                 web_auth: true,
                 ..proxy("", 6080, to("localhost", 5900))
             },
@@ -357,7 +370,7 @@ fn auth_plugins_are_understood() {
             "6080 localhost:5900 --auth-plugin websockify.auth_plugins.ExpectOrigin \
              --auth-source 'http://localhost:3100 http://127.0.0.1:3100'",
             Config {
-                auth: auth(AuthClass::ExpectOrigin, "http://localhost:3100 http://127.0.0.1:3100"),
+                auth: auth("ExpectOrigin", "http://localhost:3100 http://127.0.0.1:3100"),
                 ..proxy("", 6080, to("localhost", 5900))
             },
         ),

@@ -35,7 +35,7 @@ fn the_example_of_the_rfc_is_answered_as_there() {
         Connection: Upgrade\r\n\
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
         \r\n";
-    assert_eq!(upgrade.response(), expected.as_bytes());
+    assert_eq!(upgrade.response(None), expected.as_bytes());
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn binary_is_answered_only_when_it_was_offered() {
     for (lines, binary) in table {
         let upgrade = with(lines).expect("offers never refuse a handshake");
         assert_eq!(upgrade.binary, binary, "{lines}");
-        let answer = String::from_utf8(upgrade.response()).expect("an answer is text");
+        let answer = String::from_utf8(upgrade.response(None)).expect("an answer is text");
         assert_eq!(answer.contains("\r\nSec-WebSocket-Protocol: binary\r\n\r\n"), binary);
     }
 }

@@ -1,0 +1,532 @@
+//! The gate: who may, and where to. It is asked before anything is granted, with one owned question, and
+//! answers once.
+//!
+//! The order is fixed: the page that sent the client (`--allow-origin`), the auth plugin, the token. What can be
+//! said without waiting is said at once; the rest runs on helpers, and a client that leaves gives up its place
+//! among those who wait.
+
+mod flights;
+mod naming;
+mod reach;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::auth::{self, Admitted, AuthPlugin, Decision, Denial, Facts};
+use crate::flight::{Asked, ReplyTo};
+use crate::helpers::{Lane, Stub};
+use crate::http::origin::{self, Origin};
+use crate::http::query;
+use crate::http::refusal::Refusal;
+use crate::http::request::Request;
+use crate::log::Log;
+use crate::target::Target;
+use crate::token::{self, Answer, TokenPlugin};
+use flights::{Flights, Waiter};
+pub use reach::Reach;
+
+/// What every request has to pass. Clones are the same gate.
+#[derive(Clone, Default)]
+pub struct Gate(Option<Arc<Keeper>>);
+
+/// Whom and what there is to ask.
+struct Keeper {
+    origins: Vec<AllowedOrigin>,
+    auth: Option<Box<dyn AuthPlugin>>,
+    /// Whether the auth plugin is asked before pages, too.
+    for_pages: bool,
+    tokens: Option<Tokens>,
+    log: Arc<Log>,
+    lane: Lane,
+    /// Passwords are hashed here, so that those who guess hold up nobody's look-up.
+    hashing: Lane,
+}
+
+struct Tokens {
+    name: &'static str,
+    plugin: Arc<dyn TokenPlugin>,
+    /// Those who ask for the same token get one answer; nothing for a plugin that asks others.
+    flights: Option<Flights>,
+    host_token: bool,
+    /// Relative paths of sockets begin here.
+    directory: PathBuf,
+    is_remote: bool,
+    reach: Arc<Reach>,
+}
+
+/// What a gate is made of.
+pub struct Settings {
+    /// `--allow-origin`; empty without it.
+    pub origins: Vec<AllowedOrigin>,
+    /// `--auth-plugin` and its argument.
+    pub auth: Option<(&'static auth::Plugin, auth::Source)>,
+    /// `--web-auth`.
+    pub web_auth: bool,
+    /// `--token-plugin` and its argument.
+    pub tokens: Option<(&'static token::Plugin, token::Source)>,
+    /// `--host-token`.
+    pub host_token: bool,
+    /// Where targets of tokens may be.
+    pub reach: Reach,
+    /// Where operators are told.
+    pub log: Arc<Log>,
+}
+
+/// A page that may open sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedOrigin {
+    /// One that comes from the host that the session is asked of.
+    Same,
+    /// One of this origin.
+    Of(Origin),
+}
+
+/// All that a decision may depend on, in bytes of its own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Question {
+    /// What is asked for.
+    pub wants: Wants,
+    /// The request's method.
+    pub method: String,
+    /// Path and query, as they came.
+    pub target: String,
+    /// Names, as they came, and values of all header fields, in their order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The client's address; `None` for a Unix socket.
+    pub client: Option<IpAddr>,
+    /// Whether the client speaks TLS.
+    pub tls: bool,
+    /// The common name in the certificate that the client has proven to be its own.
+    pub common_name: Option<String>,
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// A session with a target.
+    Session,
+    /// A file or a listing.
+    Page,
+}
+
+/// What the gate decides.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// The request is granted.
+    Granted(Grant),
+    /// It is not, for this reason, and this is the answer.
+    Refused(Why, Refusal),
+}
+
+/// Why a request is not granted, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The client may not.
+    Denied,
+    /// Nobody knows the token.
+    Unknown,
+    /// Something does not work, or takes too long.
+    Broken,
+}
+
+/// What comes with a grant.
+#[derive(Clone, Debug, Default)]
+pub struct Grant {
+    /// Where the session goes, where that is not the same for all.
+    pub to: Option<TokenTarget>,
+    /// The value of `Set-Cookie` that the answer is to have.
+    pub set_cookie: Option<String>,
+}
+
+/// Where a token leads.
+#[derive(Clone, Debug)]
+pub struct TokenTarget {
+    /// Where to dial.
+    pub target: Target,
+    /// The target in lines of the log, without what would tell the token.
+    pub name: String,
+    /// What may be dialled.
+    pub reach: Arc<Reach>,
+    /// Why this may not, as far as that is known already.
+    pub forbidden: Option<String>,
+}
+
+/// A request on its way through the gate.
+struct Visit {
+    question: Box<Question>,
+    /// Whether its client is still there.
+    stub: Stub,
+    to: Caller,
+    set_cookie: Option<String>,
+}
+
+/// The one who has asked, and gets exactly one answer.
+struct Caller(Option<ReplyTo<Verdict>>);
+
+impl Gate {
+    /// A gate that lets every request pass, and asks nothing.
+    pub fn open() -> Gate {
+        Gate(None)
+    }
+
+    /// A gate as the operator wants it.
+    ///
+    /// # Errors
+    /// A plugin can't be had, in words for the operator. Then there is no gate, never an open one.
+    pub fn new(settings: Settings) -> Result<Gate, String> {
+        if settings.origins.is_empty() && settings.auth.is_none() && settings.tokens.is_none() {
+            return Ok(Gate::open());
+        }
+        let auth = match &settings.auth {
+            Some((class, source)) => Some((class.open)(source)?),
+            None => None,
+        };
+        let tokens = match &settings.tokens {
+            Some((class, source)) => {
+                let open = class.open.ok_or_else(|| format!("{} is not available yet", class.name))?;
+                Some(Tokens {
+                    name: class.name,
+                    plugin: Arc::from(open(source)?),
+                    flights: class.is_local.then(Flights::default),
+                    host_token: settings.host_token,
+                    directory: source.directory.clone(),
+                    is_remote: !class.is_local,
+                    reach: Arc::new(settings.reach),
+                })
+            }
+            None => None,
+        };
+        Ok(Gate(Some(Arc::new(Keeper {
+            origins: settings.origins,
+            auth,
+            for_pages: settings.web_auth,
+            tokens,
+            log: settings.log,
+            lane: Lane::new("gate", THREADS_MAX, QUESTIONS_MAX),
+            hashing: Lane::new("passwords", HASHES_MAX, HASHES_WAITING_MAX),
+        }))))
+    }
+
+    /// A gate that asks this plugin for a target and nothing else; for tests and fuzz targets.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn of_tokens(plugin: Arc<dyn TokenPlugin>) -> Gate {
+        Gate(Some(Arc::new(Keeper {
+            origins: Vec::new(),
+            auth: None,
+            for_pages: false,
+            tokens: Some(Tokens {
+                name: "plugin",
+                plugin,
+                flights: None,
+                host_token: false,
+                directory: "/".into(),
+                is_remote: false,
+                reach: Arc::default(),
+            }),
+            log: Arc::new(Log::in_memory(false)),
+            lane: Lane::new("gate", THREADS_MAX, QUESTIONS_MAX),
+            hashing: Lane::new("passwords", HASHES_MAX, HASHES_WAITING_MAX),
+        })))
+    }
+
+    /// Files and directories that hold secrets and must not be published, with the options that name them.
+    pub fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let Some(keeper) = &self.0 else { return Vec::new() };
+        let of_auth = keeper.auth.iter().flat_map(|auth| auth.files()).map(|path| ("--auth-source", path));
+        let of_tokens = keeper.tokens.iter().flat_map(|tokens| tokens.plugin.files());
+        of_auth.chain(of_tokens.map(|path| ("--token-source", path))).collect()
+    }
+
+    /// The question to ask about a request; `None` where nothing has to be asked.
+    pub fn question(
+        &self,
+        wants: Wants,
+        request: &Request<'_>,
+        client: Option<IpAddr>,
+        tls: bool,
+        common_name: impl FnOnce() -> Option<String>,
+    ) -> Option<Box<Question>> {
+        let keeper = self.0.as_ref()?;
+        if wants == Wants::Page && !keeper.for_pages {
+            return None;
+        }
+        Some(Box::new(Question {
+            wants,
+            method: request.method.to_owned(),
+            target: request.target.to_owned(),
+            headers: request.fields().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
+            client,
+            tls,
+            common_name: common_name(),
+        }))
+    }
+
+    /// Asks. Without a question the answer is there at once. When the client of `stub` leaves, its place is free.
+    pub fn ask(
+        &self,
+        question: Option<Box<Question>>,
+        stub: impl FnOnce() -> Stub,
+        to: impl FnOnce() -> ReplyTo<Verdict>,
+    ) -> Asked<Verdict> {
+        let (Some(keeper), Some(question)) = (&self.0, question) else {
+            return Asked::Now(Verdict::Granted(Grant::default()));
+        };
+        if question.wants == Wants::Session && !keeper.allows_origin(&question) {
+            return Asked::Now(refused(invalid_origin("the page's origin is not one of --allow-origin")));
+        }
+        let visit = Visit { question, stub: stub(), to: Caller(Some(to())), set_cookie: None };
+        let known = match &keeper.auth {
+            Some(auth) if auth.may_block() => {
+                let (keeper, stub) = (Arc::clone(keeper), visit.stub.clone());
+                let lane = keeper.lane.clone();
+                let job = move || {
+                    let decision = keeper.decide(&visit.question);
+                    keeper.deliver(visit, decision);
+                };
+                // If the lane is full, dropping the job answers.
+                let _ = lane.submit_while(move || stub.is_wanted(), job);
+                Ok(())
+            }
+            Some(_) => {
+                let decision = keeper.decide(&visit.question);
+                keeper.go_on(visit, decision)
+            }
+            None => keeper.look_up(visit),
+        };
+        match known {
+            Ok(()) => Asked::Later,
+            Err(known) => {
+                let (caller, verdict) = *known;
+                caller.forget();
+                Asked::Now(verdict)
+            }
+        }
+    }
+}
+
+/// What is known without a helper, and who wants to know it.
+type Known = Box<(Caller, Verdict)>;
+
+impl Keeper {
+    /// Whether the page that has sent the client may open sessions. A client without an origin is no browser.
+    fn allows_origin(&self, question: &Question) -> bool {
+        if self.origins.is_empty() {
+            return true;
+        }
+        let origins: Vec<&[u8]> = question.values("origin").collect();
+        let origin = match origins[..] {
+            [] => return true,
+            [origin] => std::str::from_utf8(origin),
+            _ => return false,
+        };
+        let Ok(origin) = origin else { return false };
+        let host = question.values("host").next().and_then(|host| std::str::from_utf8(host).ok());
+        self.origins.iter().any(|allowed| match allowed {
+            AllowedOrigin::Same => host.is_some_and(|host| origin::is_same_host(origin, host)),
+            AllowedOrigin::Of(allowed) => *allowed == Origin::of(origin),
+        })
+    }
+
+    /// What the auth plugin decides. May wait if the plugin may.
+    fn decide(&self, question: &Question) -> Decision {
+        let Some(auth) = &self.auth else { return Decision::Admitted(Admitted::default()) };
+        auth.decide(&Facts {
+            authorization: question.values("authorization").collect(),
+            origins: question.values("origin").collect(),
+            cookies: question.values("cookie").collect(),
+            common_name: question.common_name.as_deref(),
+        })
+    }
+
+    /// Goes on with what the auth plugin has decided.
+    fn go_on(self: &Arc<Self>, mut visit: Visit, decision: Decision) -> Result<(), Known> {
+        let verdict = match decision {
+            Decision::Admitted(Admitted { cookie }) => {
+                visit.set_cookie = cookie.map(|cookie| cookie.set(visit.question.tls));
+                return self.look_up(visit);
+            }
+            Decision::Denied(denial) => refused(answer_to(denial)),
+            Decision::Broken(why) => broken(format!("auth plugin failed: {why}")),
+            Decision::Unproven(prove) => {
+                let (keeper, stub) = (Arc::clone(self), visit.stub.clone());
+                let job = move || keeper.deliver(visit, prove());
+                let _ = self.hashing.submit_while(move || stub.is_wanted(), job);
+                return Ok(());
+            }
+        };
+        Err(Box::new((visit.to, verdict)))
+    }
+
+    /// Finds where an admitted client goes.
+    fn look_up(self: &Arc<Self>, visit: Visit) -> Result<(), Known> {
+        let Visit { question, stub, to, set_cookie } = visit;
+        let tokens = match &self.tokens {
+            Some(tokens) if question.wants == Wants::Session => tokens,
+            _ => return Err(Box::new((to, Verdict::Granted(Grant { to: None, set_cookie })))),
+        };
+        let token = match tokens.host_token {
+            true => question.values("host").next().and_then(query::host_token),
+            false => query::token(&question.target),
+        };
+        let Some(token) = token else {
+            return Err(Box::new((to, refused(forbidden("there is no token in the request")))));
+        };
+        let (keeper, name) = (Arc::clone(self), token.clone());
+        let found = move |answer| to.answer(keeper.verdict(&name, answer, set_cookie));
+        let plugin = Arc::clone(&tokens.plugin);
+        match &tokens.flights {
+            Some(flights) => {
+                let waiter = Waiter { stub, to: Box::new(found) };
+                flights.ask(&token, waiter, &self.lane, move |token| plugin.look_up(token));
+            }
+            None => {
+                let job = move || found(plugin.look_up(&token));
+                let _ = self.lane.submit_while(move || stub.is_wanted(), job);
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a visit from a helper.
+    fn deliver(self: &Arc<Self>, visit: Visit, decision: Decision) {
+        if let Err(known) = self.go_on(visit, decision) {
+            let (caller, verdict) = *known;
+            caller.answer(verdict);
+        }
+    }
+
+    /// What an answer about a token means for the client.
+    fn verdict(&self, token: &str, answer: Answer, set_cookie: Option<String>) -> Verdict {
+        let Some(tokens) = &self.tokens else { return broken("there is no token plugin".into()) };
+        let name = || naming::token(token, &self.log);
+        match answer {
+            Answer::Found(target) => {
+                let to = tokens.place(token, target, &self.log);
+                Verdict::Granted(Grant { to: Some(to), set_cookie })
+            }
+            Answer::Unknown => {
+                let note = format!("token {} is not known to {}", name(), tokens.name);
+                Verdict::Refused(Why::Unknown, Refusal::new(404, "Not Found").noted(note))
+            }
+            Answer::Refused(why) => refused(forbidden(format!("token {} is refused: {why}", name()))),
+            Answer::Broken(why) => broken(format!("look-up of token {} failed: {why}", name())),
+        }
+    }
+}
+
+impl Tokens {
+    /// Where a token leads, and what is said of it.
+    fn place(&self, token: &str, target: Target, log: &Log) -> TokenTarget {
+        let name = naming::target(&target, token, self.host_token, log);
+        let (target, forbidden) = match target {
+            Target::Unix(path) => {
+                let path = self.directory.join(path);
+                let forbidden = self.reach.check_unix(&path, self.is_remote).err();
+                (Target::Unix(path), forbidden.map(|why| why.to_string()))
+            }
+            Target::Tcp { .. } => (target, None),
+        };
+        TokenTarget { target, name, reach: Arc::clone(&self.reach), forbidden }
+    }
+}
+
+impl Question {
+    /// The values of all fields of this name (in lower case).
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.iter().filter(move |field| field.0.eq_ignore_ascii_case(name)).map(|field| &field.1[..])
+    }
+}
+
+/// The gate can't decide now.
+pub fn overdue() -> Verdict {
+    broken("the look-up takes too long".into())
+}
+
+/// So much is being asked that one more would wait for too long.
+pub fn busy() -> Verdict {
+    broken("too many look-ups wait".into())
+}
+
+fn answer_to(denial: Denial) -> Refusal {
+    match denial {
+        Denial::Unauthenticated(why) => {
+            let challenge = "Basic realm=\"Websockify\"";
+            Refusal::new(401, "Unauthorized").with("WWW-Authenticate", challenge).noted(why)
+        }
+        Denial::Forbidden(why) => forbidden(why),
+        Denial::InvalidOrigin => invalid_origin("the page's origin is not expected"),
+    }
+}
+
+fn forbidden(note: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal::new(403, "Forbidden").noted(note)
+}
+
+fn invalid_origin(note: &'static str) -> Refusal {
+    Refusal::new(403, "Invalid Origin").phrased().noted(note)
+}
+
+fn refused(refusal: Refusal) -> Verdict {
+    Verdict::Refused(Why::Denied, refusal)
+}
+
+fn broken(note: String) -> Verdict {
+    let refusal = Refusal::new(503, "Service Unavailable").with("Retry-After", RETRY_AFTER).noted(note);
+    Verdict::Refused(Why::Broken, refusal)
+}
+
+impl Caller {
+    fn answer(mut self, verdict: Verdict) {
+        if let Some(to) = self.0.take() {
+            to(verdict);
+        }
+    }
+
+    /// It has its answer already.
+    fn forget(mut self) {
+        self.0 = None;
+    }
+}
+
+/// A question that got lost on the way, because a lane was full, is answered all the same.
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if let Some(to) = self.0.take() {
+            to(busy());
+        }
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Gate(kept)" } else { "Gate(open)" })
+    }
+}
+
+/// What is asked may hold secrets in any place.
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Question").field("wants", &self.wants).finish_non_exhaustive()
+    }
+}
+
+/// Questions that are decided at a time. One that hangs holds a thread.
+const THREADS_MAX: usize = 32;
+
+/// Questions that wait for a thread. More are answered with 503.
+const QUESTIONS_MAX: usize = 4096;
+
+/// Passwords that are hashed at a time: those who guess must not get all processors.
+const HASHES_MAX: usize = 2;
+
+/// Passwords that wait to be hashed. A page asks for sixty files.
+const HASHES_WAITING_MAX: usize = 1024;
+
+/// Seconds after which a client may ask again when something does not work.
+const RETRY_AFTER: &str = "5";
+
+#[cfg(test)]
+mod tests;
