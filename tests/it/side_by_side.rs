@@ -11,9 +11,9 @@ use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use crate::common::Scratch;
 use crate::common::client::Client;
 use crate::common::server::Server;
+use crate::common::{Scratch, eventually};
 
 /// A request, and what it is about. `{DATE}` in it is the last change of the file that is asked for.
 struct Case {
@@ -442,8 +442,24 @@ fn site() -> Scratch {
     scratch
 }
 
-/// Starts the Python program on a port that was free just now.
+/// Starts the Python program. It wants a port by its number, and one that was free just now may be taken by a
+/// connection of a test beside this one, so it may need several attempts.
 fn start_python(python: &str, options: &[&str]) -> Server {
+    for _ in 0..20 {
+        let server = try_python(python, options);
+        let count = |text| server.log.count(text);
+        eventually("Python's websockify to listen", || {
+            count("  - proxying from ") + count("already in use") > 0
+        });
+        if count("already in use") == 0 {
+            return server;
+        }
+    }
+    panic!("no port stays free");
+}
+
+/// Starts it on a port that was free just now.
+fn try_python(python: &str, options: &[&str]) -> Server {
     let port =
         TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
     let mut command = Command::new(python);
@@ -451,6 +467,5 @@ fn start_python(python: &str, options: &[&str]) -> Server {
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     let mut server = Server::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
     server.port = port;
-    server.log.wait_for("  - proxying from ");
     server
 }
