@@ -7,8 +7,12 @@ use websockify::cli::{self, Environment, Outcome};
 use websockify::server;
 
 fn main() -> ExitCode {
+    if cli::asks_for_inetd(std::env::args_os().skip(1)) && server::spare_outputs().is_err() {
+        // What would be said might go to a client.
+        return ExitCode::FAILURE;
+    }
     match cli::parse(std::env::args_os().skip(1), &Environment::of_process()) {
-        Outcome::Run(config) => server::run(*config),
+        Outcome::Run(config) => server::run(&config),
         Outcome::Print(text) => {
             // Whoever closed stdout does not want to read it.
             let _ = std::io::stdout().write_all(text.as_bytes());

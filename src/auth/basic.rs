@@ -37,7 +37,7 @@ pub(super) fn open(source: &Source) -> Result<Box<dyn AuthPlugin>, String> {
         Users::One(Some(_)) => {}
         Users::File(..) => {
             if let Err(why) = basic.passwords() {
-                source.log.info(format_args!("warning: --auth-source {why}"));
+                source.log.warn(format_args!("warning: --auth-source {why}"));
             }
         }
     }
@@ -150,7 +150,7 @@ impl Basic {
         let parse = |bytes: &[u8]| {
             let passwords = Passwords::parse(bytes);
             for (number, why) in passwords.bad.iter().take(COMPLAINTS_MAX) {
-                self.log.info(format_args!("{}: line {number} admits nobody: {why}", path.display()));
+                self.log.warn(format_args!("{}: line {number} admits nobody: {why}", path.display()));
             }
             passwords
         };

@@ -120,8 +120,8 @@ impl Store {
             self.log.info(format_args!("{cert}: this certificate is served from now on"));
         }
         if changed {
-            if let Some(warning) = loaded.warning() {
-                self.log.info(format_args!("{cert}: {warning}"));
+            for text in loaded.warning().into_iter().chain(loaded.cost()) {
+                self.log.warn(format_args!("{cert}: {text}"));
             }
             kept.good = Some(Arc::new(loaded));
         }
@@ -212,8 +212,8 @@ impl<T> Kept<T> {
     fn fail(&mut self, log: &Log, text: String) {
         if self.error.as_ref() != Some(&text) {
             match self.good {
-                Some(_) => log.info(format_args!("{text}; what was read before stays in use")),
-                None => log.info(format_args!("{text}")),
+                Some(_) => log.warn(format_args!("{text}; what was read before stays in use")),
+                None => log.warn(format_args!("{text}")),
             }
         }
         self.error = Some(text);

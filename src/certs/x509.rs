@@ -14,6 +14,7 @@ use x509_parser::oid_registry::{
     OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_SUBJECT_ALT_NAME, OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
 };
 use x509_parser::prelude::FromDer;
+use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
 /// Who a client is, by its certificate. Worth something only for a certificate that was verified.
@@ -194,6 +195,15 @@ fn parser() -> X509CertificateParser {
 pub(super) fn key_bits(info: &[u8]) -> Option<Vec<u8>> {
     let (_, info) = SubjectPublicKeyInfo::from_der(info).ok()?;
     Some(info.subject_public_key.data.into_owned())
+}
+
+/// The length of an RSA key (SubjectPublicKeyInfo, in DER) in bits; `None` for other kinds.
+pub(super) fn rsa_bits(info: &[u8]) -> Option<usize> {
+    let (_, info) = SubjectPublicKeyInfo::from_der(info).ok()?;
+    match info.parsed().ok()? {
+        PublicKey::RSA(key) => Some(key.key_size()),
+        _ => None,
+    }
 }
 
 /// The last common name of a subject.

@@ -3,8 +3,8 @@
 //! Errors are the texts for the user. They begin like those of the Python program, which accepts any
 //! number for a port and fails later; here a number that is no port is an error.
 
-use super::config::SyslogAddress;
 use super::python;
+use crate::log::SyslogAddress;
 use crate::net::listen::Address;
 use crate::target::Target;
 use std::ffi::OsStr;

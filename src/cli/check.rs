@@ -5,7 +5,7 @@
 //! complaint. An error is the text for the user.
 
 use super::address;
-use super::config::{Config, Sessions, Syslog, TlsOptions, WrapMode};
+use super::config::{Config, Sessions, TlsOptions, WrapMode};
 use super::header;
 use super::parse::Given;
 use super::plugins::{self, Argument, AuthPlugin, TokenPlugin};
@@ -28,9 +28,10 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
     let path = |name| given.text(name).map(|text| absolute(&env.directory, Path::new(text)));
     let syslog = match given.text("syslog") {
         None => None,
-        Some(text) => Some(Syslog {
+        Some(text) => Some(log::SyslogSettings {
             address: address::syslog(text, |path| absolute(&env.directory, path))?,
             legacy: given.flag("legacy-syslog"),
+            daemon: given.flag("daemon"),
         }),
     };
     let tls = tls(given, env)?;
@@ -54,6 +55,7 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
         web: web(given, env)?,
         web_auth: given.flag("web-auth"),
         daemon: given.flag("daemon"),
+        pid_file: path("pid-file"),
         run_once: given.flag("run-once"),
         timeout: seconds(given.integer("timeout")),
         idle_timeout: seconds(given.integer("idle-timeout")),
@@ -65,10 +67,9 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
             verbose: given.flag("verbose"),
             secrets: given.flag("log-tokens"),
             file: path("log-file"),
+            syslog,
             traffic: given.flag("traffic"),
-            ..log::Settings::default()
         },
-        syslog,
         record: path("record"),
         target_config: given.text("target-config").is_some(),
     })
@@ -262,8 +263,14 @@ fn tls_target(given: &Given, env: &Environment) -> Result<Option<TargetOptions>,
 fn ends(given: &Given, env: &Environment) -> Result<(Address, Sessions), String> {
     let mut words = given.positionals.iter();
     let mut after_dashes = given.after_dashes.iter().flatten();
+    let has_target = ["unix-target", "token-plugin", "target-config"].iter().any(|o| given.text(o).is_some());
+    // With sockets from a service manager the source may be left out.
+    let is_left_out = env.is_activated
+        && given.after_dashes.is_none()
+        && given.positionals.len() == usize::from(!has_target);
     let listen = match (given.flag("inetd"), given.text("unix-listen")) {
         (true, _) => Address::Inetd,
+        (false, None) if is_left_out => Address::Inetd,
         (false, Some(path)) => Address::Unix { path: path.into(), mode: mode(given)? },
         (false, None) => {
             // With no word in front of `--`, the first behind it is the source.

@@ -42,6 +42,8 @@ pub struct Config {
 
     /// `--daemon`: go into the background.
     pub daemon: bool,
+    /// `--pid-file`: where the process's number is written, absolute.
+    pub pid_file: Option<PathBuf>,
     /// `--run-once`: exit after one WebSocket session.
     pub run_once: bool,
     /// `--timeout`: stop listening this long after the start. Whole seconds, at most 136 years.
@@ -59,10 +61,8 @@ pub struct Config {
     /// `--memory-limit`: what may be held for peers that do not read, in bytes; at least 1 MiB.
     pub memory_limit_bytes: Option<usize>,
 
-    /// `--verbose`, `--log-tokens`, `--traffic`, `--log-file`. The file is absolute.
+    /// `--verbose`, `--log-tokens`, `--traffic`, `--log-file`, `--syslog`, `--legacy-syslog`. Paths are absolute.
     pub log: log::Settings,
-    /// `--syslog`: another copy of the log.
-    pub syslog: Option<Syslog>,
     /// `--record`: the recordings' path before `.N`, absolute.
     pub record: Option<PathBuf>,
     /// `--target-config` named the token file; deprecated, and [`Config::notices`] says so.
@@ -121,29 +121,6 @@ pub struct TlsOptions {
     pub target: Option<TargetOptions>,
     /// `--ssl-version` asked for TLS 1.1, which is taken as 1.2; [`Config::notices`] says so.
     pub asks_1_1: bool,
-}
-
-/// `--syslog` and `--legacy-syslog`. The facility is daemon with `--daemon`, else user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Syslog {
-    /// Where the lines go.
-    pub address: SyslogAddress,
-    /// The older form of line.
-    pub legacy: bool,
-}
-
-/// Where syslog listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SyslogAddress {
-    /// A Unix datagram socket, absolute.
-    Unix(PathBuf),
-    /// UDP.
-    Udp {
-        /// Name or address literal without brackets.
-        host: String,
-        /// 1 to 65535.
-        port: u16,
-    },
 }
 
 impl Config {

@@ -90,17 +90,44 @@ directory that the program was started in, and
 is a name like any other. An option with an empty value counts as not given.
 ";
 
-const REST: &str = r".SH EXIT STATUS
+const REST: &str = r#".SH SIGNALS
+.TP
+.BR SIGTERM ", " SIGINT
+End: the listener is closed, every client gets a Close frame with code 1001, and connections still open after
+3 seconds are cut. A second signal ends at once.
+.TP
+.B SIGHUP
+With
+.B \-\-log\-file
+the log is reopened, as for SIGUSR1. Without it the signal ends the program as SIGTERM does, or is ignored if it was
+ignored when the program was started, as by
+.BR nohup (1).
+.TP
+.B SIGUSR1
+Reopen the log, after a rotation has moved it away, and the connection to syslog. If the file can't be opened, the old
+one stays in use, the other outputs of the log say why, and the next signal tries again.
+.TP
+.B SIGCHLD
+Children that other programs have left to this one are reaped, so that it can be process 1 of a container.
+.PP
+SIGUSR2 is ignored, and so are SIGXFSZ, SIGPIPE, SIGIO and SIGTTOU: a full file or a closed pipe costs log lines and
+never a session.
+.SH EXIT STATUS
 .TP
 .B 0
 The end was asked for: by a signal,
 .BR \-\-run\-once ,
 .B \-\-timeout
 or
-.BR \-\-idle\-timeout .
+.BR \-\-idle\-timeout ;
+or the client that was standard input has been served. With
+.BR \-\-daemon :
+the service is ready.
 .TP
 .B 1
-The service could not start, for example because its port was taken.
+The service could not start, for example because its port was taken; with
+.BR \-\-daemon ,
+too, and the reason is on standard error.
 .TP
 .B 2
 The command line was wrong.
@@ -108,6 +135,50 @@ The command line was wrong.
 With
 .B \-\-wrap\-mode=exit
 the status is that of the wrapped program.
+.SH FILES
+.TP
+.I self.pem
+The certificate without
+.BR \-\-cert ,
+in the directory that the program was started in.
+.TP
+.I /dev/log
+The usual value of
+.BR \-\-syslog .
+.PP
+With
+.B \-\-daemon
+the working directory is the web root, or / without one, and standard input, output and error are /dev/null; the umask
+stays as it is. Relative paths start from the directory that the program was started in all the same.
+.SH ENVIRONMENT
+.TP
+.BR LISTEN_FDS ", " LISTEN_PID ", " LISTEN_FDNAMES
+Sockets from a service manager, as
+.BR sd_listen_fds (3)
+has them, at most 16. Each listening TCP or Unix stream socket is served; a connected one is a client, and if there are
+no others the program ends with it. The source address may be left out then, or be
+.BR \-\-inetd ;
+if it is given, only its port is compared, and a difference is a warning. The names
+.I admin
+and
+.I health
+are refused. With
+.B \-\-idle\-timeout
+the program exits when it is not needed, and the manager starts it again for the next client.
+.TP
+.B NOTIFY_SOCKET
+The service manager is told when every worker serves (READY=1), also by the service in the background (MAINPID=), and
+when the end begins (STOPPING=1).
+.TP
+.BR WATCHDOG_USEC ", " WATCHDOG_PID
+At half of this time, and only while every worker answers, the service manager is told that the service is alive
+(WATCHDOG=1).
+.TP
+.BR SSL_CERT_FILE ", " SSL_CERT_DIR
+Certificate authorities in place of the system's.
+.TP
+.B TZ
+The time zone of log lines.
 .SH EXAMPLES
 Relay port 6080 to a VNC server on this host:
 .PP
@@ -121,12 +192,24 @@ Listen on this host only and ping each client every 30 seconds:
 websockify \-\-heartbeat=30 127.0.0.1:6080 localhost:5900
 .RE
 .PP
+In the background, for scripts that need its process number:
+.PP
+.RS
+websockify \-D \-\-pid\-file=/run/websockify.pid \-\-log\-file=/var/log/websockify.log 6080 localhost:5900
+.RE
+.PP
+With the listening socket of a service manager as standard input:
+.PP
+.RS
+websockify \-\-inetd \-\-unix\-target=/run/x/vnc.sock
+.RE
+.PP
 From one Unix socket to another:
 .PP
 .RS
 websockify \-\-unix\-listen=web.sock \-\-unix\-listen\-mode=0660 \-\-unix\-target=vnc.sock
 .RE
-";
+"#;
 
 mod tests {
     use super::*;

@@ -19,10 +19,11 @@ mod python;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Sessions, Syslog, SyslogAddress, TlsOptions, WrapMode};
+pub use config::{Config, Sessions, TlsOptions, WrapMode};
 pub use plugins::{Argument, AuthPlugin, TokenPlugin};
 
 use crate::certs;
+use crate::os::inherited;
 use parse::{Given, Parsed};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -45,13 +46,19 @@ pub struct Environment {
     pub directory: PathBuf,
     /// Whether a file exists (`--ssl-only` refuses to start without its certificate).
     pub exists: fn(&Path) -> bool,
+    /// Whether a service manager has passed sockets: then there need be no source address.
+    pub is_activated: bool,
 }
 
 impl Environment {
     /// The surroundings of this process. A start directory that can't be read leaves relative paths
     /// relative.
     pub fn of_process() -> Environment {
-        Environment { directory: std::env::current_dir().unwrap_or_default(), exists: certs::is_there }
+        Environment {
+            directory: std::env::current_dir().unwrap_or_default(),
+            exists: certs::is_there,
+            is_activated: inherited::count() > 0,
+        }
     }
 }
 
@@ -65,6 +72,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, env: &Environment) -> Out
 #[cfg(test)]
 fn parse_unchecked(args: impl IntoIterator<Item = OsString>, env: &Environment) -> Outcome {
     read(args, env, |_, _| None)
+}
+
+/// Whether a command line asks for `--inetd`, before it is read: where standard error is a client's socket, even
+/// an error in the command line must not go there.
+pub fn asks_for_inetd(mut args: impl Iterator<Item = OsString>) -> bool {
+    // Shorter beginnings are ambiguous.
+    args.any(|arg| arg.to_str().is_some_and(|arg| arg.len() >= "--in".len() && "--inetd".starts_with(arg)))
 }
 
 type Veto = fn(&Given, &Config) -> Option<String>;

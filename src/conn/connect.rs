@@ -20,6 +20,7 @@ use super::frontend::{Destination, Frontend};
 use crate::certs;
 use crate::flight::Asked;
 use crate::id::Side;
+use crate::log::describe;
 use crate::net::fault::Broken;
 use crate::net::socket::{Io, Socket, tune_tcp};
 use crate::net::transport::Transport;
@@ -400,18 +401,6 @@ fn timed_out() -> io::Error {
 
 fn unresolved(error: &Unresolved) -> String {
     format!("[Errno -2] {error}")
-}
-
-/// An error as Python prints it, since scripts look for that: `[Errno 111] Connection refused`.
-pub fn describe(error: &io::Error) -> String {
-    let text = error.to_string();
-    match error.raw_os_error() {
-        Some(code) => {
-            let words = text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text);
-            format!("[Errno {code}] {words}")
-        }
-        None => text,
-    }
 }
 
 /// Time to reach a target, its name's look-up and all of its addresses included.

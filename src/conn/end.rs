@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::log::Level;
 use crate::net::fault::{Broken, Fault};
 use crate::ws::decode::Violation;
 
@@ -80,6 +81,16 @@ pub enum Blame {
     Operator,
     /// Nobody: it is how sessions end.
     Nobody,
+}
+
+impl Blame {
+    /// How much a line about such an ending matters.
+    pub fn level(self) -> Level {
+        match self {
+            Blame::Operator => Level::Warning,
+            Blame::Peer | Blame::Nobody => Level::Info,
+        }
+    }
 }
 
 impl End {

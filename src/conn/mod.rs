@@ -40,6 +40,7 @@ use mio::event::Event;
 use crate::gate::{Grant, TokenTarget, Verdict, Why};
 use crate::http::refusal::Refusal;
 use crate::id::Side;
+use crate::log::Level;
 use crate::net::listen::Peer;
 use crate::net::socket::Socket;
 use crate::net::transport::Transport;
@@ -465,7 +466,7 @@ impl Conn {
             Ok(target) => State::Relay(Relay::new(to, target, Tape::begin(cx), cx)),
             Err(failure) => {
                 let line = format_args!("Failed to connect to {to}: {failure}");
-                cx.shared.log.peer(&self.client.peer, line);
+                cx.shared.log.peer_at(Level::Warning, &self.client.peer, line);
                 let end = match failure {
                     Failure::Unreachable(_) => End::Unreachable,
                     Failure::NotAllowed(_) => End::NotAllowed,

@@ -75,7 +75,9 @@ pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx
             match end.kind().blame() {
                 Blame::Nobody => log.debug(format_args!("{peer}: {end}")),
                 _ if is_usual => log.debug(format_args!("{peer}: {end}")),
-                _ => cx.shared.say_limited(end, |log| log.info(format_args!("{peer}: {end}"))),
+                blame => cx.shared.say_limited(end, |log| {
+                    log.at(blame.level(), format_args!("{peer}: {end}"));
+                }),
             }
         }
     }
@@ -88,7 +90,7 @@ fn session_ended(end: &End, session: &Session<'_>, client: &Client, cx: &Cx<'_>)
         (End::ClientReset(_) | End::ClientCut | End::TargetReset, _) | (_, Blame::Nobody) => {
             log.peer_debug(peer, format_args!("{to}: {end}"));
         }
-        _ => log.peer(peer, format_args!("{to}: {end}")),
+        (_, blame) => log.peer_at(blame.level(), peer, format_args!("{to}: {end}")),
     }
     if session.has_target {
         log.peer_debug(peer, format_args!("{to}: Closed target"));

@@ -64,16 +64,6 @@ pub enum Level {
 }
 
 impl Log {
-    /// Opens the outputs and starts their threads.
-    ///
-    /// # Errors
-    /// The log file can't be opened, or a thread can't be started.
-    pub fn open(settings: &Settings) -> io::Result<Log> {
-        let log = Log::prepare(settings)?;
-        log.start()?;
-        Ok(log)
-    }
-
     /// Opens the outputs. Lines wait until [`Log::start`].
     ///
     /// # Errors
@@ -169,9 +159,18 @@ impl Log {
         self.line(Level::Info, Some(peer), text);
     }
 
-    /// A line about a connection that the operator should look at.
-    pub fn peer_warn(&self, peer: &dyn fmt::Display, text: fmt::Arguments<'_>) {
-        self.line(Level::Warning, Some(peer), text);
+    /// A line as it is, that matters so much.
+    pub fn at(&self, level: Level, text: fmt::Arguments<'_>) {
+        if self.verbose || level != Level::Debug {
+            self.line(level, None, text);
+        }
+    }
+
+    /// A line about a connection, that matters so much.
+    pub fn peer_at(&self, level: Level, peer: &dyn fmt::Display, text: fmt::Arguments<'_>) {
+        if self.verbose || level != Level::Debug {
+            self.line(level, Some(peer), text);
+        }
     }
 
     /// A line about a connection, only with `--verbose`.

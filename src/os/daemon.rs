@@ -63,8 +63,10 @@ fn settle(directory: &Path) -> Result<(), String> {
         Ok(Fork::Child) => {}
         Err(error) => return Err(failed(&describe(&error))),
     }
+    // A web root that is not there is told when it is opened.
     std::env::set_current_dir(directory)
-        .map_err(|error| format!("{}: {}", directory.display(), describe(&error)))?;
+        .or_else(|_| std::env::set_current_dir("/"))
+        .map_err(|error| failed(&describe(&error)))?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null");
     let null = null.map_err(|error| format!("/dev/null: {}", describe(&error)))?;
     for replace in [rustix::stdio::dup2_stdin, rustix::stdio::dup2_stdout, rustix::stdio::dup2_stderr] {

@@ -13,11 +13,6 @@ use rustix::fs::{FileType, fstat};
 use crate::log::describe;
 use crate::sys::process;
 
-/// Variables of the environment that are meant for this process alone. Programs that it starts must not see
-/// them.
-pub const VARIABLES: [&str; 6] =
-    ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
-
 /// A socket that came with the process.
 #[derive(Debug)]
 pub struct Given {
@@ -90,6 +85,15 @@ pub fn take_sockets() -> Result<Vec<Given>, String> {
         .map_err(|error| format!("LISTEN_FDS={count}, but not all are open: {}", describe(&error)))?;
     let named = |(index, socket)| Given { socket, name: variables.name(index) };
     Ok(sockets.into_iter().enumerate().map(named).collect())
+}
+
+/// Removes the variables that were meant for this process alone from its environment, so that no program that it
+/// starts sees them. To be called when all have been read, and before there is a second thread.
+///
+/// # Errors
+/// There is one already.
+pub fn forget_variables() -> io::Result<()> {
+    VARIABLES.into_iter().try_for_each(process::remove_variable)
 }
 
 /// Takes over standard input and puts /dev/null in its place, and in the place of standard output and error
@@ -173,6 +177,10 @@ impl Strangers {
         process::close_strangers(&self.0);
     }
 }
+
+/// What a service manager says to the process that it starts, and to no other.
+const VARIABLES: [&str; 6] =
+    ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
 /// The first descriptor that a service manager passes (SD_LISTEN_FDS_START).
 const FIRST: RawFd = 3;

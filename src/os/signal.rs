@@ -4,17 +4,42 @@
 use std::io;
 use std::thread;
 
-use crate::sys::Signals;
+use crate::sys::{Signals, process};
 
-/// The signals that mean something to this program; all others keep their default action.
-const NUMBERS: [i32; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+/// The signals that mean something to this program. Those that are in neither list keep their default action.
+const NUMBERS: [i32; 6] =
+    [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGCHLD];
 
-/// Blocks the signals. To be called in `main` before any thread starts, because threads inherit it.
+/// Signals whose default action would end or stop the program although nobody has sent them on purpose: a file
+/// has reached its limit of size (the write fails then), an inherited descriptor reports what it is ready for,
+/// the program writes to a terminal from the background. The last ones come from scripts that were written for
+/// other servers, and wait until the program looks at them.
+const SHIELDED: [i32; 5] = [libc::SIGXFSZ, libc::SIGIO, libc::SIGTTOU, libc::SIGUSR1, libc::SIGUSR2];
+
+/// Blocks what must not end the program at any time. To be called at the start. TERM and INT keep their default
+/// action meanwhile, so that a start that hangs can be ended. `hang_up`: HUP waits, too.
+///
+/// # Errors
+/// The system's.
+pub fn shield(hang_up: bool) -> io::Result<()> {
+    let numbers = if hang_up { [&SHIELDED[..], &[libc::SIGHUP]].concat() } else { SHIELDED.to_vec() };
+    Signals::block(&numbers)?;
+    // Where a parent has had it ignored, the exit of a child would leave no status.
+    process::default_action(libc::SIGCHLD)
+}
+
+/// Blocks the signals that are waited for. To be called in `main` before any thread starts, because threads
+/// inherit it, and after the process has gone into the background, whose launcher should stay mortal.
 ///
 /// # Errors
 /// The system's.
 pub fn block() -> io::Result<Signals> {
     Signals::block(&NUMBERS)
+}
+
+/// Whether HUP was ignored when the program was started, as nohup(1) does.
+pub fn hang_up_is_ignored() -> bool {
+    process::is_ignored(libc::SIGHUP)
 }
 
 /// Starts the thread that waits for the signals and passes each on.

@@ -162,7 +162,7 @@ impl Acceptor {
             // There is not even room to say that there is none.
             self.reactors[own].metrics.accepted.add(1);
             self.reactors[own].metrics.ended(End::Full.kind() as usize);
-            shared.say_limited(&End::Full, |log| log.info(format_args!("{peer}: {}", End::Full)));
+            shared.say_limited(&End::Full, |log| log.warn(format_args!("{peer}: {}", End::Full)));
             return;
         }
         let placed = Placed { io, peer, admitted: live < self.limits.connections_max, number, door };
@@ -177,7 +177,7 @@ impl Acceptor {
     /// Out of descriptors, most likely. What is waiting stays in the backlog for a while.
     fn pause(&mut self, index: usize, error: &io::Error, poll: BorrowedFd<'_>, now: Tick, shared: &Shared) {
         let line = format_args!("accepting failed: {error}");
-        shared.say_limited(&End::System(error.kind()), |log| log.info(line));
+        shared.say_limited(&End::System(error.kind()), |log| log.warn(line));
         // Level-triggered, the poll would report the same listener again and again.
         let door = &mut self.doors[index];
         let _ = door.listener.watch(poll, token_of(index), false);

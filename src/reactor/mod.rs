@@ -25,7 +25,7 @@ use crate::id::{ConnId, SLOTS_MAX, Side};
 use crate::metrics::Metrics;
 use crate::net::listen::{Listener, Peer};
 use crate::net::pipe::Splicer;
-use crate::net::socket::Socket;
+use crate::net::socket::{Io, Socket};
 use crate::ring::Pool;
 use crate::sys;
 use crate::timers::{Tick, Timers};
@@ -39,6 +39,8 @@ pub enum Control {
     /// From now on the clients of each listener get this. Sessions keep what they began with.
     #[allow(dead_code, reason = "for reloading by SIGHUP")]
     Frontends(Frontends),
+    /// Answer with [`Notice::Alive`].
+    Ping,
     /// Accept no more, and end when the last connection has ended by itself.
     Finish,
     /// Accept no more, send every client away, and cut what is left after this time.
@@ -51,6 +53,8 @@ pub type Frontends = Arc<[Arc<Frontend>]>;
 /// What a reactor tells the process.
 #[derive(Debug)]
 pub enum Notice {
+    /// The reactor of this index has come to a [`Control::Ping`].
+    Alive(usize),
     /// A WebSocket session has ended.
     SessionEnded(Peer),
     /// The reactor of this index has ended, because it was told to or because of an error.
@@ -83,6 +87,12 @@ impl Handle {
     /// Tells the reactor something.
     pub fn control(&self, control: Control) {
         self.send(Message::Control(control));
+    }
+
+    /// Hands a client's socket over that came with the process. What it gets is told by the frontend with the
+    /// index `door`; `number` counts it among the connections of the process.
+    pub fn adopt(&self, io: Io, peer: Peer, door: usize, number: u64) {
+        self.hand_over(Placed { io, peer, admitted: true, number, door });
     }
 
     /// Hands an accepted socket over. It counts as the reactor's from now on.
@@ -379,6 +389,7 @@ impl Reactor {
     fn obey(&mut self, control: Control) {
         match control {
             Control::Frontends(frontends) => self.frontends = frontends,
+            Control::Ping => (self.notify)(Notice::Alive(self.index)),
             Control::Finish => self.stop(),
             Control::Drain(patience) => {
                 self.stop();
@@ -447,7 +458,9 @@ impl Reactor {
                 let shared = &self.resources.shared;
                 match end.kind().blame() {
                     Blame::Nobody => shared.log.debug(format_args!("{peer}: {end}")),
-                    _ => shared.say_limited(&end, |log| log.info(format_args!("{peer}: {end}"))),
+                    blame => shared.say_limited(&end, |log| {
+                        log.at(blame.level(), format_args!("{peer}: {end}"));
+                    }),
                 }
                 return;
             }

@@ -1,6 +1,7 @@
 //! The lines that say at the start what the service will do. Scripts look for them, so their words are part of
 //! the interface.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use crate::certs;
@@ -8,24 +9,49 @@ use crate::cli::Config;
 use crate::log::Log;
 use crate::net::listen::{Address, Listener};
 
-/// What the service listens on, in the words of the last line of the settings. `port` is the one that was
-/// bound, which differs from the one that was asked for when that was 0.
-pub(super) fn source(address: &Address, port: Option<u16>) -> String {
-    match address {
-        Address::Tcp { host, port: asked, .. } => format!("{host}:{}", port.unwrap_or(*asked)),
-        Address::Unix { path, .. } => path.display().to_string(),
-        Address::Inetd => "inetd".into(),
+/// What the service listens on, as the start lines call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// `HOST:PORT`, where an empty host stays empty.
+    Tcp(String),
+    /// A Unix socket's path.
+    Unix(String),
+    /// Standard input.
+    Inetd,
+}
+
+impl Source {
+    /// An address of the command line. `port` is the one that was bound, which differs from the one that was
+    /// asked for when that was 0.
+    pub(super) fn of(address: &Address, port: Option<u16>) -> Source {
+        match address {
+            Address::Tcp { host, port: asked, .. } => {
+                Source::Tcp(format!("{host}:{}", port.unwrap_or(*asked)))
+            }
+            Address::Unix { path, .. } => Source::Unix(path.display().to_string()),
+            Address::Inetd => Source::Inetd,
+        }
     }
 }
 
-/// Says what the service will do. `sources` are those of the listeners, from [`source`].
-pub(super) fn say(log: &Log, config: &Config, sources: &[String]) {
+/// As in the last line of the settings.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Tcp(name) | Source::Unix(name) => f.write_str(name),
+            Source::Inetd => f.write_str("inetd"),
+        }
+    }
+}
+
+/// Says what the service will do.
+pub(super) fn say(log: &Log, config: &Config, sources: &[Source]) {
     log.info(format_args!("WebSocket server settings:"));
-    for (address, source) in config.listen.iter().zip(sources) {
-        match address {
-            Address::Tcp { .. } => log.info(format_args!("  - Listen on {source}")),
-            Address::Unix { .. } => log.info(format_args!("  - Listen on unix socket {source}")),
-            Address::Inetd => log.info(format_args!("  - Listen for inetd connections")),
+    for source in sources {
+        match source {
+            Source::Tcp(name) => log.info(format_args!("  - Listen on {name}")),
+            Source::Unix(name) => log.info(format_args!("  - Listen on unix socket {name}")),
+            Source::Inetd => log.info(format_args!("  - Listen for inetd connections")),
         }
     }
     if let Some(web) = &config.web {
@@ -41,16 +67,19 @@ pub(super) fn say(log: &Log, config: &Config, sources: &[String]) {
     if config.tls.only {
         log.info(format_args!("  - Deny non-SSL/TLS connections"));
     }
+    if config.daemon {
+        log.info(format_args!("  - Backgrounding (daemon)"));
+    }
 }
 
 /// What an operator should know who listens beyond this machine and lets every page of the web in: a browser
 /// inside opens sessions for whatever page it shows.
-pub(super) fn open_to_pages(config: &Config, listeners: &[Listener]) -> Option<&'static str> {
+pub(super) fn open_to_pages(config: &Config, listeners: &[&Listener]) -> Option<&'static str> {
     let is_beyond = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
     let is_open = config.auth.is_none() && config.origins.is_empty();
     let notice = "warning: any page that a browser shows can open sessions here, since neither --allow-origin nor \
                   --auth-plugin is given; --allow-origin same-origin allows only pages of this host";
-    (is_open && listeners.iter().filter_map(Listener::address).any(is_beyond)).then_some(notice)
+    (is_open && listeners.iter().filter_map(|listener| listener.address()).any(is_beyond)).then_some(notice)
 }
 
 /// What is said behind a target's name when it is spoken to in TLS.

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use crate::auth;
 use crate::certs::{self, Authorities, Certificates, ServerOptions};
 use crate::cli::{Argument, Config, Sessions as Asked, TokenPlugin};
-use crate::conn::connect::describe;
 use crate::conn::frontend::{Destination, Frontend, Sessions, TargetTls};
 use crate::conn::tape::TapeOptions;
 use crate::gate::{self, Gate, Reach};
-use crate::log::Log;
+use crate::log::{Log, describe};
 use crate::net::listen::{Address, Listener};
 use crate::rules::Rules;
 use crate::source;
@@ -23,7 +22,7 @@ use crate::web::{self, Extent, OwnFile, Pages};
 
 /// The frontends, one for each listener, and what their sessions go to, in the words of the start line.
 pub(super) struct Frontends {
-    /// In the order of [`Config::listen`].
+    /// In the order of the listeners; behind them, of the clients that came with the process.
     pub(super) all: Vec<Arc<Frontend>>,
     /// `HOST:PORT`, a socket's path or what chooses the target.
     pub(super) going_to: String,
@@ -33,7 +32,12 @@ pub(super) struct Frontends {
 ///
 /// # Errors
 /// What can't be done, in words for the log.
-pub(super) fn open(config: &Config, listeners: &[Listener], log: &Arc<Log>) -> Result<Frontends, String> {
+pub(super) fn open(
+    config: &Config,
+    listeners: &[&Listener],
+    doors: usize,
+    log: &Arc<Log>,
+) -> Result<Frontends, String> {
     let sessions = sessions(config)?;
     let certificates = Arc::new(Certificates::open(&server_options(config)?, Arc::clone(log)));
     let target_tls = target_tls(config)?;
@@ -56,7 +60,7 @@ pub(super) fn open(config: &Config, listeners: &[Listener], log: &Arc<Log>) -> R
         heartbeat: config.heartbeat,
         tape: config.log.traffic.then_some(TapeOptions { traffic: true }),
     });
-    Ok(Frontends { all: vec![frontend; config.listen.len()], going_to })
+    Ok(Frontends { all: vec![frontend; doors], going_to })
 }
 
 /// The address with paths that no longer depend on the working directory.
@@ -90,8 +94,8 @@ fn server_options(config: &Config) -> Result<ServerOptions, String> {
 }
 
 /// Who may, and where to.
-fn gate(config: &Config, listeners: &[Listener], log: &Arc<Log>) -> Result<Gate, String> {
-    let addresses: Vec<SocketAddr> = listeners.iter().filter_map(Listener::address).collect();
+fn gate(config: &Config, listeners: &[&Listener], log: &Arc<Log>) -> Result<Gate, String> {
+    let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.address()).collect();
     let auth = config.auth.as_ref().map(|plugin| {
         let argument = plugin.source.as_ref().map(|source| match source {
             Argument::Text(text) => auth::Argument::Text(text.clone()),
@@ -118,7 +122,7 @@ fn gate(config: &Config, listeners: &[Listener], log: &Arc<Log>) -> Result<Gate,
         }
         Asked::Fixed(_) | Asked::Wrapped { .. } => (None, false, Rules::default()),
     };
-    let paths = listeners.iter().filter_map(Listener::path).map(Path::to_owned).collect();
+    let paths = listeners.iter().filter_map(|listener| listener.path()).map(Path::to_owned).collect();
     Gate::new(gate::Settings {
         origins: config.origins.clone(),
         auth,

@@ -48,6 +48,17 @@ pub fn set_variable(name: &str, value: &OsStr) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes a variable from the environment.
+///
+/// # Errors
+/// There is a second thread, which might read the environment at this moment.
+pub fn remove_variable(name: &str) -> io::Result<()> {
+    require_single_thread()?;
+    // SAFETY: no other thread is there to read or write the environment meanwhile.
+    unsafe { std::env::remove_var(name) };
+    Ok(())
+}
+
 fn require_single_thread() -> io::Result<()> {
     // Without /proc nobody can tell; the order of the start is what it always is.
     let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
@@ -64,6 +75,18 @@ pub fn is_ignored(signal: i32) -> bool {
     let known = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) } == 0;
     // SAFETY: zeros are a valid `sigaction`, and on success the kernel has filled it.
     known && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
+
+/// Gives a signal its default action back (signal(2)).
+///
+/// # Errors
+/// There is no such signal.
+pub fn default_action(signal: i32) -> io::Result<()> {
+    // SAFETY: std has no signal actions. The default one runs no code of this program.
+    match unsafe { libc::signal(signal, libc::SIG_DFL) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }
 
 /// The number of a child that has ended and that nobody has taken notice of yet, without doing so (waitid(2)).

@@ -26,7 +26,7 @@ pub(super) fn open(source: &Source) -> Result<Box<dyn TokenPlugin>, String> {
         said: Mutex::default(),
     };
     if let Answer::Broken(why) = plugin.look_up("") {
-        source.log.info(format_args!("warning: token source {why}"));
+        source.log.warn(format_args!("warning: token source {why}"));
     }
     Ok(Box::new(plugin))
 }
@@ -138,10 +138,10 @@ impl TokenFile {
         bad.clone_into(&mut said);
         drop(said);
         for number in bad.iter().take(COMPLAINTS_MAX) {
-            self.log.info(format_args!("Syntax error in {} on line {number}", self.name));
+            self.log.warn(format_args!("Syntax error in {} on line {number}", self.name));
         }
         if let Some(more) = bad.len().checked_sub(COMPLAINTS_MAX).filter(|&more| more > 0) {
-            self.log.info(format_args!("Syntax errors in {} on {more} more lines", self.name));
+            self.log.warn(format_args!("Syntax errors in {} on {more} more lines", self.name));
         }
     }
 }

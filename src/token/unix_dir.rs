@@ -13,7 +13,7 @@ use crate::target::Target;
 pub(super) fn open(source: &Source) -> Result<Box<dyn TokenPlugin>, String> {
     let place = source.place("UnixDomainSocketDirectory")?;
     if !place.find().is_dir() {
-        source.log.info(format_args!("warning: token source {}: not a directory", place.find().display()));
+        source.log.warn(format_args!("warning: token source {}: not a directory", place.find().display()));
     }
     Ok(Box::new(UnixDirectory(place)))
 }

@@ -142,3 +142,24 @@ fn a_file_system_that_hangs_does_not_stop_what_was_good_before() {
     assert!(matches!(served.certificates.ask(Box::new(|_| ())), Asked::Now(Some(_))));
     drop(store);
 }
+
+#[test]
+fn a_key_that_makes_handshakes_slow_is_said() {
+    for (bits, lines) in [
+        (
+            4096,
+            &[
+                "self.pem: each TLS handshake with its RSA key of 4096 bits costs about 18 times one with a P-256 key",
+            ][..],
+        ),
+        (3072, &[]),
+    ] {
+        let scratch = Scratch::new();
+        if !scratch.openssl(&format!("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{bits} -out key")) {
+            return;
+        }
+        scratch.openssl("req -x509 -new -key key -subj /CN=a -days 2 -out cert");
+        scratch.file("self.pem", scratch.text("cert") + &scratch.text("key"));
+        assert_eq!(Setup::open(scratch, |_| ()).lines(), lines);
+    }
+}

@@ -32,7 +32,8 @@ impl Setup {
 
     fn open_with(scratch: Scratch, fresh: Duration, change: impl FnOnce(&mut ServerOptions)) -> Setup {
         let settings = Settings { file: Some(scratch.path("log")), ..Settings::default() };
-        let log = Arc::new(Log::open(&settings).expect("a log"));
+        let log = Arc::new(Log::prepare(&settings).expect("a log"));
+        log.start().expect("threads");
         let mut options = ServerOptions {
             pairs: vec![Pair { cert: scratch.path("self.pem"), key: None }],
             key_password: None,

@@ -4,7 +4,7 @@
 use super::super::*;
 use super::{complaint, complaint_of, config, environment, words};
 use crate::certs::{Authorities, Pair, TargetOptions};
-use crate::log;
+use crate::log::{self, SyslogAddress, SyslogSettings};
 use crate::net::listen::Address;
 use crate::target::Target;
 use crate::token;
@@ -254,7 +254,7 @@ fn the_rest_of_the_options_arrive() {
     assert_eq!(tls.clients, Some(Authorities::File("/start/ca".into())));
     assert_eq!(tls.key_password, Some(b"pw".to_vec()));
     let address = SyslogAddress::Udp { host: "logs".into(), port: 514 };
-    assert_eq!(config.syslog, Some(Syslog { address, legacy: true }));
+    assert_eq!(config.log.syslog, Some(SyslogSettings { address, legacy: true, daemon: false }));
     assert_eq!(config.notices().len(), 4);
     assert_eq!(super::config("1 a:2").notices().len(), 0);
     assert_eq!(super::config("--ssl-version tlsv1_3 1 a:2").tls.clients.versions, Versions::Only13);
@@ -354,5 +354,39 @@ fn what_is_built_starts() {
         "--ssl-target --ssl-target-insecure --ssl-only --cert /there/c.pem 1 a:2",
     ] {
         assert_eq!(parse(words(line), &environment()), Outcome::Run(Box::new(config(line))), "{line}");
+    }
+}
+
+#[test]
+fn with_sockets_from_a_service_manager_the_source_may_be_left_out() {
+    let activated = Environment { is_activated: true, ..environment() };
+    let parsed = |line: &str| match parse(words(line), &activated) {
+        Outcome::Run(config) => Ok((config.listen, config.sessions)),
+        other => Err(complaint_of(other)),
+    };
+    let fixed = |host: &str| Sessions::Fixed(Target::Tcp { host: host.to_owned(), port: 1 });
+    let tcp = Address::Tcp { host: String::new(), port: 6080, prefer_ipv6: false };
+    let socket = Sessions::Fixed(Target::Unix("t".into()));
+    for (line, listen, sessions) in [
+        ("a:1", Address::Inetd, fixed("a")),
+        ("--inetd a:1", Address::Inetd, fixed("a")),
+        ("6080 a:1", tcp.clone(), fixed("a")),
+        ("--unix-target t", Address::Inetd, socket.clone()),
+        ("--unix-target t 6080", tcp, socket),
+    ] {
+        assert_eq!(parsed(line), Ok((vec![listen], sessions)), "{line}");
+    }
+    assert_eq!(parsed("").map(|_| ()), Err("Too few arguments".to_owned()));
+    assert_eq!(parsed("6080 a:1 b:2").map(|_| ()), Err("Too many arguments".to_owned()));
+    // Without such sockets all is as it was.
+    assert_eq!(complaint("a:1"), "Too few arguments");
+}
+
+#[test]
+fn the_wish_for_inetd_is_known_before_the_line_is_read() {
+    for (line, expected) in
+        [("--inetd a:1", true), ("--bogus --in a:1", true), ("--i a:1", false), ("6080 a:1", false)]
+    {
+        assert_eq!(asks_for_inetd(words(line).into_iter()), expected, "{line}");
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 
 /// Started in `/start`, where no file exists but those in `/there`.
 fn environment() -> Environment {
-    Environment { directory: "/start".into(), exists: |path| path.starts_with("/there") }
+    Environment { directory: "/start".into(), exists: |path| path.starts_with("/there"), is_activated: false }
 }
 
 /// The words of a line as a shell cuts them, single quotes included.

@@ -1,0 +1,149 @@
+//! What the service listens on: sockets that it opens itself, or that it was started with.
+
+use std::os::fd::AsFd;
+
+use crate::cli::Config;
+use crate::log::{Log, describe};
+use crate::net::listen::{Address, Listener, Peer, adopt_connection, is_listening};
+use crate::net::socket::Io;
+use crate::os::inherited::{self, Given};
+
+use super::banner::Source;
+use super::frontends;
+
+/// The sockets of the service.
+pub(super) struct Sockets {
+    /// Those that accept clients, and what each is called in the start lines.
+    pub(super) listeners: Vec<(Listener, Source)>,
+    /// Clients that came with the process.
+    pub(super) clients: Vec<(Io, Peer)>,
+    /// Where the sockets come from.
+    pub(super) origin: Origin,
+}
+
+/// Where sockets come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The service has opened them.
+    Own,
+    /// From the service manager (`LISTEN_FDS`).
+    Manager,
+    /// From inetd, as standard input.
+    Inetd,
+}
+
+/// Takes over the sockets that came with the process. To be called at the start, before anything is opened.
+///
+/// # Errors
+/// What is wrong with them, in words for the log.
+pub(super) fn take_given(config: &Config) -> Result<(Vec<Given>, Origin), String> {
+    let given = inherited::take_sockets()?;
+    if !given.is_empty() {
+        return Ok((given, Origin::Manager));
+    }
+    if config.listen.contains(&Address::Inetd) {
+        return Ok((vec![inherited::take_stdin()?], Origin::Inetd));
+    }
+    Ok((given, Origin::Own))
+}
+
+impl Sockets {
+    /// Makes use of the sockets that came with the process, or, without such, opens those of the command line.
+    ///
+    /// # Errors
+    /// What could not be opened, in words for the log, and the names of all that were wanted.
+    pub(super) fn open(
+        config: &Config,
+        given: Vec<Given>,
+        origin: Origin,
+    ) -> Result<Sockets, (String, Vec<Source>)> {
+        let mut sockets = Sockets { listeners: Vec::new(), clients: Vec::new(), origin };
+        let result = match origin {
+            Origin::Own => sockets.bind(config),
+            Origin::Manager | Origin::Inetd => {
+                given.into_iter().try_for_each(|given| sockets.adopt(given, config))
+            }
+        };
+        match result {
+            Ok(()) => Ok(sockets),
+            Err(text) => {
+                let wanted = config.listen.iter().map(|address| Source::of(address, None)).collect();
+                Err((text, wanted))
+            }
+        }
+    }
+
+    fn bind(&mut self, config: &Config) -> Result<(), String> {
+        for address in &config.listen {
+            let listener = Listener::bind(&frontends::absolute(address, &config.directory))
+                .map_err(|error| format!("Opening socket failed: {}", describe(&error)))?;
+            let source = Source::of(address, listener.port());
+            self.listeners.push((listener, source));
+        }
+        Ok(())
+    }
+
+    fn adopt(&mut self, given: Given, config: &Config) -> Result<(), String> {
+        let Given { socket, name } = given;
+        if self.origin == Origin::Manager && NAMES_KEPT.contains(&name.as_str()) {
+            return Err(format!("the socket named {name} from the service manager: not available yet"));
+        }
+        let failed = |error: std::io::Error| format!("the socket {name}: {}", describe(&error));
+        if !is_listening(socket.as_fd()).map_err(failed)? {
+            self.clients.push(adopt_connection(socket).map_err(failed)?);
+            return Ok(());
+        }
+        let listener = Listener::adopt(socket).map_err(failed)?;
+        // Scripts wait for the words of the command line.
+        let named = config.listen.iter().find(|address| is_at(address, &listener));
+        let source = match (self.origin, named) {
+            (Origin::Inetd, _) => Source::Inetd,
+            (_, Some(address)) => Source::of(address, listener.port()),
+            (_, None) if listener.port().is_none() => Source::Unix(listener.name()),
+            (_, None) => Source::Tcp(listener.name()),
+        };
+        self.listeners.push((listener, source));
+        Ok(())
+    }
+
+    /// What each source is called in the start lines.
+    pub(super) fn sources(&self) -> Vec<Source> {
+        let clients = self.clients.iter().map(|_| Source::Inetd);
+        self.listeners.iter().map(|(_, source)| source.clone()).chain(clients).collect()
+    }
+
+    /// Warns of what the command line names and no socket from the manager is.
+    pub(super) fn say_differences(&self, log: &Log, config: &Config) {
+        if self.origin != Origin::Manager {
+            return;
+        }
+        for address in &config.listen {
+            let is_there = self.listeners.iter().any(|(listener, _)| is_at(address, listener));
+            let what = match address {
+                Address::Tcp { port, .. } if *port != 0 => format!("port {port}"),
+                Address::Unix { path, .. } => path.display().to_string(),
+                Address::Tcp { .. } | Address::Inetd => continue,
+            };
+            if !is_there {
+                log.warn(format_args!(
+                    "warning: none of the sockets from the service manager is {what}; they are used all the same"
+                ));
+            }
+        }
+    }
+}
+
+/// Whether the command line means this socket. Of an address only the port counts: `ListenStream=6080` makes
+/// `[::]:6080`.
+fn is_at(address: &Address, listener: &Listener) -> bool {
+    match address {
+        Address::Tcp { port, .. } => listener.port() == Some(*port),
+        Address::Unix { path, .. } => {
+            listener.port().is_none() && listener.name() == path.display().to_string()
+        }
+        Address::Inetd => false,
+    }
+}
+
+/// Names of sockets from the manager that will mean something else than a listener for clients.
+const NAMES_KEPT: [&str; 2] = ["admin", "health"];

@@ -1,0 +1,344 @@
+//! The start, in its order: what came with the process, the log, the sockets; then into the background, if that is
+//! wanted; and only then threads, polls and everything that may need them.
+//!
+//! A start that fails says why and ends with 1. In the background that is told to the process that waits, which
+//! ends with it.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::Instant;
+
+use crate::cli::Config;
+use crate::conn::end::Kind;
+use crate::conn::shared::Shared;
+use crate::limit::Limiter;
+use crate::log::{Log, describe};
+use crate::metrics::Metrics;
+use crate::net::listen::Listener;
+use crate::os::daemon::{self, Launcher, Readiness, Side};
+use crate::os::inherited::{self, Strangers};
+use crate::os::notify::{Notify, Variables};
+use crate::os::pid_file::PidFile;
+use crate::os::signal;
+use crate::reactor::{self, Frontends, Handle, Limits, Reactor};
+use crate::resolve::Resolver;
+use crate::ring::{HELD_BYTES_MAX, LEFTOVER_BYTES};
+use crate::sys::{self, Signals, process};
+use crate::web;
+
+use super::event::Event;
+use super::sockets::{Sockets, take_given};
+use super::watch::Watch;
+use super::{HangUp, LOG_PATIENCE, Server, Stopping, banner, frontends};
+
+/// What has become of the start.
+pub(super) enum Started {
+    /// The service runs in this process.
+    Serving(Box<Server>),
+    /// It does not, or in another one, and this process ends with this code.
+    Over(ExitCode),
+}
+
+/// Why the start ended before the process could go into the background.
+struct Failure {
+    /// Once there is one.
+    log: Option<Box<Log>>,
+    text: String,
+}
+
+/// What is known of the process before it has gone into the background.
+struct Origin {
+    launched: Instant,
+    /// Its number.
+    pid: u32,
+    /// What the service manager has said to it.
+    manager: Variables,
+}
+
+/// Starts the service.
+pub(super) fn start(config: &Config) -> Started {
+    let origin =
+        Origin { launched: Instant::now(), pid: std::process::id(), manager: Variables::of_process() };
+    match prepare(config) {
+        Ok((mut log, sockets, strangers)) if config.daemon => {
+            match daemon::detach(config.web.as_ref().map_or(Path::new("/"), |web| &web.root)) {
+                Ok(Side::Launcher(launcher)) => {
+                    // They are the daemon's now; dropped here, a Unix socket's file would be removed.
+                    std::mem::forget(sockets);
+                    Started::Over(leave(launcher, &log))
+                }
+                Ok(Side::Daemon(readiness)) => {
+                    strangers.close();
+                    log.leave_stderr();
+                    serve(config, log, sockets, origin, Some(readiness))
+                }
+                Err(error) => fail(&log, &format!("going into the background failed: {}", describe(&error))),
+            }
+        }
+        Ok((log, sockets, _)) => serve(config, log, sockets, origin, None),
+        Err(Failure { log: Some(log), text }) => fail(&log, &text),
+        Err(Failure { log: None, text }) => {
+            say_without_log(&format!("websockify: {text}"));
+            Started::Over(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// All that is done before the process may go into the background: it is what the launcher sees, and needs
+/// neither threads nor polls.
+fn prepare(config: &Config) -> Result<(Log, Sockets, Strangers), Failure> {
+    let early = |text: String| Failure { log: None, text };
+    signal::shield(config.log.file.is_some()).map_err(|error| early(format!("signals: {error}")))?;
+    let strangers = Strangers::find(config.daemon);
+    let (given, from) = take_given(config).map_err(early)?;
+    inherited::forget_variables().map_err(|error| early(error.to_string()))?;
+    if config.daemon {
+        keep_meaning(&config.directory).map_err(|error| early(error.to_string()))?;
+    }
+    sys::map_allocations_from(LEFTOVER_BYTES * 4);
+    let log = Log::prepare(&config.log).map_err(|error| {
+        let path = config.log.file.as_deref().unwrap_or(Path::new(""));
+        early(format!("log file {}: {}", path.display(), describe(&error)))
+    })?;
+    match Sockets::open(config, given, from) {
+        Ok(sockets) => {
+            banner::say(&log, config, &sockets.sources());
+            Ok((log, sockets, strangers))
+        }
+        Err((text, wanted)) => {
+            banner::say(&log, config, &wanted);
+            Err(Failure { log: Some(log.into()), text })
+        }
+    }
+}
+
+/// Makes relative paths absolute that libraries take from the environment, before the directory changes.
+fn keep_meaning(directory: &Path) -> io::Result<()> {
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else { continue };
+        // SSL_CERT_DIR may name several.
+        let paths: Vec<_> = std::env::split_paths(&value).map(|path| directory.join(path)).collect();
+        let absolute = std::env::join_paths(paths).unwrap_or(value);
+        process::set_variable(name, OsStr::new(&absolute))?;
+    }
+    Ok(())
+}
+
+/// What is left to do for the process that has sent the service into the background.
+fn leave(launcher: Launcher, log: &Log) -> ExitCode {
+    log.write_stderr();
+    let (code, text) = launcher.wait();
+    if code != 0 {
+        say_without_log(&text);
+    }
+    ExitCode::from(code)
+}
+
+/// A start that has failed.
+fn fail(log: &Log, text: &str) -> Started {
+    log.warn(format_args!("{text}"));
+    // Without its threads the log says nothing, and nothing else can.
+    let _ = log.start();
+    log.flush(LOG_PATIENCE);
+    Started::Over(ExitCode::FAILURE)
+}
+
+/// For the moments when there is no thread of the log that could write.
+fn say_without_log(text: &str) {
+    // Who has closed standard error does not want to know.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Starts everything that serves. From here on there are threads.
+fn serve(
+    config: &Config,
+    log: Log,
+    sockets: Sockets,
+    origin: Origin,
+    readiness: Option<Readiness>,
+) -> Started {
+    let result = begin(&log).and_then(|signals| {
+        let log = Arc::new(log);
+        let result = run(config, &log, sockets, origin, signals);
+        if let Err(text) = &result {
+            log.warn(format_args!("{text}"));
+            log.flush(LOG_PATIENCE);
+        }
+        result
+    });
+    match (result, readiness) {
+        (Ok(mut server), readiness) => {
+            server.readiness = readiness;
+            Started::Serving(Box::new(server))
+        }
+        (Err(text), Some(readiness)) => {
+            readiness.failed(1, &text);
+            Started::Over(ExitCode::FAILURE)
+        }
+        (Err(_), None) => Started::Over(ExitCode::FAILURE),
+    }
+}
+
+/// Blocks the signals, and then starts the threads of the log, the first ones, which inherit that.
+fn begin(log: &Log) -> Result<Signals, String> {
+    let begun =
+        signal::block().map_err(|error| format!("signals: {}", describe(&error))).and_then(|signals| {
+            let started = log.start();
+            started.map_err(|error| {
+                format!("can't start a thread: {} (limit of processes)", describe(&error))
+            })?;
+            Ok(signals)
+        });
+    begun.inspect_err(|text| say_without_log(&format!("websockify: {text}")))
+}
+
+fn run(
+    config: &Config,
+    log: &Arc<Log>,
+    sockets: Sockets,
+    origin: Origin,
+    signals: Signals,
+) -> Result<Server, String> {
+    let hang_up = match config.log.file {
+        Some(_) => HangUp::Reopen,
+        None if signal::hang_up_is_ignored() => HangUp::Ignored,
+        None => HangUp::End,
+    };
+    let limits = limits(config, log);
+    sockets.say_differences(log, config);
+    let sources = sockets.sources();
+    let open: Vec<&Listener> = sockets.listeners.iter().map(|(listener, _)| listener).collect();
+    let frontends = frontends::open(config, &open, sources.len(), log)?;
+    let manager = Notify::open(&origin.manager, origin.pid).unwrap_or_else(|text| {
+        log.warn(format_args!("{text}"));
+        Notify::default()
+    });
+    let pid_file = match &config.pid_file {
+        Some(path) => Some(
+            PidFile::write(path)
+                .map_err(|error| format!("pid file {}: {}", path.display(), describe(&error)))?,
+        ),
+        None => None,
+    };
+    let (sender, events) = channel();
+    let to_main = sender.clone();
+    signal::forward(signals, move |number| drop(to_main.send(Event::Signal(number))))
+        .map_err(|error| format!("signals: {error}"))?;
+    let (suffix, going_to) = (banner::using_tls(config), &frontends.going_to);
+    for source in &sources {
+        log.info(format_args!("  - proxying from {source} to {going_to}{suffix}"));
+    }
+    config.notices().iter().for_each(|notice| log.warn(format_args!("{notice}")));
+    if let Some(notice) = banner::open_to_pages(config, &open) {
+        log.warn(format_args!("{notice}"));
+    }
+    let shared = Arc::new(Shared {
+        log: Arc::clone(log),
+        resolver: Resolver::default(),
+        limiter: Limiter::new(Kind::ALL.len()),
+        once: config.run_once.then(AtomicBool::default),
+        accepted: AtomicU64::new(0),
+    });
+    let (listeners, clients) = (sockets.listeners, sockets.clients);
+    let listeners: Vec<Listener> = listeners.into_iter().map(|(listener, _)| listener).collect();
+    let doors = listeners.len();
+    let reactors = start_reactors(config, limits, listeners, &shared, &frontends.all.into(), &sender)
+        .map_err(|error| format!("starting a reactor failed: {}", describe(&error)))?;
+    let listening: Vec<String> = sources.iter().map(|source| source.to_string()).collect();
+    let server = Server {
+        events,
+        has_listeners: doors > 0,
+        running: reactors.len(),
+        watch: Watch::new(reactors.len(), manager.watchdog(), Instant::now()),
+        manager,
+        readiness: None,
+        _pid_file: pid_file,
+        hang_up,
+        reactors,
+        launched: origin.launched,
+        active: origin.launched,
+        timeout: config.timeout,
+        idle_timeout: config.idle_timeout,
+        run_once: config.run_once,
+        stopping: Stopping::No,
+        seen: 0,
+        listening: listening.join(", "),
+        log: Arc::clone(log),
+        shared: Arc::clone(&shared),
+    };
+    server.ask_reactors();
+    for (index, (io, peer)) in clients.into_iter().enumerate() {
+        let number = shared.accepted.fetch_add(1, Ordering::Relaxed) + 1;
+        server.reactors[index % server.reactors.len()].adopt(io, peer, doors + index, number);
+    }
+    Ok(server)
+}
+
+/// Starts every reactor in a thread of its own; the first one listens.
+fn start_reactors(
+    config: &Config,
+    limits: Limits,
+    listeners: Vec<Listener>,
+    shared: &Arc<Shared>,
+    frontends: &Frontends,
+    to_main: &Sender<Event>,
+) -> io::Result<Vec<Handle>> {
+    let held_bytes_max = config.memory_limit_bytes.unwrap_or(HELD_BYTES_MAX) / config.workers;
+    let mut reactors = Vec::with_capacity(config.workers);
+    for index in 0..config.workers {
+        let to_main = to_main.clone();
+        // The main thread may be gone already; then nobody needs the notice.
+        let notify = Box::new(move |notice| drop(to_main.send(Event::Reactor(notice))));
+        let options = reactor::Options {
+            index,
+            held_bytes_max,
+            shared: Arc::clone(shared),
+            frontends: Arc::clone(frontends),
+            metrics: Arc::new(Metrics::new(Kind::ALL.len())),
+        };
+        reactors.push(Reactor::new(options, notify)?);
+    }
+    let handles: Vec<Handle> = reactors.iter().map(Reactor::handle).collect();
+    if let Some(first) = reactors.first_mut() {
+        first.listen(listeners, handles.clone(), limits)?;
+    }
+    for (index, reactor) in reactors.into_iter().enumerate() {
+        thread::Builder::new().name(format!("reactor-{index}")).spawn(move || reactor.run())?;
+    }
+    Ok(handles)
+}
+
+/// How many connections there may be: each may need two descriptors, one for each end.
+fn limits(config: &Config, log: &Log) -> Limits {
+    let open_files = match sys::raise_open_files() {
+        Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        Err(error) => {
+            log.warn(format_args!("the limit of open files is not known, taken as 1024: {error}"));
+            1024
+        }
+    };
+    let reserve = DESCRIPTORS_RESERVED.min(open_files / 2);
+    let most = ((open_files - reserve) / 2).max(1);
+    if let Some(asked) = config.max_connections
+        && asked > most
+    {
+        log.warn(format_args!(
+            "--max-connections {asked} needs more than the {open_files} open files allowed"
+        ));
+    }
+    let connections_max = config.max_connections.unwrap_or(most);
+    Limits { connections_max, overflow_max: reserve / 4 }
+}
+
+/// Descriptors that are not for connections: the log, polls, name look-ups, files, clients that are told
+/// that there is no room. Half of the limit where that is less.
+const DESCRIPTORS_RESERVED: usize = 256;
+
+// What the file lane can open, clients that are told that there is no room, and a few for the process itself.
+const _: () = assert!(web::DESCRIPTORS_MAX + DESCRIPTORS_RESERVED / 4 <= DESCRIPTORS_RESERVED);
