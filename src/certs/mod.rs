@@ -35,7 +35,6 @@ pub use roots::{client_verifier, target_verifier};
 pub use store::is_there;
 pub use suites::parse_suites;
 pub use target::{target_config, target_name};
-#[allow(unused_imports, reason = "for the plugin that admits clients by their certificates")]
 pub use x509::ClientIdentity;
 
 use crate::flight::{Asked, Flight, ReplyTo};

@@ -19,7 +19,6 @@ use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
 /// Who a client is, by its certificate. Worth something only for a certificate that was verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(dead_code, reason = "for the plugin that admits clients by their certificates")]
 pub struct ClientIdentity {
     /// The subject's common name; the last one if there are several.
     pub common_name: Option<String>,
@@ -29,7 +28,6 @@ pub struct ClientIdentity {
 
 impl ClientIdentity {
     /// The identity in a certificate (DER, RFC 5280 section 4.1). `None` if it can't be read.
-    #[allow(dead_code, reason = "for the plugin that admits clients by their certificates")]
     pub fn of(certificate: &[u8]) -> Option<ClientIdentity> {
         let info = CertInfo::of(certificate)?;
         let mut alt_names: Vec<String> = info.hosts.clone();

@@ -308,7 +308,6 @@ impl Tls {
     }
 
     /// The certificates that the peer has shown, its own first.
-    #[allow(dead_code, reason = "for the plugin that admits clients by their certificates")]
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.session.state().peer_certificates()
     }
