@@ -41,6 +41,36 @@ const FLOORS: &[(&str, u8)] = &[
     ("main", 6),
 ];
 
+/// Inside `conn`: a module imports only from those with a lower rank. States have the same one, so none names
+/// another.
+const CONN: &[(&str, u8)] = &[
+    ("end", 0),
+    ("shared", 0),
+    ("frontend", 0),
+    ("wanted", 0),
+    ("cx", 1),
+    ("tape", 2),
+    ("delivery", 2),
+    ("client", 2),
+    ("report", 3),
+    ("sniff", 4),
+    ("tls", 4),
+    ("handshake", 4),
+    ("lookup", 4),
+    ("serve", 4),
+    ("connect", 4),
+    ("relay", 4),
+    ("reply", 4),
+    ("close", 4),
+    ("state", 5),
+    ("drive", 6),
+    ("rig", 7),
+];
+
+/// The same inside `net`.
+const NET: &[(&str, u8)] =
+    &[("fault", 0), ("socket", 0), ("listen", 1), ("pipe", 1), ("scripted", 1), ("tls", 1), ("transport", 2)];
+
 /// Where `unsafe` may stand.
 const UNSAFE: &[&str] = &["src/sys.rs", "src/sys/"];
 
@@ -64,6 +94,50 @@ const IMPURE: &[&str] = &[
 fn imports_go_only_downwards() {
     let faults: Vec<String> = sources().iter().flat_map(|(path, text)| upward_imports(path, text)).collect();
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn inside_conn_and_net_imports_go_only_downwards_and_no_state_names_another() {
+    let faults: Vec<String> = sources()
+        .iter()
+        .flat_map(|(path, text)| {
+            [inner_faults("conn", CONN, path, text), inner_faults("net", NET, path, text)]
+        })
+        .flatten()
+        .collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn every_module_inside_conn_and_net_has_a_rank() {
+    let unknown: Vec<String> = sources()
+        .iter()
+        .flat_map(|(path, _)| [("conn", CONN), ("net", NET)].map(|(room, ranks)| (path, room, ranks)))
+        .filter_map(|(path, room, ranks)| {
+            let inner = inner_module(room, path)?;
+            (inner != "mod" && inner != "tests" && rank_of(ranks, &inner).is_none()).then(|| path.clone())
+        })
+        .collect();
+    assert!(unknown.is_empty(), "without a row in CONN or NET: {unknown:?}");
+}
+
+#[test]
+fn the_scanner_sees_imports_between_rooms() {
+    let seen = |path: &str, snippet: &str| inner_faults("conn", CONN, path, snippet).len();
+    assert_eq!(seen("src/conn/sniff.rs", "use super::relay::Relay;"), 1);
+    assert_eq!(seen("src/conn/sniff.rs", "use super::{end::End, relay::Relay};"), 1);
+    assert_eq!(seen("src/conn/sniff.rs", "use crate::conn::relay::Relay;"), 1);
+    assert_eq!(seen("src/conn/relay/up.rs", "use super::super::close::Close;"), 1);
+    assert_eq!(seen("src/conn/relay/up.rs", "use crate::conn::close::Close;"), 1);
+    assert_eq!(seen("src/conn/cx.rs", "use super::client::Client;"), 1);
+    assert_eq!(seen("src/conn/relay/up.rs", "use super::close;"), 0, "a module of its own");
+    assert_eq!(seen("src/conn/relay/up.rs", "use super::super::client::Client;"), 0);
+    assert_eq!(seen("src/conn/sniff.rs", "use super::client::Client;"), 0);
+    assert_eq!(seen("src/conn/drive.rs", "use super::relay::Relay;"), 0);
+    assert_eq!(
+        seen("src/conn/sniff.rs", "#[cfg(test)]\nmod tests {\n    use super::super::relay::Relay;\n}"),
+        0
+    );
 }
 
 #[test]
@@ -168,6 +242,45 @@ fn upward_imports(path: &str, text: &str) -> Vec<String> {
                 faults.push(format!("{path} (floor {own}) imports {import} (floor {floor})"));
             }
             _ => {}
+        }
+    }
+    faults
+}
+
+/// The module inside `room` that a file belongs to; `None` for a file elsewhere.
+fn inner_module(room: &str, path: &str) -> Option<String> {
+    let rest = path.strip_prefix("src/")?.strip_prefix(room)?.strip_prefix('/')?;
+    Some(first_word(rest))
+}
+
+fn rank_of(ranks: &[(&str, u8)], module: &str) -> Option<u8> {
+    ranks.iter().find(|(name, _)| *name == module).map(|(_, rank)| *rank)
+}
+
+/// What a file inside `room` imports from rooms beside it whose rank is not lower. Tests may.
+fn inner_faults(room: &str, ranks: &[(&str, u8)], path: &str, text: &str) -> Vec<String> {
+    let Some(own) = inner_module(room, path) else { return Vec::new() };
+    let Some(rank) = rank_of(ranks, &own) else { return Vec::new() };
+    if path.ends_with("tests.rs") || path.contains("/tests/") {
+        return Vec::new();
+    }
+    let code = without_space_around_colons(&code_of(text));
+    let code = before_inline_tests(&code);
+    // One `super::` per level between this file's module and the room.
+    let depth = path.trim_start_matches("src/").trim_end_matches("/mod.rs").split('/').count() - 1;
+    let roots = [format!("crate::{room}::"), "super::".repeat(depth)];
+    let mut faults = Vec::new();
+    for root in &roots {
+        for (at, _) in code.match_indices(root.as_str()) {
+            if code[..at].ends_with(|last: char| is_word(last) || last == ':') {
+                continue;
+            }
+            for import in heads(&code[at + root.len()..]) {
+                let is_higher = rank_of(ranks, &import).is_some_and(|other| other >= rank);
+                if is_higher && import != own {
+                    faults.push(format!("{path} imports {room}::{import}"));
+                }
+            }
         }
     }
     faults

@@ -81,7 +81,7 @@ impl World {
         let setup = Setup {
             heartbeat: (how & 4 != 0).then_some(Duration::from_secs(5)),
             traffic: how & 8 != 0,
-            served: how & 0xf0 == 0x10,
+            once: (how & 0xf0 == 0x10).then_some(true),
             admitted: how & 0xf0 != 0x20,
             held_bytes_max: if how & 0xf0 == 0x30 { 20_000 } else { 1 << 29 },
             ..Setup::default()

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 
-use super::tape::TapeOptions;
 use crate::certs::{Certificates, TargetOptions};
 use crate::gate::{Gate, Reach, TokenTarget};
 use crate::target::Target;
@@ -31,6 +30,13 @@ pub struct Frontend {
     pub heartbeat: Option<Duration>,
     /// What is taken down of each session.
     pub tape: Option<TapeOptions>,
+}
+
+/// What is to be taken down of each session of a listener.
+#[derive(Clone, Debug)]
+pub struct TapeOptions {
+    /// Marks on stdout (`--traffic`).
+    pub traffic: bool,
 }
 
 /// Where sessions go.

@@ -1,8 +1,8 @@
 //! An error of HTTP on its way to the client, which ends the connection.
 
 use super::client::Client;
-use super::close::LINGER;
 use super::cx::{Cx, Turn};
+use super::delivery::LINGER;
 use super::end::End;
 use crate::http::refusal::Refusal;
 use crate::timers::Tick;

@@ -19,10 +19,9 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
 use super::cx::{Answer, Cx, Inbox, Resources};
 use super::end::Kind;
-use super::frontend::{Destination, Frontend, Sessions};
+use super::frontend::{Destination, Frontend, Sessions, TapeOptions};
 use super::shared::Shared;
 use super::state::State;
-use super::tape::TapeOptions;
 use super::{Accepted, Conn};
 use crate::certs::Certificates;
 use crate::gate::Gate;
@@ -48,8 +47,8 @@ pub struct Setup {
     pub heartbeat: Option<Duration>,
     /// `--traffic`.
     pub traffic: bool,
-    /// `--run-once`, with its one session already begun.
-    pub served: bool,
+    /// `--run-once`, and whether its one session has begun.
+    pub once: Option<bool>,
     /// Whether there is room for the connection.
     pub admitted: bool,
     /// The reactor's budget for bytes that peers refuse.
@@ -68,7 +67,7 @@ impl Default for Setup {
         Setup {
             heartbeat: None,
             traffic: false,
-            served: false,
+            once: None,
             admitted: true,
             held_bytes_max,
             web: None,
@@ -92,7 +91,7 @@ pub struct Rig {
     pub client_took: usize,
     /// Everything that the target was sent.
     pub to_target: Vec<u8>,
-    lent: Resources,
+    resources: Resources,
     frontend: Arc<Frontend>,
     /// What helpers have found and the connection has not been told.
     answers: Receiver<Answer>,
@@ -110,7 +109,7 @@ impl Rig {
         let (stream, client) = Scripted::new([], []);
         let (undialled, target) = Scripted::new([], []);
         let (sender, answers) = channel();
-        let mut lent = Resources {
+        let mut resources = Resources {
             poll: Poll::new().expect("the system has a descriptor to spare"),
             tick: Tick::ZERO,
             rings: Pool::new(setup.held_bytes_max),
@@ -123,7 +122,7 @@ impl Rig {
         let frontend = Arc::new(frontend(setup));
         let peer = Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let accepted = Accepted { socket, peer, admitted: setup.admitted, number: 1 };
-        let conn = Conn::new(accepted, &lent.to(ID, &frontend));
+        let conn = Conn::new(accepted, &resources.to(ID, &frontend));
         Rig {
             client,
             target,
@@ -131,7 +130,7 @@ impl Rig {
             to_client: Vec::new(),
             client_took: 0,
             to_target: Vec::new(),
-            lent,
+            resources,
             frontend,
             answers,
             conn: Some(conn),
@@ -203,21 +202,25 @@ impl Rig {
     /// # Panics
     /// When a deadline that has come stays, which would keep a reactor from sleeping.
     pub fn advance(&mut self, time: Duration) {
-        let end = self.lent.tick.after(time);
+        let end = self.resources.tick.after(time);
         while self.due() <= end {
-            self.lent.tick = self.lent.tick.max(self.due());
+            self.resources.tick = self.resources.tick.max(self.due());
             self.with(|conn, cx| conn.expired(cx));
             self.settle();
-            assert!(self.due() > self.lent.tick, "a deadline that has come stays, in state {}", self.state());
+            assert!(
+                self.due() > self.resources.tick,
+                "a deadline that has come stays, in state {}",
+                self.state()
+            );
         }
-        self.lent.tick = self.lent.tick.max(end);
+        self.resources.tick = self.resources.tick.max(end);
     }
 
     /// The process stands still for `time`, as one that was stopped does: all deadlines in it come at once,
     /// at its end.
     pub fn freeze(&mut self, time: Duration) {
-        self.lent.tick = self.lent.tick.after(time);
-        if self.due() <= self.lent.tick {
+        self.resources.tick = self.resources.tick.after(time);
+        if self.due() <= self.resources.tick {
             self.with(|conn, cx| conn.expired(cx));
         }
         self.settle();
@@ -264,7 +267,7 @@ impl Rig {
 
     /// The process ends: everything is cut after `patience`.
     pub fn drain(&mut self, patience: Duration) {
-        let cut_at = self.lent.tick.after(patience);
+        let cut_at = self.resources.tick.after(patience);
         self.with(|conn, cx| conn.drain(cut_at, cx));
         self.settle();
     }
@@ -280,6 +283,11 @@ impl Rig {
         true
     }
 
+    /// Claims the one session of `--run-once`; false when it has begun already.
+    pub fn claims_session(&self) -> bool {
+        self.resources.shared.claim_session()
+    }
+
     /// Bytes that the last drive has worked on.
     pub fn worked(&self) -> usize {
         self.worked
@@ -287,7 +295,7 @@ impl Rig {
 
     /// Gives unused rings back.
     pub fn trim(&mut self) {
-        self.lent.rings.trim();
+        self.resources.rings.trim();
     }
 
     /// Whether the connection is still there.
@@ -302,28 +310,28 @@ impl Rig {
 
     /// Whether the reactor holds more than its budget.
     pub fn is_overcommitted(&self) -> bool {
-        self.lent.rings.is_overcommitted()
+        self.resources.rings.is_overcommitted()
     }
 
     /// Bytes held for the connection beyond a turn.
     pub fn held_bytes(&self) -> usize {
-        self.lent.rings.held_bytes()
+        self.resources.rings.held_bytes()
     }
 
     /// Time until the connection's deadline, if it has one.
     pub fn deadline(&self) -> Option<Duration> {
-        (self.due() != Tick::NEVER).then(|| self.due().since(self.lent.tick))
+        (self.due() != Tick::NEVER).then(|| self.due().since(self.resources.tick))
     }
 
     /// How the connection has ended, by name; empty while it has not.
     pub fn endings(&self) -> Vec<&'static str> {
-        let counts = self.lent.metrics.endings().enumerate();
+        let counts = self.resources.metrics.endings().enumerate();
         counts.flat_map(|(kind, count)| (0..count).map(move |_| Kind::ALL[kind].name())).collect()
     }
 
     /// What was logged since the last call.
     pub fn take_log(&self) -> String {
-        self.lent.shared.log.take_lines()
+        self.resources.shared.log.take_lines()
     }
 
     /// The name of the connection's state.
@@ -341,7 +349,7 @@ impl Rig {
     /// What must hold after each drive, whatever has happened.
     fn check(&self) {
         let (state, endings) = (self.state(), self.endings());
-        let held = self.lent.rings.held_bytes();
+        let held = self.resources.rings.held_bytes();
         assert!(held <= SESSION_BYTES_MAX, "{held} bytes are held in state {state}");
         let owed = self.conn.as_ref().map_or(0, |conn| conn.client.out.len());
         assert!(owed <= OUT_BYTES_MAX, "{owed} bytes of control frames wait in state {state}");
@@ -367,7 +375,7 @@ impl Rig {
     }
 
     fn with<R>(&mut self, act: impl FnOnce(&mut Conn, &mut Cx<'_>) -> R) -> Option<R> {
-        let mut cx = self.lent.to(ID, &self.frontend);
+        let mut cx = self.resources.to(ID, &self.frontend);
         Some(act(self.conn.as_mut()?, &mut cx))
     }
 }
@@ -377,7 +385,7 @@ fn shared(setup: &Setup) -> Shared {
         log: Arc::new(Log::in_memory(true)),
         resolver: Resolver::silent(HOST),
         limiter: Limiter::new(Kind::ALL.len()),
-        once: setup.served.then(|| AtomicBool::new(true)),
+        once: setup.once.map(AtomicBool::new),
         accepted: AtomicU64::new(1),
     }
 }

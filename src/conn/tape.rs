@@ -4,13 +4,6 @@
 use super::cx::Cx;
 use crate::id::Side;
 
-/// What is to be taken down of each session of a listener.
-#[derive(Clone, Debug)]
-pub struct TapeOptions {
-    /// Marks on stdout (`--traffic`).
-    pub traffic: bool,
-}
-
 /// The tape of one session. A session without one pays nothing for it.
 #[derive(Debug)]
 pub struct Tape {

@@ -17,6 +17,10 @@ use crate::timers::Tick;
 /// The listening sockets, and the reactors among which their connections are placed.
 pub(super) struct Acceptor {
     doors: Vec<Door>,
+    /// Whether connections are waiting at any of them.
+    ready: bool,
+    /// When the first of those that are not watched is to be watched again.
+    retry_at: Tick,
     reactors: Vec<Handle>,
     limits: Limits,
 }
@@ -74,31 +78,26 @@ impl Acceptor {
             listener.watch(poll, token_of(index), true)?;
             doors.push(Door { listener, ready: false, retry_at: Tick::NEVER, burst: 1 });
         }
-        Ok(Acceptor { doors, reactors, limits })
+        Ok(Acceptor { doors, ready: false, retry_at: Tick::NEVER, reactors, limits })
     }
 
     /// Takes in that connections are waiting at the listener with this token.
     pub(super) fn note(&mut self, token: usize) {
         if let Some(door) = self.doors.get_mut(token - FIRST_DOOR) {
             door.ready = true;
+            self.ready = true;
         }
     }
 
     /// When to try again what the system refused.
     pub(super) fn retry_at(&self) -> Tick {
-        self.doors.iter().map(|door| door.retry_at).min().unwrap_or(Tick::NEVER)
+        self.retry_at
     }
 
-    /// Whether [`Acceptor::accept`] has something to do; to be asked once a turn.
-    pub(super) fn has_work(&mut self, now: Tick) -> bool {
-        let mut work = false;
-        for door in &mut self.doors {
-            if !door.ready {
-                door.burst = 1;
-            }
-            work |= door.ready || now >= door.retry_at;
-        }
-        work
+    /// Whether [`Acceptor::accept`] has something to do.
+    #[inline]
+    pub(super) fn has_work(&self, now: Tick) -> bool {
+        self.ready || now >= self.retry_at
     }
 
     /// Accepts what is waiting, as much as this turn may. What belongs to the reactor `own` goes to `kept`.
@@ -110,9 +109,11 @@ impl Acceptor {
         shared: &Shared,
         kept: &mut Vec<Placed>,
     ) {
+        self.ready = false;
         for index in 0..self.doors.len() {
             self.accept_at(index, own, poll, now, shared, kept);
         }
+        self.retry_at = self.doors.iter().map(|door| door.retry_at).min().unwrap_or(Tick::NEVER);
     }
 
     fn accept_at(
@@ -130,6 +131,7 @@ impl Acceptor {
             door.retry_at = if watched { Tick::NEVER } else { now.after(ACCEPT_RETRY) };
         }
         if !std::mem::take(&mut door.ready) {
+            door.burst = 1;
             return;
         }
         for _ in 0..door.burst {

@@ -5,121 +5,41 @@
 //! answers, and [`Control`]. On the data path they share nothing.
 
 mod accept;
+mod handle;
 mod queue;
+mod stopwatch;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
-use crate::conn::cx::{Answer, Cx, Inbox, Resources};
+use crate::conn::cx::{Cx, Inbox, Resources};
 use crate::conn::end::{Blame, End};
 use crate::conn::frontend::Frontend;
 use crate::conn::shared::Shared;
 use crate::conn::{Accepted, Conn};
 use crate::id::{ConnId, SLOTS_MAX, Side};
 use crate::metrics::Metrics;
-use crate::net::listen::{Listener, Peer};
+use crate::net::listen::Listener;
 use crate::net::pipe::Splicer;
-use crate::net::socket::{Io, Socket};
+use crate::net::socket::Socket;
 use crate::ring::Pool;
 use crate::sys;
 use crate::timers::{Tick, Timers};
 use accept::{Acceptor, FIRST_DOOR, Placed};
-use queue::Queue;
+use handle::{Mailbox, Message};
+use queue::{Account, Budget, Queue};
+use stopwatch::Stopwatch;
 
 pub use accept::Limits;
-
-/// What a reactor can be told from outside.
-pub enum Control {
-    /// From now on the clients of each listener get this. Sessions keep what they began with.
-    #[allow(dead_code, reason = "for reloading by SIGHUP")]
-    Frontends(Frontends),
-    /// Answer with [`Notice::Alive`].
-    Ping,
-    /// Accept no more, and end when the last connection has ended by itself.
-    Finish,
-    /// Accept no more, send every client away, and cut what is left after this time.
-    Drain(Duration),
-}
-
-/// What the clients of each listener get, in the order of the listeners.
-pub type Frontends = Arc<[Arc<Frontend>]>;
-
-/// What a reactor tells the process.
-#[derive(Debug)]
-pub enum Notice {
-    /// The reactor of this index has come to a [`Control::Ping`].
-    Alive(usize),
-    /// A WebSocket session has ended.
-    SessionEnded(Peer),
-    /// The reactor of this index has ended, because it was told to or because of an error.
-    ReactorEnded(usize, io::Result<()>),
-}
-
-/// Passes notices on, from the reactor's thread.
-pub type Notify = Box<dyn Fn(Notice) + Send>;
-
-/// The way into a reactor from any thread.
-#[derive(Clone)]
-pub struct Handle {
-    mailbox: Arc<Mailbox>,
-    /// The reactor's counters.
-    pub metrics: Arc<Metrics>,
-}
-
-struct Mailbox {
-    sender: Mutex<Sender<Message>>,
-    waker: Waker,
-}
-
-enum Message {
-    Accepted(Placed),
-    Answer(ConnId, Answer),
-    Control(Control),
-}
-
-impl Handle {
-    /// Tells the reactor something.
-    pub fn control(&self, control: Control) {
-        self.send(Message::Control(control));
-    }
-
-    /// Hands a client's socket over that came with the process. What it gets is told by the frontend with the
-    /// index `door`; `number` counts it among the connections of the process.
-    pub fn adopt(&self, io: Io, peer: Peer, door: usize, number: u64) {
-        self.hand_over(Placed { io, peer, admitted: true, number, door });
-    }
-
-    /// Hands an accepted socket over. It counts as the reactor's from now on.
-    fn hand_over(&self, placed: Placed) {
-        self.metrics.live.fetch_add(1, Ordering::Relaxed);
-        if !self.send(Message::Accepted(placed)) {
-            // It has ended because the process does, and counts no more by itself.
-            self.metrics.live.fetch_sub(1, Ordering::Relaxed);
-            self.metrics.accepted.add(1);
-            self.metrics.ended(End::Shutdown.kind() as usize);
-        }
-    }
-
-    fn live(&self) -> usize {
-        self.metrics.live.load(Ordering::Relaxed)
-    }
-
-    /// False when the reactor has ended: it hears nothing more.
-    fn send(&self, message: Message) -> bool {
-        let sender = self.mailbox.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        let heard = sender.send(message).is_ok();
-        if heard {
-            let _ = self.mailbox.waker.wake();
-        }
-        heard
-    }
-}
+pub use handle::{Control, Frontends, Handle, Notice, Notify};
 
 /// One event loop with everything that belongs to it.
 pub struct Reactor {
@@ -130,6 +50,7 @@ pub struct Reactor {
     generation: u32,
     queue: Queue,
     timers: Timers,
+    stopwatch: Stopwatch,
     resources: Resources,
     handle: Handle,
     messages: Receiver<Message>,
@@ -153,8 +74,8 @@ struct Slot {
     generation: u32,
     /// Whether it waits in the run queue.
     marked: bool,
-    /// Whether it moved much when it was driven last.
-    heavy: bool,
+    /// What it has cost lately.
+    account: Account,
 }
 
 /// How a reactor is set up.
@@ -202,6 +123,7 @@ impl Reactor {
             generation: 0,
             queue: Queue::default(),
             timers: Timers::new(sys::uptime_ms()),
+            stopwatch: Stopwatch::new(),
             resources,
             handle,
             messages,
@@ -289,17 +211,31 @@ impl Reactor {
             && !slot.marked
         {
             slot.marked = true;
-            self.queue.push(number, slot.heavy);
+            self.queue.push(number, &slot.account);
         }
     }
 
     /// Drives connections that were marked before this turn, each once.
     fn turn(&mut self) {
+        let begun = self.stopwatch.start();
         self.queue.begin();
-        while let Some(slot) = self.queue.pop() {
-            self.drive(slot);
+        while let Some(number) = self.queue.pop_light() {
+            self.drive(number);
+        }
+        if self.queue.has_heavy() {
+            self.drive_heavy(begun);
         }
         while self.resources.rings.is_overcommitted() && self.end_longest_stalled() {}
+    }
+
+    /// Drives heavy connections for as long as the light ones of the turn that began at `begun` took.
+    fn drive_heavy(&mut self, begun: u64) {
+        let budget = Budget::new(begun, self.stopwatch.last(), self.stopwatch.thresholds());
+        while !budget.is_spent(self.stopwatch.last())
+            && let Some(number) = self.queue.pop_heavy()
+        {
+            self.drive(number);
+        }
     }
 
     fn drive(&mut self, number: u32) {
@@ -310,10 +246,12 @@ impl Reactor {
         }
         let id = ConnId { slot: number, generation: slot.generation };
         let mut cx = self.resources.to(id, &slot.frontend);
-        cx.bulk_waiting = self.queue.heavy_len();
-        if slot.conn.drive(&mut cx) {
-            let again = cx.again;
-            slot.heavy = cx.worked >= HEAVY_BYTES;
+        cx.bulk_waiting = self.queue.bulk_waiting();
+        let alive = slot.conn.drive(&mut cx);
+        let (again, worked) = (cx.again, cx.worked);
+        let cost = self.stopwatch.lap();
+        if alive {
+            slot.account.charge(cost, worked >= BULK_BYTES, self.stopwatch.thresholds(), self.resources.tick);
             self.timers.set(number, slot.conn.deadline());
             if again {
                 self.touch(number);
@@ -346,6 +284,7 @@ impl Reactor {
         }
         if now.since(self.trimmed_at) >= TRIM_WAIT {
             self.trimmed_at = now;
+            self.stopwatch.compare();
             self.resources.rings.trim();
         }
     }
@@ -413,11 +352,8 @@ impl Reactor {
 
     /// Accepts what is waiting, and takes in what was placed here.
     fn accept(&mut self) {
-        let Some(acceptor) = &mut self.acceptor else { return };
         let now = self.resources.tick;
-        if !acceptor.has_work(now) {
-            return;
-        }
+        let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.has_work(now)) else { return };
         let mut own = std::mem::take(&mut self.accepted);
         acceptor.accept(
             self.index,
@@ -469,7 +405,8 @@ impl Reactor {
         let conn = Conn::new(accepted, &self.resources.to(id, &frontend));
         self.timers.set(slot, conn.deadline());
         let (generation, door) = (id.generation, door as u16);
-        entry.insert(Slot { conn, frontend, door, generation, marked: false, heavy: false });
+        let account = Account::new();
+        entry.insert(Slot { conn, frontend, door, generation, marked: false, account });
     }
 }
 
@@ -491,8 +428,8 @@ const WAKER: Token = Token(usize::MAX);
 /// Rings that nobody took for this long go back to the system.
 const TRIM_WAIT: Duration = Duration::from_secs(1);
 
-/// Who works on so much when it is driven waits behind the others the next time.
-const HEAVY_BYTES: usize = 32 * 1024;
+/// A drive that works on this much is a piece of a bulk transfer.
+const BULK_BYTES: usize = 32 * 1024;
 
 /// Events taken from the system at a time.
 const EVENTS_MAX: usize = 1024;

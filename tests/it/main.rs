@@ -12,6 +12,7 @@ mod certificates;
 mod chains;
 mod daemon;
 mod endings;
+mod fairness;
 mod faults;
 mod frames;
 mod handshake;

@@ -87,8 +87,8 @@ impl Relay {
     fn deliver(&mut self, client: &mut Client, mut ring: Ring, count: usize, cx: &mut Cx<'_>) {
         cx.metrics.bytes_down.add(count as u64);
         ring.fill(count);
-        if let Some(tape) = &mut self.tape {
-            tape.down(ring.data(), cx);
+        if self.tape.is_some() {
+            self.take_down_down(ring.data(), cx);
         }
         ring.prepend(encode::header_before);
         match client.socket.write(ring.data(), cx.rings) {
@@ -96,10 +96,8 @@ impl Relay {
                 ring.consume(count);
                 let left = !ring.is_empty() || client.socket.unsent() > 0;
                 self.down.offered(count, left, cx.now);
-                if let Some(tape) = &mut self.tape
-                    && count > 0
-                {
-                    tape.sent(Side::Client, ring.is_empty(), cx);
+                if self.tape.is_some() {
+                    self.take_down_sent(Side::Client, count, ring.is_empty(), cx);
                 }
                 if ring.is_empty() {
                     cx.rings.give(ring);
@@ -122,10 +120,8 @@ impl Relay {
                 self.down.consume(count, cx.rings);
                 let left = self.down.held.is_some();
                 self.down.offered(count, left, cx.now);
-                if let Some(tape) = &mut self.tape
-                    && count > 0
-                {
-                    tape.sent(Side::Client, !left, cx);
+                if self.tape.is_some() {
+                    self.take_down_sent(Side::Client, count, !left, cx);
                 }
                 !left
             }

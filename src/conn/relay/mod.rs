@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::Client;
-use super::close::{Delivery, STALL, UNANSWERED_MAX};
 use super::cx::Cx;
+use super::delivery::{Delivery, STALL, UNANSWERED_MAX};
 use super::end::End;
 use super::frontend::Destination;
 use super::tape::Tape;
+use crate::id::Side;
 use crate::net::socket::UNACKNOWLEDGED_MAX;
 use crate::net::transport::Transport;
 use crate::ring::{Held, Pool};
@@ -329,6 +330,34 @@ impl Relay {
                 client.out.clear();
                 Some(self.end_or(End::ClientClosed))
             }
+        }
+    }
+}
+
+/// What the tape is told. Cold: most sessions have none, and the relay's own code stays small.
+impl Relay {
+    #[cold]
+    fn take_down_up(&mut self, payload: &[u8], cx: &Cx<'_>) {
+        let whole = self.decoder.is_between_frames();
+        if let Some(tape) = &mut self.tape {
+            tape.up(payload, whole, cx);
+        }
+    }
+
+    #[cold]
+    fn take_down_down(&mut self, payload: &[u8], cx: &Cx<'_>) {
+        if let Some(tape) = &mut self.tape {
+            tape.down(payload, cx);
+        }
+    }
+
+    /// `count` bytes were taken; `whole` when that was all that was offered.
+    #[cold]
+    fn take_down_sent(&mut self, to: Side, count: usize, whole: bool, cx: &Cx<'_>) {
+        if let Some(tape) = &mut self.tape
+            && count > 0
+        {
+            tape.sent(to, whole, cx);
         }
     }
 }

@@ -87,8 +87,8 @@ impl Relay {
     /// Decodes the `count` bytes that lie in the space of `ring` and offers their payload to the target.
     fn forward(&mut self, client: &mut Client, mut ring: Ring, count: usize, cx: &mut Cx<'_>) {
         let fed = decode(self, &mut client.out, &mut ring.space()[..count]);
-        if let Some(tape) = &mut self.tape {
-            tape.up(&ring.space()[..fed.payload], self.decoder.is_between_frames(), cx);
+        if self.tape.is_some() {
+            self.take_down_up(&ring.space()[..fed.payload], cx);
         }
         if fed.payload > 0 && self.up_state == Up::Running {
             ring.fill(fed.payload);
@@ -117,10 +117,8 @@ impl Relay {
                 ring.consume(count);
                 let left = !ring.is_empty() || target.unsent() > 0;
                 self.up.offered(count, left, cx.now);
-                if let Some(tape) = &mut self.tape
-                    && count > 0
-                {
-                    tape.sent(Side::Target, ring.is_empty(), cx);
+                if self.tape.is_some() {
+                    self.take_down_sent(Side::Target, count, ring.is_empty(), cx);
                 }
                 if ring.is_empty() {
                     cx.rings.give(ring);
@@ -154,10 +152,8 @@ impl Relay {
                 self.up.consume(count, cx.rings);
                 let left = self.up_waits();
                 self.up.offered(taken, left, cx.now);
-                if let Some(tape) = &mut self.tape
-                    && count > 0
-                {
-                    tape.sent(Side::Target, !left, cx);
+                if self.tape.is_some() {
+                    self.take_down_sent(Side::Target, count, !left, cx);
                 }
                 !left
             }

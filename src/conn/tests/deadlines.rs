@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::wire::{BINARY, PONG, REQUEST, frame};
 use super::*;
-use crate::conn::close::{LINGER, STALL};
 use crate::conn::connect::CONNECT;
+use crate::conn::delivery::{LINGER, STALL};
 use crate::conn::handshake::REQUEST as REQUEST_TIME;
 use crate::conn::relay::CLOSE;
 use crate::conn::sniff::FIRST_BYTE;

@@ -140,7 +140,7 @@ fn a_client_for_whom_there_is_no_room_is_told_so() {
 
 #[test]
 fn a_second_session_of_run_once_is_refused() {
-    let setup = Setup { served: true, ..Setup::default() };
+    let setup = Setup { once: Some(true), ..Setup::default() };
     assert_eq!(answer(REQUEST, &setup), (Some(503), vec!["refused"]));
 }
 

@@ -6,6 +6,7 @@
 mod deadlines;
 mod endings;
 mod handshake;
+mod lookup;
 mod serve;
 mod stalls;
 mod tls;

@@ -8,7 +8,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::wire::{BINARY, frame};
 use super::*;
-use crate::conn::close::STALL;
+use crate::conn::delivery::STALL;
 use crate::net::tls::UNREAD_MAX;
 use crate::ring::RING_BYTES;
 

@@ -1,0 +1,108 @@
+//! The way into a reactor from any thread, and what is said on the way in and out.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mio::Waker;
+
+use super::accept::Placed;
+use crate::conn::cx::Answer;
+use crate::conn::end::End;
+use crate::conn::frontend::Frontend;
+use crate::id::ConnId;
+use crate::metrics::Metrics;
+use crate::net::listen::Peer;
+use crate::net::socket::Io;
+
+/// What a reactor can be told from outside.
+pub enum Control {
+    /// From now on the clients of each listener get this. Sessions keep what they began with.
+    #[allow(dead_code, reason = "for reloading by SIGHUP")]
+    #[allow(dead_code, reason = "for reloading by SIGHUP")]
+    Frontends(Frontends),
+    /// Answer with [`Notice::Alive`].
+    Ping,
+    /// Accept no more, and end when the last connection has ended by itself.
+    Finish,
+    /// Accept no more, send every client away, and cut what is left after this time.
+    Drain(Duration),
+}
+
+/// What the clients of each listener get, in the order of the listeners.
+pub type Frontends = Arc<[Arc<Frontend>]>;
+
+/// What a reactor tells the process.
+#[derive(Debug)]
+pub enum Notice {
+    /// The reactor of this index has come to a [`Control::Ping`].
+    Alive(usize),
+    /// A WebSocket session has ended.
+    SessionEnded(Peer),
+    /// The reactor of this index has ended, because it was told to or because of an error.
+    ReactorEnded(usize, io::Result<()>),
+}
+
+/// Passes notices on, from the reactor's thread.
+pub type Notify = Box<dyn Fn(Notice) + Send>;
+
+/// The way into a reactor from any thread.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) mailbox: Arc<Mailbox>,
+    /// The reactor's counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Where messages to one reactor are left.
+pub(super) struct Mailbox {
+    pub(super) sender: Mutex<Sender<Message>>,
+    pub(super) waker: Waker,
+}
+
+/// What finds its way into a reactor.
+pub(super) enum Message {
+    Accepted(Placed),
+    Answer(ConnId, Answer),
+    Control(Control),
+}
+
+impl Handle {
+    /// Tells the reactor something.
+    pub fn control(&self, control: Control) {
+        self.send(Message::Control(control));
+    }
+
+    /// Hands a client's socket over that came with the process. What it gets is told by the frontend with the
+    /// index `door`; `number` counts it among the connections of the process.
+    pub fn adopt(&self, io: Io, peer: Peer, door: usize, number: u64) {
+        self.hand_over(Placed { io, peer, admitted: true, number, door });
+    }
+
+    /// Hands an accepted socket over. It counts as the reactor's from now on.
+    pub(super) fn hand_over(&self, placed: Placed) {
+        self.metrics.live.fetch_add(1, Ordering::Relaxed);
+        if !self.send(Message::Accepted(placed)) {
+            // It has ended because the process does, and counts no more by itself.
+            self.metrics.live.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.accepted.add(1);
+            self.metrics.ended(End::Shutdown.kind() as usize);
+        }
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.metrics.live.load(Ordering::Relaxed)
+    }
+
+    /// False when the reactor has ended: it hears nothing more.
+    pub(super) fn send(&self, message: Message) -> bool {
+        let sender = self.mailbox.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = sender.send(message).is_ok();
+        if heard {
+            let _ = self.mailbox.waker.wake();
+        }
+        heard
+    }
+}

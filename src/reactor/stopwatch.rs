@@ -1,0 +1,153 @@
+//! What drives cost, in time. The processor's own counter is read, once for each drive; how fast it runs is
+//! learnt from the system's clock once a second.
+
+use std::time::Instant;
+
+use crate::sys;
+
+/// Tells how long things took, in steps of the counter.
+pub(super) struct Stopwatch {
+    /// Where the counter stood when it was looked at last.
+    last: u64,
+    /// The thresholds that every lap is compared with, in steps.
+    thresholds: Thresholds,
+    /// The shortest lap since the counter was compared.
+    shortest: u64,
+    /// When the counter was compared with the clock.
+    compared: (u64, Instant),
+    /// How often the thread had been preempted when that was looked at last.
+    preemptions: u64,
+}
+
+/// What drives are compared with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Thresholds {
+    /// A drive that takes longer is none of a light connection.
+    pub(super) light: u64,
+    /// A drive that takes longer costs its connection the place among the light ones for a while.
+    pub(super) dear: u64,
+    /// Heavy connections may be driven for at least this long in each turn.
+    pub(super) turn: u64,
+}
+
+impl Thresholds {
+    /// Those of a counter of which this many steps are a microsecond, on a machine whose shortest drives take
+    /// `shortest` steps. On a slow one a keystroke takes longer, too.
+    pub(super) fn at(steps_a_us: u64, shortest: u64) -> Thresholds {
+        let dear = DEAR_US * steps_a_us;
+        let light = (LIGHT_US * steps_a_us).max(shortest.saturating_mul(LIGHT_FACTOR)).min(dear);
+        Thresholds { light, dear, turn: TURN_US * steps_a_us }
+    }
+}
+
+impl Stopwatch {
+    /// Until the first comparison the counter is taken to run at 1 GHz, so that times seem rather long.
+    pub(super) fn new() -> Stopwatch {
+        let now = sys::cycles();
+        let (thresholds, compared) = (Thresholds::at(1000, 0), (now, Instant::now()));
+        Stopwatch { last: now, thresholds, shortest: u64::MAX, compared, preemptions: 0 }
+    }
+
+    /// What follows is measured from here on. Returns where the counter stands.
+    #[inline]
+    pub(super) fn start(&mut self) -> u64 {
+        self.last = sys::cycles();
+        self.last
+    }
+
+    /// Where the counter stood when it was looked at last.
+    #[inline]
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// What laps are to be compared with.
+    #[inline]
+    pub(super) fn thresholds(&self) -> &Thresholds {
+        &self.thresholds
+    }
+
+    /// Steps since the last call of this or of [`Stopwatch::start`].
+    #[inline]
+    pub(super) fn lap(&mut self) -> u64 {
+        let now = sys::cycles();
+        // A counter that differs between processors may go back a little.
+        let steps = now.saturating_sub(self.last);
+        self.last = now;
+        self.shortest = self.shortest.min(steps);
+        if steps > self.thresholds.dear { self.without_preemption(steps) } else { steps }
+    }
+
+    /// A long lap in which the thread may have been preempted is cut: what others did on this processor is not what
+    /// it has cost. A look is a system call, made for long laps only.
+    #[cold]
+    fn without_preemption(&mut self, steps: u64) -> u64 {
+        let preemptions = sys::preemptions();
+        let was = std::mem::replace(&mut self.preemptions, preemptions);
+        if preemptions == was { steps } else { self.thresholds.dear }
+    }
+
+    /// Learns how fast the counter runs; to be called about once a second.
+    pub(super) fn compare(&mut self) {
+        let (now, clock) = (sys::cycles(), Instant::now());
+        let steps = now.saturating_sub(self.compared.0);
+        let us =
+            u64::try_from(clock.saturating_duration_since(self.compared.1).as_micros()).unwrap_or(u64::MAX);
+        self.compared = (now, clock);
+        if us >= COMPARED_US_MIN {
+            let shortest = std::mem::replace(&mut self.shortest, u64::MAX);
+            let shortest = if shortest == u64::MAX { 0 } else { shortest };
+            self.thresholds = Thresholds::at((steps / us).clamp(1, STEPS_A_US_MAX), shortest);
+        }
+    }
+}
+
+/// A keystroke takes 3 us, a piece of a bulk transfer from 15 us on, an opening 50 us, a handshake of TLS 100 us to
+/// 2 ms.
+const LIGHT_US: u64 = 20;
+
+/// Where the shortest drives of a second took longer than a quarter of that, so may a light one.
+const LIGHT_FACTOR: u64 = 4;
+
+/// What takes as long is no piece of a transfer and no opening.
+const DEAR_US: u64 = 500;
+
+/// About as long as one piece of a bulk transfer takes, or a few openings.
+const TURN_US: u64 = 50;
+
+/// A comparison over a shorter time would be inexact.
+const COMPARED_US_MIN: u64 = 10_000;
+
+/// No counter is faster.
+const STEPS_A_US_MAX: u64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn on_a_slow_machine_what_is_light_may_take_longer_but_is_never_dear() {
+        assert_eq!(Thresholds::at(1000, 2_000).light, 20_000);
+        assert_eq!(Thresholds::at(1000, 15_000).light, 60_000);
+        assert_eq!(Thresholds::at(1000, 1_000_000).light, 500_000);
+    }
+
+    #[test]
+    fn thresholds_last_as_long_as_the_clock_says_once_the_counter_was_compared() {
+        let mut watch = Stopwatch::new();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(50) {
+            std::hint::spin_loop();
+        }
+        watch.compare();
+        let (begun, start) = (Instant::now(), sys::cycles());
+        while begun.elapsed() < Duration::from_millis(20) {
+            std::hint::spin_loop();
+        }
+        let (steps, ms) = (sys::cycles() - start, begun.elapsed().as_millis() as u64);
+        // Half a millisecond is the threshold.
+        let measured = steps / watch.thresholds().dear / 2;
+        assert!((18..=ms + ms / 10).contains(&measured), "{measured} ms of at most {ms}");
+    }
+}
