@@ -103,13 +103,23 @@ impl Decoder {
     /// in order through `on_control`. After a Close or a violation the rest of the input is ignored, and
     /// every later feed yields nothing.
     pub fn feed(&mut self, buf: &mut [u8], on_control: &mut dyn FnMut(Control<'_>)) -> Fed {
+        self.feed_and_note(buf, on_control, None)
+    }
+
+    /// The same, and appends to `ends` where in the payload each message ends that ends here.
+    pub fn feed_and_note(
+        &mut self,
+        buf: &mut [u8],
+        on_control: &mut dyn FnMut(Control<'_>),
+        mut ends: Option<&mut Vec<usize>>,
+    ) -> Fed {
         let mut at = 0;
         let mut payload = 0;
         loop {
             let available = buf.len() - at;
             match self.phase {
                 Phase::Header => {
-                    if self.is_between_messages() {
+                    if ends.is_none() && self.is_between_messages() {
                         (at, payload) = take_burst(buf, at, payload);
                     }
                     match self.read_head(&buf[at..]) {
@@ -125,6 +135,9 @@ impl Decoder {
                     payload += len;
                     if !self.advance(len) {
                         return Fed { payload, finish: None };
+                    }
+                    if let (Some(ends), false) = (&mut ends, self.in_message) {
+                        ends.push(payload);
                     }
                 }
                 Phase::Control(opcode) => {

@@ -303,3 +303,33 @@ fn a_ping_in_one_piece_is_never_copied() {
     decoder.feed(&mut ping[..6].to_vec(), &mut |_| {});
     assert!(decoder.partial.is_none(), "the header alone takes no box");
 }
+
+#[test]
+fn the_ends_of_messages_are_noted_wherever_the_stream_is_split() {
+    let frame = |fin: bool, opcode: u8, payload: &[u8]| {
+        let mut bytes = vec![u8::from(fin) << 7 | opcode, 0x80 | payload.len() as u8, 1, 2, 3, 4];
+        bytes.extend(payload.iter().zip([1, 2, 3, 4].iter().cycle()).map(|(byte, key)| byte ^ key));
+        bytes
+    };
+    let stream = [
+        frame(true, 2, b"one"),
+        frame(true, 2, b""),
+        frame(false, 2, b"tw"),
+        frame(true, 9, b"ping"),
+        frame(false, 0, b""),
+        frame(true, 0, b"o"),
+        frame(true, 2, &[b'x'; 100]),
+    ]
+    .concat();
+    for split in 0..=stream.len() {
+        let (mut decoder, mut ends, mut before) = (Decoder::new(), Vec::new(), 0);
+        let mut pings = 0;
+        for part in [&stream[..split], &stream[split..]] {
+            let (mut part, mut here) = (part.to_vec(), Vec::new());
+            let fed = decoder.feed_and_note(&mut part, &mut |_| pings += 1, Some(&mut here));
+            ends.extend(here.into_iter().map(|end| end + before));
+            before += fed.payload;
+        }
+        assert_eq!((ends, before, pings), (vec![3, 3, 6, 106], 106, 1), "split at {split}");
+    }
+}
