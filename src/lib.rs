@@ -85,6 +85,10 @@ pub mod gate;
 #[cfg(not(feature = "testing"))]
 mod gate;
 #[cfg(feature = "testing")]
+pub mod record;
+#[cfg(not(feature = "testing"))]
+mod record;
+#[cfg(feature = "testing")]
 pub mod resolve;
 #[cfg(not(feature = "testing"))]
 mod resolve;

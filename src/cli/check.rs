@@ -71,6 +71,7 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String>
             traffic: given.flag("traffic"),
         },
         record: path("record"),
+        record_input: given.text("record-input").is_none_or(|word| word != "no"),
         target_config: given.text("target-config").is_some(),
     })
 }
@@ -99,6 +100,7 @@ fn dependencies(given: &Given) -> Result<(), String> {
         (given.flag("web-dot-files"), "web-dot-files", "web"),
         (given.flag("web-outside-links"), "web-outside-links", "web"),
         (given.flag("legacy-syslog"), "legacy-syslog", "syslog"),
+        (has("record-input"), "record-input", "record"),
         (has("ssl-target-ca"), "ssl-target-ca", "ssl-target"),
         (has("ssl-target-name"), "ssl-target-name", "ssl-target"),
         (given.flag("ssl-target-insecure"), "ssl-target-insecure", "ssl-target"),

@@ -65,6 +65,8 @@ pub struct Config {
     pub log: log::Settings,
     /// `--record`: the recordings' path before `.N`, absolute.
     pub record: Option<PathBuf>,
+    /// Whether what clients send is recorded, too (`--record-input`).
+    pub record_input: bool,
     /// `--target-config` named the token file; deprecated, and [`Config::notices`] says so.
     pub target_config: bool,
 }

@@ -317,8 +317,12 @@ pub(super) const TABLE: &[Row] = &[
           group: Logging, python: true, available: true,
           help: "use the older syslog form (RFC 3164) instead of RFC 5424" },
     Row { name: "record", short: None, kind: Text("FILE"),
-          group: Logging, python: true, available: false,
-          help: "record each session to FILE.N, where N counts connections" },
+          group: Logging, python: true, available: true,
+          help: "record each session to FILE.N, where N counts connections, for noVNC's player; an existing file is \
+                 never overwritten: then it is FILE.N.1 and so on. A recording holds all that was typed and shown" },
+    Row { name: "record-input", short: None, kind: Choice("WORD", &["yes", "no"]),
+          group: Logging, python: false, available: true,
+          help: "no: leave what clients send, such as keystrokes, out of recordings" },
 ];
 
 #[cfg(test)]

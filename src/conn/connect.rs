@@ -17,6 +17,7 @@ use super::client::Client;
 use super::cx::{Answer, Cx, Turn};
 use super::end::End;
 use super::frontend::{Destination, Frontend};
+use super::tape::Tape;
 use crate::certs;
 use crate::flight::Asked;
 use crate::id::Side;
@@ -33,6 +34,10 @@ use crate::timers::Tick;
 pub struct Connect {
     /// Where to.
     pub to: Arc<Destination>,
+    /// What will take the session down.
+    pub tape: Option<Box<Tape>>,
+    /// Until then the dial waits for its recording's file; `Tick::NEVER` once it has been announced.
+    open_until: Tick,
     stage: Stage,
     /// Whether the target's addresses are known.
     resolved: bool,
@@ -83,9 +88,11 @@ impl fmt::Display for Failure {
 
 impl Connect {
     /// Looks the target up if it has a name, else makes its address ready for dialling.
-    pub fn begin(to: Arc<Destination>, cx: &Cx<'_>) -> Box<Connect> {
+    pub fn begin(to: Arc<Destination>, tape: Option<Box<Tape>>, cx: &Cx<'_>) -> Box<Connect> {
         let mut connect = Connect {
             to,
+            tape,
+            open_until: cx.now.after(RECORD_OPEN),
             stage: Stage::Next,
             resolved: false,
             rest: VecDeque::new(),
@@ -148,6 +155,14 @@ impl Connect {
         client.flush_out(cx.rings).map_err(End::client_lost)?;
         if client.socket.is_hung_up() {
             return Err(End::ClientReset(io::ErrorKind::ConnectionReset));
+        }
+        if self.open_until != Tick::NEVER {
+            // A name for the recording comes before the target's in the log, and its file before the dial.
+            if self.tape.as_ref().is_some_and(|tape| !tape.is_opened()) && cx.now < self.open_until {
+                return Ok(Turn::Wait(()));
+            }
+            self.open_until = Tick::NEVER;
+            cx.shared.log.peer(&client.peer, format_args!("{}", self.to.announcement));
         }
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Next) {
@@ -218,6 +233,9 @@ impl Connect {
 
     /// When to call [`Connect::expired`].
     pub fn deadline(&self) -> Tick {
+        if self.open_until != Tick::NEVER {
+            return self.open_until;
+        }
         match &self.stage {
             Stage::Dialling(_, until) | Stage::Securing(_, until) | Stage::Waiting(until) => {
                 (*until).min(self.deadline)
@@ -405,6 +423,10 @@ fn unresolved(error: &Unresolved) -> String {
 
 /// Time to reach a target, its name's look-up and all of its addresses included.
 pub const CONNECT: Duration = Duration::from_secs(10);
+
+/// Time for a recording's file to be opened; the session goes on without waiting any longer. A disk takes
+/// milliseconds, and the time for the dial runs meanwhile.
+const RECORD_OPEN: Duration = Duration::from_secs(2);
 
 /// Until something that was full is tried again.
 const RETRY_WAIT: Duration = Duration::from_millis(100);

@@ -66,6 +66,8 @@ pub enum Answer {
     Page(Box<Response>),
     /// The next bytes of an answer, or that they can't be read.
     Chunk(Chunk),
+    /// The recording's file is open or can't be, or its queue has room again.
+    Recorded,
 }
 
 /// The inbox of a connection's reactor. Clones lead to the same one.

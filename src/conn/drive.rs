@@ -45,7 +45,8 @@ impl Conn {
                     Ok(Turn::Wait(())) => return true,
                     Ok(Turn::Done(dialled)) => {
                         let to = Arc::clone(&connect.to);
-                        Ok(self.relay(to, dialled, cx))
+                        let tape = connect.tape.take();
+                        Ok(self.relay(to, dialled, tape, cx))
                     }
                     Err(end) => Err(end),
                 },
@@ -185,9 +186,10 @@ impl Conn {
         }
         self.upgraded = true;
         cx.metrics.upgraded.add(1);
-        report::upgraded(request, &to, &self.client, cx);
+        report::upgraded(request, &self.client, cx);
         self.client.out.push(&request.upgrade.response(set_cookie.as_deref()));
-        State::Connect(Connect::begin(to, cx))
+        let tape = Tape::begin(self.client.number, &self.client.peer, cx);
+        State::Connect(Connect::begin(to, tape, cx))
     }
 
     /// Too many connections are there: the client is told so before its request is read.
@@ -222,9 +224,15 @@ impl Conn {
     }
 
     /// The dial is over: relay, or tell the client that there is no target.
-    fn relay(&mut self, to: Arc<Destination>, dialled: Dialled, cx: &mut Cx<'_>) -> State {
+    fn relay(
+        &mut self,
+        to: Arc<Destination>,
+        dialled: Dialled,
+        tape: Option<Box<Tape>>,
+        cx: &mut Cx<'_>,
+    ) -> State {
         match dialled {
-            Ok(target) => State::Relay(Relay::new(to, target, Tape::begin(cx), cx)),
+            Ok(target) => State::Relay(Relay::new(to, target, tape, cx)),
             Err(failure) => {
                 let line = format_args!("Failed to connect to {to}: {failure}");
                 cx.shared.log.peer_at(Level::Warning, &self.client.peer, line);

@@ -9,6 +9,7 @@ use rustls::ClientConfig;
 
 use crate::certs::{Certificates, TargetOptions};
 use crate::gate::{Gate, Reach, TokenTarget};
+use crate::record::Recorder;
 use crate::target::Target;
 use crate::web::Pages;
 
@@ -33,10 +34,21 @@ pub struct Frontend {
 }
 
 /// What is to be taken down of each session of a listener.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TapeOptions {
     /// Marks on stdout (`--traffic`).
     pub traffic: bool,
+    /// Recordings (`--record`).
+    pub record: Option<RecordOptions>,
+}
+
+/// How sessions are recorded.
+#[derive(Clone)]
+pub struct RecordOptions {
+    /// What records them.
+    pub recorder: Recorder,
+    /// Whether what clients send is recorded, too (`--record-input`).
+    pub input: bool,
 }
 
 /// Where sessions go.

@@ -128,6 +128,8 @@ impl Conn {
             (Answer::Verdict(verdict), State::Lookup(lookup)) => lookup.answered(verdict),
             (Answer::Page(response), State::Serve(serve)) => serve.found(*response),
             (Answer::Chunk(chunk), State::Serve(serve)) => serve.read(chunk),
+            // It is a reason to be driven, and no more.
+            (Answer::Recorded, _) => {}
             // The connection has gone on without it, to its end.
             (
                 Answer::Resolved(_)
@@ -148,7 +150,8 @@ impl Conn {
             self.client.kept = Vec::new();
         }
         let of_target = self.target().map_or(0, |target| target.unread());
-        let kept = (self.client.kept.capacity() + self.client.socket.unread() + of_target) as u32;
+        let of_tape = self.state.tape().map_or(0, |tape| tape.held_bytes());
+        let kept = (self.client.kept.capacity() + self.client.socket.unread() + of_target + of_tape) as u32;
         if kept != self.kept_bytes {
             cx.rings.discharge(self.kept_bytes as usize);
             cx.rings.charge(kept as usize);

@@ -110,7 +110,7 @@ pub(super) fn decided(verdict: &Verdict, cx: &Cx<'_>) {
 }
 
 /// Says that an upgrade is granted.
-pub(super) fn upgraded(request: &SessionRequest, to: &Destination, client: &Client, cx: &Cx<'_>) {
+pub(super) fn upgraded(request: &SessionRequest, client: &Client, cx: &Cx<'_>) {
     let (log, peer) = (&cx.shared.log, &client.peer);
     log.peer_debug(peer, format_args!("\"{}\" 101 -", request.line));
     let kind = match client.socket.tls() {
@@ -124,7 +124,6 @@ pub(super) fn upgraded(request: &SessionRequest, to: &Destination, client: &Clie
     if let Some(hint) = request.upgrade.hint {
         hint_once(cx, &hint);
     }
-    log.peer(peer, format_args!("{}", to.announcement));
 }
 
 /// Says how a plain request is answered, or any request with an error. `line` is the request's, or empty.

@@ -407,7 +407,7 @@ pub fn frontend(setup: &Setup) -> Frontend {
         }),
         target_tls: None,
         heartbeat: setup.heartbeat,
-        tape: setup.traffic.then_some(TapeOptions { traffic: true }),
+        tape: setup.traffic.then_some(TapeOptions { traffic: true, record: None }),
     }
 }
 

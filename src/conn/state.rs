@@ -15,6 +15,7 @@ use super::reply::Reply;
 use super::report::Session;
 use super::serve::Serve;
 use super::sniff::Sniff;
+use super::tape::Tape;
 use super::tls::Tls;
 use crate::net::transport::Transport;
 use crate::timers::Tick;
@@ -90,6 +91,23 @@ impl State {
             | State::Lookup(_)
             | State::Serve(_)
             | State::Reply(_)
+            | State::Gone => None,
+        }
+    }
+
+    /// What takes the session down, while it is relayed.
+    pub(super) fn tape(&self) -> Option<&Tape> {
+        match self {
+            State::Relay(relay) => relay.tape(),
+            // Nothing is on it yet.
+            State::Connect(_)
+            | State::Sniff(_)
+            | State::Tls(_)
+            | State::Handshake(_)
+            | State::Lookup(_)
+            | State::Serve(_)
+            | State::Reply(_)
+            | State::Close(_)
             | State::Gone => None,
         }
     }

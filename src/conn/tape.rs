@@ -1,33 +1,83 @@
-//! What is taken down of a session while it is relayed. Today that is traffic marks: one character per event
-//! on stdout, for watching a session by eye (`--traffic`).
+//! What is taken down of a session: traffic marks, one character per event on stdout, for watching a session by
+//! eye (`--traffic`), and a recording of all that is moved (`--record`).
 
-use super::cx::Cx;
+use super::cx::{Answer, Cx};
 use crate::id::Side;
+use crate::net::listen::Peer;
+use crate::record::{Mark, Recording};
+use crate::timers::Tick;
 
 /// The tape of one session. A session without one pays nothing for it.
 #[derive(Debug)]
 pub struct Tape {
     traffic: bool,
+    recording: Option<Recording>,
+    input: bool,
+    /// A message of the client has been recorded in part.
+    in_message: bool,
+    /// Where messages end in what the client has sent.
+    ends: Vec<usize>,
+    /// Since when the disk has taken nothing although it was full of work; `Tick::NEVER` if it has none.
+    stalled_at: Tick,
+    /// What waited for it then.
+    waiting: usize,
 }
 
 impl Tape {
-    /// Begins to take down a session, if anything is to be.
-    pub fn begin(cx: &Cx<'_>) -> Option<Box<Tape>> {
+    /// Begins to take down the session of the connection with this number, which has been granted, if anything is
+    /// to be. The recording's file is opened by a helper.
+    pub fn begin(number: u64, peer: &Peer, cx: &Cx<'_>) -> Option<Box<Tape>> {
         let options = cx.frontend.tape.as_ref()?;
-        if options.traffic {
-            cx.shared.log.traffic(LEGEND);
-        }
-        Some(Box::new(Tape { traffic: options.traffic }))
+        let recording = options.record.as_ref().map(|record| {
+            let (inbox, id) = (cx.inbox.clone(), cx.id);
+            let wake = Box::new(move || inbox.deliver(id, Answer::Recorded));
+            record.recorder.begin(number, peer.to_string(), wake)
+        });
+        Some(Box::new(Tape {
+            traffic: options.traffic,
+            recording,
+            input: options.record.as_ref().is_some_and(|record| record.input),
+            in_message: false,
+            ends: Vec::new(),
+            stalled_at: Tick::NEVER,
+            waiting: 0,
+        }))
     }
 
-    /// Payload came from the client; `whole` when what was read ends with a frame.
-    pub fn up(&mut self, _payload: &[u8], whole: bool, cx: &Cx<'_>) {
+    /// Whether the recording's file has been opened, or can't be.
+    pub fn is_opened(&self) -> bool {
+        self.recording.as_ref().is_none_or(Recording::is_opened)
+    }
+
+    /// The session is about to be relayed.
+    pub fn relaying(&self, cx: &Cx<'_>) {
+        self.mark(LEGEND, cx);
+    }
+
+    /// Where the decoder is to note the ends of messages, if they are of use.
+    pub fn ends(&mut self) -> Option<&mut Vec<usize>> {
+        let is_of_use = self.input && self.recording.as_ref().is_some_and(|recording| !recording.is_over());
+        is_of_use.then_some(&mut self.ends)
+    }
+
+    /// Payload came from the client; `whole` when what was read ends with a frame. Messages end in it where it
+    /// was noted in [`Tape::ends`].
+    pub fn up(&mut self, payload: &[u8], whole: bool, cx: &Cx<'_>) {
         self.mark(if whole { "}" } else { "}." }, cx);
+        let Some(recording) = self.recording.as_ref().filter(|_| self.input) else { return };
+        if !payload.is_empty() || !self.ends.is_empty() {
+            recording.write(Mark::Up, pieces(payload, &self.ends, self.in_message));
+            self.in_message = self.ends.last().is_none_or(|&end| end < payload.len());
+        }
+        self.ends.clear();
     }
 
     /// Payload came from the target.
-    pub fn down(&mut self, _payload: &[u8], cx: &Cx<'_>) {
+    pub fn down(&mut self, payload: &[u8], cx: &Cx<'_>) {
         self.mark("{", cx);
+        if let Some(recording) = &self.recording {
+            recording.write(Mark::Down, [payload]);
+        }
     }
 
     /// One end took bytes; `whole` when it took all that it was offered.
@@ -41,12 +91,72 @@ impl Tape {
         self.mark(mark, cx);
     }
 
+    /// The most that one read of the target may bring: the Python program reads no more at a time, so no entry of
+    /// a recording is longer.
+    pub fn read_max(&self) -> usize {
+        if self.recording.is_some() { ENTRY_BYTES_MAX } else { usize::MAX }
+    }
+
+    /// Whether so much waits for the disk that neither end is to be read.
+    pub fn is_full(&self) -> bool {
+        self.recording.as_ref().is_some_and(Recording::is_full)
+    }
+
+    /// Bytes that wait for the disk. An [`Answer::Recorded`] comes when they have become few.
+    pub fn held_bytes(&self) -> usize {
+        self.recording.as_ref().map_or(0, Recording::held_bytes)
+    }
+
+    /// Since when the disk has taken nothing of a full queue.
+    pub fn stalled_at(&self) -> Tick {
+        self.stalled_at
+    }
+
+    /// Looks whether the disk still takes something.
+    pub fn look(&mut self, now: Tick) {
+        let waiting =
+            self.recording.as_ref().filter(|recording| recording.is_full()).map(Recording::held_bytes);
+        match waiting {
+            None => self.stalled_at = Tick::NEVER,
+            Some(waiting) => {
+                if self.stalled_at == Tick::NEVER || waiting < self.waiting {
+                    self.stalled_at = now;
+                }
+                self.waiting = waiting;
+            }
+        }
+    }
+
+    /// The disk has taken nothing for too long: the session goes on without its recording.
+    pub fn give_up(&mut self) {
+        if let Some(recording) = &self.recording {
+            recording.give_up();
+        }
+        self.stalled_at = Tick::NEVER;
+    }
+
     fn mark(&self, mark: &str, cx: &Cx<'_>) {
         if self.traffic {
             cx.shared.log.traffic(mark);
         }
     }
 }
+
+/// The messages in `payload`, each of which ends at one of `ends`, and the beginning of one that does not end here.
+/// The rest of one that was `begun` is left out if it is empty.
+fn pieces<'a>(payload: &'a [u8], ends: &[usize], begun: bool) -> impl Iterator<Item = &'a [u8]> {
+    let rest = ends.last().copied().unwrap_or(0);
+    let mut start = 0;
+    let whole = ends.iter().enumerate().filter_map(move |(number, &end)| {
+        let piece = &payload[std::mem::replace(&mut start, end)..end];
+        (number > 0 || !begun || !piece.is_empty()).then_some(piece)
+    });
+    let open = Some(&payload[rest..]).filter(|open| !open.is_empty());
+    whole.chain(open)
+}
+
+/// The longest entry of what a target has sent.
+const ENTRY_BYTES_MAX: usize = 64 * 1024;
 
 /// What the marks mean; printed at the start of each session.
 const LEGEND: &str = "
@@ -61,3 +171,26 @@ Traffic Legend:
     <. - Client send partial
 
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_in_one_piece_is_one_entry_and_a_piece_of_one_is_one_too() {
+        let of = |payload: &'static str, ends: &[usize], begun| {
+            pieces(payload.as_bytes(), ends, begun)
+                .map(|piece| String::from_utf8_lossy(piece).into_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("", &[], false), [""; 0]);
+        assert_eq!(of("", &[0], false), [""]);
+        assert_eq!(of("abc", &[3], false), ["abc"]);
+        assert_eq!(of("abc", &[0, 0, 3], false), ["", "", "abc"]);
+        assert_eq!(of("abcde", &[2, 2], false), ["ab", "", "cde"]);
+        assert_eq!(of("abc", &[], false), ["abc"]);
+        assert_eq!(of("abc", &[], true), ["abc"]);
+        assert_eq!(of("", &[0, 0], true), [""]);
+        assert_eq!(of("abc", &[1], true), ["a", "bc"]);
+    }
+}

@@ -70,6 +70,9 @@ pub(super) fn say(log: &Log, config: &Config, sources: &[Source]) {
     if config.daemon {
         log.info(format_args!("  - Backgrounding (daemon)"));
     }
+    if let Some(file) = &config.record {
+        log.info(format_args!("  - Recording to '{}.*'", file.display()));
+    }
 }
 
 /// What an operator should know who listens beyond this machine and lets every page of the web in: a browser

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use crate::auth;
 use crate::certs::{self, Authorities, Certificates, ServerOptions};
 use crate::cli::{Argument, Config, Sessions as Asked, TokenPlugin};
-use crate::conn::frontend::{Destination, Frontend, Sessions, TapeOptions, TargetTls};
+use crate::conn::frontend::{Destination, Frontend, RecordOptions, Sessions, TapeOptions, TargetTls};
 use crate::gate::{self, Gate, Reach};
 use crate::log::{Log, describe};
 use crate::net::listen::{Address, Listener};
+use crate::record::Recorder;
 use crate::rules::Rules;
 use crate::source;
 use crate::target::Target;
@@ -36,6 +37,7 @@ pub(super) fn open(
     listeners: &[&Listener],
     doors: usize,
     log: &Arc<Log>,
+    recorder: Option<&Recorder>,
 ) -> Result<Frontends, String> {
     let sessions = sessions(config)?;
     let certificates = Arc::new(Certificates::open(&server_options(config)?, Arc::clone(log)));
@@ -57,7 +59,7 @@ pub(super) fn open(
         pages,
         target_tls,
         heartbeat: config.heartbeat,
-        tape: config.log.traffic.then_some(TapeOptions { traffic: true }),
+        tape: tape(config, recorder),
     });
     Ok(Frontends { all: vec![frontend; doors], going_to })
 }
@@ -136,6 +138,14 @@ fn gate(config: &Config, listeners: &[&Listener], log: &Arc<Log>) -> Result<Gate
 /// What `@FILE` stands for in the value of an option.
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, String> {
     source::read_argument(path).map_err(|fault| format!("{option} {}: {fault}", path.display()))
+}
+
+/// What is taken down of each session.
+fn tape(config: &Config, recorder: Option<&Recorder>) -> Option<TapeOptions> {
+    let input = config.record_input;
+    let record = recorder.map(|recorder| RecordOptions { recorder: recorder.clone(), input });
+    let traffic = config.log.traffic;
+    (traffic || record.is_some()).then_some(TapeOptions { traffic, record })
 }
 
 fn target_tls(config: &Config) -> Result<Option<TargetTls>, String> {

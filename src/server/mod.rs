@@ -29,6 +29,7 @@ use crate::os::notify::Notify;
 use crate::os::orphans;
 use crate::os::pid_file::PidFile;
 use crate::reactor::{Control, Handle, Notice};
+use crate::record::Recorder;
 use event::Event;
 use start::Started;
 use watch::{Due, Watch};
@@ -70,6 +71,7 @@ enum HangUp {
 struct Server {
     log: Arc<Log>,
     shared: Arc<Shared>,
+    recorder: Option<Recorder>,
     events: Receiver<Event>,
     reactors: Vec<Handle>,
     running: usize,
@@ -130,6 +132,10 @@ impl Server {
                 }
                 None => self.check_clock(),
             }
+        }
+        if let Some(recorder) = &self.recorder {
+            // What reactors still have is cut, and a script at any moment.
+            recorder.flush(if self.running == 0 { RECORD_PATIENCE } else { Duration::ZERO });
         }
         self.shared.say_all_left_out();
         self.say_endings();
@@ -275,6 +281,9 @@ impl Server {
                 self.log.debug(format_args!("connections ended as {}: {count}", kind.name()));
             }
         }
+        if let Some((begun, failed)) = self.recorder.as_ref().map(Recorder::counts) {
+            self.log.debug(format_args!("recordings begun: {begun}, ended before their sessions: {failed}"));
+        }
     }
 }
 
@@ -283,6 +292,9 @@ const DRAIN: Duration = Duration::from_secs(3);
 
 /// How often `--idle-timeout` looks for connections.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
+
+/// How long the exit waits for recordings to be written.
+const RECORD_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the exit waits for an output that takes no lines.
 const LOG_PATIENCE: Duration = Duration::from_secs(1);

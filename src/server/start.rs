@@ -27,6 +27,7 @@ use crate::os::notify::{Notify, Variables};
 use crate::os::pid_file::PidFile;
 use crate::os::signal;
 use crate::reactor::{self, Frontends, Handle, Limits, Reactor};
+use crate::record::Recorder;
 use crate::resolve::Resolver;
 use crate::ring::{HELD_BYTES_MAX, LEFTOVER_BYTES};
 use crate::sys::{self, Signals, process};
@@ -210,11 +211,12 @@ fn run(
         None if signal::hang_up_is_ignored() => HangUp::Ignored,
         None => HangUp::End,
     };
-    let limits = limits(config, log);
+    let (limits, recordings_max) = limits(config, log);
+    let recorder = config.record.clone().map(|file| Recorder::new(file, recordings_max, Arc::clone(log)));
     sockets.say_differences(log, config);
     let sources = sockets.sources();
     let open: Vec<&Listener> = sockets.listeners.iter().map(|(listener, _)| listener).collect();
-    let frontends = frontends::open(config, &open, sources.len(), log)?;
+    let frontends = frontends::open(config, &open, sources.len(), log, recorder.as_ref())?;
     let manager = Notify::open(&origin.manager, origin.pid).unwrap_or_else(|text| {
         log.warn(format_args!("{text}"));
         Notify::default()
@@ -271,6 +273,7 @@ fn run(
         listening: listening.join(", "),
         log: Arc::clone(log),
         shared: Arc::clone(&shared),
+        recorder,
     };
     server.ask_reactors();
     for (index, (io, peer)) in clients.into_iter().enumerate() {
@@ -314,8 +317,9 @@ fn start_reactors(
     Ok(handles)
 }
 
-/// How many connections there may be: each may need two descriptors, one for each end.
-fn limits(config: &Config, log: &Log) -> Limits {
+/// How many connections there may be: each may need two descriptors, one for each end, and one for its recording.
+/// And how many recordings there may be.
+fn limits(config: &Config, log: &Log) -> (Limits, usize) {
     let open_files = match sys::raise_open_files() {
         Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
         Err(error) => {
@@ -324,7 +328,11 @@ fn limits(config: &Config, log: &Log) -> Limits {
         }
     };
     let reserve = DESCRIPTORS_RESERVED.min(open_files / 2);
-    let most = ((open_files - reserve) / 2).max(1);
+    let (each, ending) = match config.record {
+        Some(_) => (3, RECORDINGS_ENDING_MAX.min(open_files / 10)),
+        None => (2, 0),
+    };
+    let most = ((open_files - reserve - ending) / each).max(1);
     if let Some(asked) = config.max_connections
         && asked > most
     {
@@ -333,7 +341,7 @@ fn limits(config: &Config, log: &Log) -> Limits {
         ));
     }
     let connections_max = config.max_connections.unwrap_or(most);
-    Limits { connections_max, overflow_max: reserve / 4 }
+    (Limits { connections_max, overflow_max: reserve / 4 }, connections_max + ending)
 }
 
 /// Descriptors that are not for connections: the log, polls, name look-ups, files, clients that are told
@@ -342,3 +350,7 @@ const DESCRIPTORS_RESERVED: usize = 256;
 
 // What the file lane can open, clients that are told that there is no room, and a few for the process itself.
 const _: () = assert!(web::DESCRIPTORS_MAX + DESCRIPTORS_RESERVED / 4 <= DESCRIPTORS_RESERVED);
+
+/// Recordings whose sessions have ended and whose last bytes are being written, beside those of as many sessions
+/// as there may be. A tenth of the limit of open files where that is less.
+const RECORDINGS_ENDING_MAX: usize = 64;

@@ -27,6 +27,7 @@ mod network;
 mod openssl;
 mod own_files;
 mod readme;
+mod record;
 mod run;
 mod side_by_side;
 mod signals;

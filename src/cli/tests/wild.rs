@@ -31,6 +31,7 @@ fn proxy(host: &str, port: u16, sessions: Sessions) -> Config {
         heartbeat: None,
         log: log::Settings::default(),
         record: None,
+        record_input: true,
         target_config: false,
         workers: 1,
         max_connections: None,

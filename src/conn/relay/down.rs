@@ -34,7 +34,7 @@ impl Relay {
             if self.down_state == Down::Ended || !client.socket.is_writable() {
                 return;
             }
-            if !self.target.as_ref().is_some_and(Transport::is_readable) {
+            if !self.target.as_ref().is_some_and(Transport::is_readable) || self.tape_is_full() {
                 return;
             }
             if budget == 0 {
@@ -58,6 +58,7 @@ impl Relay {
             let mut ring = cx.rings.take();
             ring.leave_room(encode::HEADROOM);
             let most = client.socket.write_max().saturating_sub(encode::HEADROOM);
+            let most = self.tape.as_ref().map_or(most, |tape| most.min(tape.read_max()));
             let limit = cx.rings.read_limit().min(ring.space().len()).min(most);
             match target.read(&mut ring.space()[..limit], cx.rings) {
                 Ok(ReadEnd::Data(count)) => {

@@ -104,6 +104,9 @@ struct Closing {
 impl Relay {
     /// A session whose target is connected.
     pub fn new(to: Arc<Destination>, target: Transport, tape: Option<Box<Tape>>, cx: &Cx<'_>) -> Relay {
+        if let Some(tape) = &tape {
+            tape.relaying(cx);
+        }
         Relay { tape, ..Relay::begin(to, Some(target), cx) }
     }
 
@@ -148,7 +151,25 @@ impl Relay {
     pub fn pump(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Option<End>, End> {
         self.pump_up(client, cx)?;
         self.pump_down(client, cx);
+        if let Some(tape) = &mut self.tape {
+            tape.look(cx.now);
+        }
         Ok(self.settle(client, cx))
+    }
+
+    /// What takes the session down.
+    pub fn tape(&self) -> Option<&Tape> {
+        self.tape.as_deref()
+    }
+
+    /// Whether neither end is read, because too much of the recording waits for the disk.
+    fn tape_is_full(&self) -> bool {
+        self.tape.as_ref().is_some_and(|tape| tape.is_full())
+    }
+
+    /// Since when the disk has taken nothing of what it should.
+    fn tape_stalled_at(&self) -> Tick {
+        self.tape.as_ref().map_or(Tick::NEVER, |tape| tape.stalled_at())
     }
 
     /// The target's socket, for events.
@@ -175,7 +196,7 @@ impl Relay {
     /// When an end began to refuse bytes: the earlier of the two directions. If none does, when the client was
     /// heard last, since only what it has begun can be held then.
     pub fn stalled_at(&self) -> Tick {
-        match self.up.stalled_at.min(self.down.stalled_at) {
+        match self.up.stalled_at.min(self.down.stalled_at).min(self.tape_stalled_at()) {
             Tick::NEVER => self.heard_at,
             stalled_at => stalled_at,
         }
@@ -205,6 +226,12 @@ impl Relay {
         if self.down.is_stalled_for(STALL, cx.now) {
             return Err(self.end_or(End::ClientStalled));
         }
+        if let Some(tape) = &mut self.tape {
+            tape.look(cx.now);
+            if tape.stalled_at() != Tick::NEVER && cx.now.since(tape.stalled_at()) >= DISK_STALL {
+                tape.give_up();
+            }
+        }
         self.beat(client, cx)?;
         if let Phase::Closing(closing) = &mut self.phase
             && cx.now >= closing.look_at
@@ -233,6 +260,9 @@ impl Relay {
                 deadline = deadline.min(direction.stalled_at.after(STALL));
             }
         }
+        if self.tape_stalled_at() != Tick::NEVER {
+            deadline = deadline.min(self.tape_stalled_at().after(DISK_STALL));
+        }
         match &self.phase {
             Phase::Closing(closing) => deadline.min(closing.look_at),
             _ => deadline,
@@ -250,7 +280,8 @@ impl Relay {
         // the silence is not the client's. Nor is it while what was sent before our pings still arrives.
         let left = client.socket.unacknowledged().try_into().unwrap_or(u32::MAX);
         let arrives = left < std::mem::replace(&mut self.unacknowledged, left);
-        let excused = self.up_waits() || self.down.stalled_at != Tick::NEVER || arrives;
+        let excused =
+            self.up_waits() || self.tape_is_full() || self.down.stalled_at != Tick::NEVER || arrives;
         // A process that was stopped has pinged nobody meanwhile, so nobody owes it an answer.
         let stopped = cx.now >= self.heartbeat_at.after(LATE_MAX);
         if stopped {
@@ -435,6 +466,9 @@ const _: () = assert!(UNACKNOWLEDGED_MAX.as_secs() > STALL.as_secs());
 
 /// Time for a client that has received our Close to answer it. It counts once everything is delivered.
 pub const CLOSE: Duration = Duration::from_secs(10);
+
+/// A disk that takes nothing for so long may never do: the session goes on without its recording.
+const DISK_STALL: Duration = Duration::from_secs(60);
 
 /// Bytes that one direction may move in one turn before others have theirs.
 const TURN_BYTES: usize = 128 * 1024;

@@ -9,7 +9,7 @@ use crate::net::fault::Broken;
 use crate::net::socket::ReadEnd;
 use crate::net::transport::Transport;
 use crate::ring::Ring;
-use crate::ws::decode::{Control, Fed, Finish};
+use crate::ws::decode::{Control, Decoder, Fed, Finish};
 
 impl Relay {
     /// Moves what the client has sent, as far as the target takes it.
@@ -28,6 +28,13 @@ impl Relay {
                 return Ok(());
             }
             if self.up_state == Up::Ended {
+                return Ok(());
+            }
+            if self.tape_is_full() {
+                // As above. What was read before is on its way to the disk all the same.
+                if client.socket.is_hung_up() {
+                    return Err(self.end_or(End::ClientReset(std::io::ErrorKind::ConnectionReset)));
+                }
                 return Ok(());
             }
             if client.kept.is_empty() && !client.socket.is_readable() {
@@ -86,7 +93,8 @@ impl Relay {
 
     /// Decodes the `count` bytes that lie in the space of `ring` and offers their payload to the target.
     fn forward(&mut self, client: &mut Client, mut ring: Ring, count: usize, cx: &mut Cx<'_>) {
-        let fed = decode(self, &mut client.out, &mut ring.space()[..count]);
+        let ends = self.tape.as_mut().and_then(|tape| tape.ends());
+        let fed = decode(&mut self.decoder, &mut client.out, &mut ring.space()[..count], ends);
         if self.tape.is_some() {
             self.take_down_up(&ring.space()[..fed.payload], cx);
         }
@@ -191,11 +199,15 @@ impl Relay {
 }
 
 /// Decodes in place, answering pings as they come.
-fn decode(relay: &mut Relay, out: &mut Out, bytes: &mut [u8]) -> Fed {
-    relay.decoder.feed(bytes, &mut |control| match control {
+fn decode(decoder: &mut Decoder, out: &mut Out, bytes: &mut [u8], ends: Option<&mut Vec<usize>>) -> Fed {
+    let mut on_control = |control: Control<'_>| match control {
         Control::Ping(payload) => out.pong(payload),
         // An unsolicited pong is ignored (RFC 6455 section 5.5.3), and a solicited one has done its work by
         // keeping the middleboxes awake.
         Control::Pong(_) => {}
-    })
+    };
+    match ends {
+        Some(ends) => decoder.feed_and_note(bytes, &mut on_control, Some(ends)),
+        None => decoder.feed(bytes, &mut on_control),
+    }
 }

@@ -1,0 +1,510 @@
+//! Sessions on disk (`--record`): each in a file of its own, which noVNC's player can play.
+//!
+//! A session hands over what it moves and goes on. Its bytes wait in a queue of its own, whose bound the session
+//! holds by not reading while [`Recording::is_full`], and are written by whichever thread of the lane is free,
+//! one thread to a session at a time and a bounded share at a time. So a disk that is slow slows those
+//! sessions that write to it, and a write that hangs holds one thread and one session; only when as many hang as
+//! the lane has threads do other recorded sessions wait, each as soon as its queue is full. A thread for each
+//! session would part them fully, and cost thousands of threads; one thread for all would let one hanging write
+//! stop them all.
+//!
+//! What the disk can do ends a recording, with one line in the log, and never a session.
+
+mod escape;
+mod name;
+mod script;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::helpers::Lane;
+use crate::log::Log;
+pub use script::Mark;
+use script::{Script, Text};
+
+/// Records sessions. Clones share everything.
+#[derive(Clone)]
+pub struct Recorder(Arc<Inner>);
+
+struct Inner {
+    base: PathBuf,
+    log: Arc<Log>,
+    lane: Lane,
+    files_max: usize,
+    /// Files that are open or will be.
+    open: Mutex<usize>,
+    closed: Condvar,
+    /// Unwritten bytes of sessions that have ended.
+    left_bytes: AtomicUsize,
+    begun: AtomicU64,
+    failed: AtomicU64,
+    /// Buffers of queues that were large and are empty now.
+    buffers: Mutex<Vec<Vec<u8>>>,
+}
+
+/// Called on a thread of the lane: the file has been opened, or can't be, or a queue that was long is short.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// One session's recording. It ends when this is dropped: what is queued is written, then the last line.
+pub struct Recording(Arc<Session>);
+
+struct Session {
+    recorder: Recorder,
+    number: u64,
+    peer: String,
+    start: Instant,
+    wake: Wake,
+    /// The file's name, as far as it is known.
+    name: Mutex<PathBuf>,
+    queue: Mutex<Queue>,
+    /// Bytes that have been handed over and are not written.
+    queued: AtomicUsize,
+    /// How short the queue has to become for a [`Wake`]; [`NO_WAKE`] without one.
+    wake_at: AtomicUsize,
+    /// The file has been opened, or can't be.
+    opened: AtomicBool,
+    /// Nothing more is recorded.
+    over: AtomicBool,
+    /// Held by the one thread that works for this session.
+    disk: Mutex<Disk>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Moments one after the other.
+    bytes: Vec<u8>,
+    /// A thread of the lane works for this session, or will.
+    scheduled: bool,
+    /// The session has ended.
+    ended: bool,
+    /// What the session had not written when it ended, as it counts in [`Inner::left_bytes`].
+    left: usize,
+}
+
+enum Disk {
+    Unopened(Place),
+    Open(Script<File>, Place),
+    Closed,
+}
+
+/// One of the recorder's files.
+struct Place(Recorder);
+
+impl Recorder {
+    /// Records to `base` with a number behind it, at most `files_max` files at a time.
+    pub fn new(base: PathBuf, files_max: usize, log: Arc<Log>) -> Recorder {
+        Recorder(Arc::new(Inner {
+            base,
+            log,
+            lane: Lane::new("record", THREADS_MAX, usize::MAX),
+            files_max,
+            open: Mutex::new(0),
+            closed: Condvar::new(),
+            left_bytes: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            buffers: Mutex::default(),
+        }))
+    }
+
+    /// Begins the recording of the session with this number. Its file is opened by the lane.
+    pub fn begin(&self, number: u64, peer: String, wake: Wake) -> Recording {
+        let place = self.place();
+        let disk = place.map_or(Disk::Closed, Disk::Unopened);
+        let has_place = matches!(disk, Disk::Unopened(_));
+        let session = Arc::new(Session {
+            recorder: self.clone(),
+            number,
+            peer,
+            start: Instant::now(),
+            wake,
+            name: Mutex::new(name::first(&self.0.base, number)),
+            queue: Mutex::default(),
+            queued: AtomicUsize::new(0),
+            wake_at: AtomicUsize::new(NO_WAKE),
+            opened: AtomicBool::new(!has_place),
+            over: AtomicBool::new(!has_place),
+            disk: Mutex::new(disk),
+        });
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        if has_place {
+            session.schedule(lock(&session.queue));
+        } else {
+            session.say_failed(&"as many recordings as there may be are open");
+        }
+        Recording(session)
+    }
+
+    /// Waits until every recording of an ended session is written, or until `patience` is over.
+    pub fn flush(&self, patience: Duration) {
+        let open = lock(&self.0.open);
+        let _ = self.0.closed.wait_timeout_while(open, patience, |open| *open > 0);
+    }
+
+    /// Recordings that were begun, and those of them that ended before their sessions.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.0.begun.load(Ordering::Relaxed), self.0.failed.load(Ordering::Relaxed))
+    }
+
+    fn place(&self) -> Option<Place> {
+        let mut open = lock(&self.0.open);
+        (*open < self.0.files_max).then(|| {
+            *open += 1;
+            Place(self.clone())
+        })
+    }
+
+    fn buffer(&self) -> Vec<u8> {
+        lock(&self.0.buffers).pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    }
+
+    fn take_back(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() < BUFFER_BYTES {
+            return;
+        }
+        buffer.clear();
+        let mut buffers = lock(&self.0.buffers);
+        if buffers.len() < BUFFERS_KEPT && buffer.capacity() <= 2 * BUFFER_BYTES {
+            buffers.push(buffer);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *lock(&self.0.0.open) -= 1;
+        self.0.0.closed.notify_all();
+    }
+}
+
+impl Recording {
+    /// Records messages of one moment, or pieces of messages, each as an entry.
+    pub fn write<'a>(&self, mark: Mark, payloads: impl IntoIterator<Item = &'a [u8]>) {
+        let session = &self.0;
+        if self.is_over() {
+            return;
+        }
+        let ms = u64::try_from(session.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut queue = lock(&session.queue);
+        let before = queue.bytes.len();
+        queue.bytes.extend_from_slice(&Moment { mark, ms, length: 0 }.encode());
+        for payload in payloads {
+            let needed = queue.bytes.len() + LENGTH_BYTES_MAX + payload.len();
+            if needed > queue.bytes.capacity() && needed > SMALL_BYTES && needed <= BUFFER_BYTES {
+                let mut large = session.recorder.buffer();
+                large.extend_from_slice(&queue.bytes);
+                queue.bytes = large;
+            }
+            encode_length(payload.len(), &mut queue.bytes);
+            queue.bytes.extend_from_slice(payload);
+        }
+        let count = queue.bytes.len() - before;
+        let moment = Moment { mark, ms, length: count - MOMENT_BYTES };
+        queue.bytes[before..before + MOMENT_BYTES].copy_from_slice(&moment.encode());
+        session.queued.fetch_add(count, Ordering::SeqCst);
+        session.schedule(queue);
+    }
+
+    /// Whether the file has been opened, or can't be.
+    pub fn is_opened(&self) -> bool {
+        self.0.opened.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing more is recorded.
+    pub fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::Acquire)
+    }
+
+    /// Whether so much waits for the disk that nothing more should be read.
+    pub fn is_full(&self) -> bool {
+        self.0.queued.load(Ordering::SeqCst) >= QUEUE_BYTES
+    }
+
+    /// Bytes that wait for the disk, as far as they are worth counting. When there are any, a [`Wake`] comes as
+    /// soon as a full queue has room again, or a shorter one is next to empty.
+    pub fn held_bytes(&self) -> usize {
+        let session = &self.0;
+        let queued = session.queued.load(Ordering::SeqCst);
+        if queued <= SMALL_BYTES {
+            return 0;
+        }
+        let wake_at = if queued >= QUEUE_BYTES { ROOM_BYTES } else { SMALL_BYTES };
+        session.wake_at.store(wake_at, Ordering::SeqCst);
+        // It may have become short in between, unnoticed.
+        let queued = session.queued.load(Ordering::SeqCst);
+        if queued <= wake_at {
+            session.wake_at.store(NO_WAKE, Ordering::SeqCst);
+            (session.wake)();
+        }
+        queued
+    }
+
+    /// Ends the recording because the disk has taken nothing for too long. What waits is dropped.
+    pub fn give_up(&self) {
+        self.0.fail(&"the disk has taken nothing for too long");
+    }
+}
+
+impl std::fmt::Debug for Recording {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Recording").field(&self.0.number).finish()
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let session = &self.0;
+        let left_bytes = &session.recorder.0.left_bytes;
+        let mut queue = lock(&session.queue);
+        queue.ended = true;
+        let mut left = 0;
+        if !self.is_over() {
+            queue.left = session.queued.load(Ordering::SeqCst);
+            left = left_bytes.fetch_add(queue.left, Ordering::SeqCst) + queue.left;
+        }
+        session.schedule(queue);
+        if left > LEFT_BYTES_MAX {
+            session.fail(&"too much of ended sessions is unwritten");
+        }
+    }
+}
+
+impl Session {
+    /// Has the lane work for this session, unless it does or has nothing to do any more.
+    fn schedule(self: &Arc<Session>, mut queue: MutexGuard<'_, Queue>) {
+        if std::mem::replace(&mut queue.scheduled, true) {
+            return;
+        }
+        drop(queue);
+        self.submit();
+    }
+
+    fn submit(self: &Arc<Session>) {
+        let session = Arc::clone(self);
+        let job = Box::new(move || TEXT.with_borrow_mut(|text| session.work(text)));
+        if let Err(refused) = self.recorder.0.lane.submit(job) {
+            // It stays marked as scheduled, so this is said once.
+            self.fail(&format_args!("{refused:?}"));
+        }
+    }
+
+    /// Writes what is queued, up to a share. Runs on the lane, once at a time.
+    fn work(self: &Arc<Session>, text: &mut Text) {
+        let mut disk = lock(&self.disk);
+        if let Disk::Unopened(_) = &*disk {
+            self.open(&mut disk);
+        }
+        let mut bytes = Vec::new();
+        let mut share = SHARE_BYTES;
+        loop {
+            let mut queue = lock(&self.queue);
+            if self.is_over() || (queue.bytes.is_empty() && queue.ended) {
+                queue.bytes = Vec::new();
+                let left = std::mem::take(&mut queue.left);
+                let failed = self.over.swap(true, Ordering::AcqRel);
+                // The mark that it is scheduled stays, so that it never is again.
+                drop(queue);
+                self.recorder.0.left_bytes.fetch_sub(left, Ordering::SeqCst);
+                self.recorder.take_back(bytes);
+                return self.close(&mut disk, failed);
+            }
+            if queue.bytes.is_empty() {
+                queue.scheduled = false;
+                let unused = std::mem::take(&mut queue.bytes);
+                drop(queue);
+                self.recorder.take_back(unused);
+                return self.recorder.take_back(bytes);
+            }
+            if share == 0 {
+                drop(queue);
+                self.recorder.take_back(bytes);
+                // Behind the others who wait.
+                return self.submit();
+            }
+            bytes.clear();
+            std::mem::swap(&mut bytes, &mut queue.bytes);
+            drop(queue);
+            share = share.saturating_sub(bytes.len());
+            let Disk::Open(script, ..) = &mut *disk else { continue };
+            if let Err(error) = self.write(script, &bytes, text) {
+                self.fail(&error);
+            }
+        }
+    }
+
+    fn open(&self, disk: &mut Disk) {
+        let Disk::Unopened(place) = std::mem::replace(disk, Disk::Closed) else { return };
+        let log = &self.recorder.0.log;
+        match name::create(&self.recorder.0.base, self.number, script::EMPTY) {
+            Ok((file, path)) => {
+                log.peer(&self.peer, format_args!("opening record file: {}", path.display()));
+                *lock(&self.name) = path;
+                *disk = Disk::Open(Script::new(file), place);
+            }
+            Err(error) => self.fail(&error),
+        }
+        self.opened.store(true, Ordering::Release);
+        (self.wake)();
+    }
+
+    /// Writes entries, and takes them off the count as soon as they are valid.
+    fn write(&self, script: &mut Script<File>, mut moments: &[u8], text: &mut Text) -> io::Result<()> {
+        let mut batch = script.batch(text);
+        let mut unwritten = 0;
+        while let Some((moment, rest)) = Moment::decode(moments) {
+            moments = &rest[moment.length..];
+            let mut payloads = &rest[..moment.length];
+            unwritten += MOMENT_BYTES;
+            while let Some((payload, rest)) = decode_payload(payloads) {
+                batch.add(moment.mark, moment.ms, payload)?;
+                unwritten += payloads.len() - rest.len();
+                payloads = rest;
+                if batch.is_valid() {
+                    self.written(std::mem::take(&mut unwritten));
+                }
+            }
+        }
+        batch.commit()?;
+        self.written(unwritten);
+        Ok(())
+    }
+
+    fn written(&self, count: usize) {
+        let less = |queued: usize| Some(queued.saturating_sub(count));
+        let before = self.queued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).unwrap_or(0);
+        let wake_at = self.wake_at.load(Ordering::SeqCst);
+        if wake_at != NO_WAKE && before.saturating_sub(count) <= wake_at {
+            self.wake_at.store(NO_WAKE, Ordering::SeqCst);
+            (self.wake)();
+        }
+    }
+
+    /// Nothing more is recorded. The lane gives the file its last line, if it can.
+    fn fail(&self, reason: &dyn std::fmt::Display) {
+        if self.over.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.say_failed(reason);
+        let dropped = std::mem::take(&mut lock(&self.queue).bytes);
+        drop(dropped);
+        self.written(usize::MAX);
+    }
+
+    fn say_failed(&self, reason: &dyn std::fmt::Display) {
+        let inner = &self.recorder.0;
+        inner.failed.fetch_add(1, Ordering::Relaxed);
+        let name = lock(&self.name).clone();
+        inner.log.peer(&self.peer, format_args!("recording to {} ended: {reason}", name.display()));
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Gives the file its last line and closes it.
+    fn close(&self, disk: &mut Disk, failed: bool) {
+        let Disk::Open(script, _place) = std::mem::replace(disk, Disk::Closed) else { return };
+        let finished = script.finish(failed);
+        if let (Err(error), false) = (finished, failed) {
+            self.say_failed(&format_args!("its last line could not be written: {error}"));
+        }
+    }
+}
+
+/// What was handed over at one moment.
+#[derive(Debug, PartialEq)]
+struct Moment {
+    mark: Mark,
+    ms: u64,
+    /// Length in bytes of what follows: payloads, each behind its length.
+    length: usize,
+}
+
+const MOMENT_BYTES: usize = 1 + 8 + 4;
+
+impl Moment {
+    fn encode(&self) -> [u8; MOMENT_BYTES] {
+        let mut bytes = [0; MOMENT_BYTES];
+        bytes[0] = self.mark as u8;
+        bytes[1..9].copy_from_slice(&self.ms.to_le_bytes());
+        // A queue is shorter than 4 GiB by far.
+        bytes[9..].copy_from_slice(&(self.length as u32).to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<(Moment, &[u8])> {
+        let (&[mark, a, b, c, d, e, f, g, h, i, j, k, l], rest) = bytes.split_first_chunk()?;
+        let mark = if mark == Mark::Up as u8 { Mark::Up } else { Mark::Down };
+        let ms = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        Some((Moment { mark, ms, length: u32::from_le_bytes([i, j, k, l]) as usize }, rest))
+    }
+}
+
+/// Appends a length in seven bits a byte, the low ones first: most messages are short, and many of them must not
+/// take much more room in a queue than they took on the wire.
+fn encode_length(mut length: usize, bytes: &mut Vec<u8>) {
+    while length > 0x7f {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+}
+
+/// The first payload of `bytes`, and what follows it.
+fn decode_payload(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut length = 0;
+    for (at, &byte) in bytes.iter().enumerate().take(LENGTH_BYTES_MAX) {
+        length |= usize::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return bytes[at + 1..].split_at_checked(length);
+        }
+    }
+    None
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+thread_local! {
+    static TEXT: RefCell<Text> = RefCell::new(Text::new());
+}
+
+/// Threads that write. So many sessions can hang on a disk before others that are recorded wait for it.
+const THREADS_MAX: usize = 16;
+
+/// A session reads no more while this much waits for the disk. What it reads at last, at most a ring of one
+/// direction, comes on top, so that a session's queue has the bound of its rings: 256 KiB.
+pub const QUEUE_BYTES: usize = 128 * 1024;
+
+/// A full queue has room again when it is as short as this, so that reading and writing overlap.
+const ROOM_BYTES: usize = QUEUE_BYTES / 2;
+
+/// A queue this short is next to empty: it is on its way to the disk, and not worth counting or a wake.
+const SMALL_BYTES: usize = 4 * 1024;
+
+/// A buffer for the queue of a session that moves much: the bound of a queue, and the lengths of what is in it.
+const BUFFER_BYTES: usize = 2 * QUEUE_BYTES + 4 * 1024;
+
+/// Such buffers that are kept for whoever moves much next, since fresh memory costs as much as the copy into it.
+const BUFFERS_KEPT: usize = 8;
+
+/// Bytes written for one session before others have the thread.
+const SHARE_BYTES: usize = 2 * QUEUE_BYTES;
+
+/// What sessions that have ended may leave unwritten, all together; a disk that hangs must not make memory grow
+/// with every session that comes and goes.
+const LEFT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// A length of 4 GiB, in seven bits a byte.
+const LENGTH_BYTES_MAX: usize = 5;
+
+/// No wake is wanted.
+const NO_WAKE: usize = usize::MAX;
