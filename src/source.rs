@@ -137,6 +137,8 @@ impl<T> CachedFile<T> {
 pub fn read(path: &Path) -> Result<(Vec<u8>, Option<Identity>), Fault> {
     let deadline = Instant::now() + TORN_WAIT;
     loop {
+        // Before it is opened, which already does something to a device, and fails for a socket.
+        check(&fs::metadata(path)?)?;
         let mut file = open(path)?;
         let before = file.metadata()?;
         check(&before)?;

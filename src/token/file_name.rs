@@ -104,11 +104,23 @@ mod tests {
         std::fs::create_dir_all(scratch.path("d/sub")).unwrap();
         scratch.file("outside", "h:1\n");
         scratch.fifo("d/fifo");
+        let _socket = std::os::unix::net::UnixListener::bind(scratch.path("d/sock")).unwrap();
         symlink("absent", scratch.path("d/dangling")).unwrap();
         let plugin = plugin(&scratch).expect("a directory");
-        for token in
-            ["", ".", "..", "a/", "sub", "fifo", "dangling", "absent", "../outside", "a\0b", &"x".repeat(300)]
-        {
+        for token in [
+            "",
+            ".",
+            "..",
+            "a/",
+            "sub",
+            "fifo",
+            "sock",
+            "dangling",
+            "absent",
+            "../outside",
+            "a\0b",
+            &"x".repeat(300),
+        ] {
             assert_eq!(plugin.look_up(token), Answer::Unknown, "{token:?}");
         }
     }

@@ -58,6 +58,8 @@ impl Wire {
     pub(crate) fn read_some(&mut self, space: &mut [u8]) -> usize {
         match (&self.0).read(space) {
             Ok(count) => count,
+            // A socket with a timeout reports a signal, whatever its handler is.
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.read_some(space),
             Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("timed out waiting for bytes"),
             Err(error) => panic!("expected bytes or an orderly end, got: {error}"),
         }

@@ -445,8 +445,13 @@ fn site() -> Scratch {
 /// Starts the Python program. It wants a port by its number, and one that was free just now may be taken by a
 /// connection of a test beside this one, so it may need several attempts.
 fn start_python(python: &str, options: &[&str]) -> Server {
+    start_python_with(python, options, &["127.0.0.1:1"])
+}
+
+/// The same with other words behind the source.
+pub(crate) fn start_python_with(python: &str, options: &[&str], rest: &[&str]) -> Server {
     for _ in 0..20 {
-        let server = try_python(python, options);
+        let server = try_python(python, options, rest);
         let count = |text| server.log.count(text);
         eventually("Python's websockify to listen", || {
             count("  - proxying from ") + count("already in use") > 0
@@ -459,11 +464,11 @@ fn start_python(python: &str, options: &[&str]) -> Server {
 }
 
 /// Starts it on a port that was free just now.
-fn try_python(python: &str, options: &[&str]) -> Server {
+fn try_python(python: &str, options: &[&str], rest: &[&str]) -> Server {
     let port =
         TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
     let mut command = Command::new(python);
-    command.args(["-m", "websockify"]).args(options).arg(format!("127.0.0.1:{port}")).arg("127.0.0.1:1");
+    command.args(["-m", "websockify"]).args(options).arg(format!("127.0.0.1:{port}")).args(rest);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     let mut server = Server::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
     server.port = port;
