@@ -61,7 +61,7 @@ impl Client {
     ///
     /// # Errors
     /// The client's connection is broken.
-    #[inline]
+    #[inline(always)]
     pub fn flush_out(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
         if self.out.is_empty() {
             return self.socket.flush(rings);

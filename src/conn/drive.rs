@@ -26,7 +26,46 @@ use crate::ws::code;
 
 impl Conn {
     /// Goes on as far as possible. False when the connection is gone.
+    #[inline(always)]
     pub(super) fn go_on(&mut self, cx: &mut Cx<'_>) -> bool {
+        // Nearly all drives are of a session that goes on. What else may follow stays out of their code, which is
+        // then small enough to stand where it is used.
+        if let State::Relay(relay) = &mut self.state {
+            match relay.pump(&mut self.client, cx) {
+                Ok(None) => return true,
+                Ok(Some(end)) => return self.go_on_behind(Ok(end), cx),
+                Err(end) => return self.go_on_behind(Err(end), cx),
+            }
+        }
+        self.go_through(cx)
+    }
+
+    /// Goes on behind a session that is over: in order, or not.
+    #[inline(never)]
+    fn go_on_behind(&mut self, end: Result<End, End>, cx: &mut Cx<'_>) -> bool {
+        let next = end.map(|end| self.close(end, cx));
+        self.follow(next, cx) && self.go_through(cx)
+    }
+
+    /// Enters the state that follows, or ends the connection: false when it is gone.
+    fn follow(&mut self, next: Result<State, End>, cx: &mut Cx<'_>) -> bool {
+        match next {
+            Ok(state) => self.state = state,
+            Err(end) => {
+                self.finish(&end, cx);
+                if !end.owes_alert() {
+                    self.cut(cx);
+                    return false;
+                }
+                self.state = self.close_both(cx);
+            }
+        }
+        true
+    }
+
+    /// Goes from state to state for as long as that works.
+    #[inline(never)]
+    fn go_through(&mut self, cx: &mut Cx<'_>) -> bool {
         loop {
             let next = match &mut self.state {
                 State::Relay(relay) => match relay.pump(&mut self.client, cx) {
@@ -76,17 +115,8 @@ impl Conn {
                 },
                 State::Gone => return false,
             };
-            match next {
-                Ok(state) => self.state = state,
-                Err(end) => {
-                    self.finish(&end, cx);
-                    if end.owes_alert() {
-                        self.state = self.close_both(cx);
-                        continue;
-                    }
-                    self.cut(cx);
-                    return false;
-                }
+            if !self.follow(next, cx) {
+                return false;
             }
         }
     }

@@ -32,7 +32,7 @@ impl Transport {
     ///
     /// # Errors
     /// The connection is broken.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, space: &mut [u8], rings: &mut Pool) -> Result<ReadEnd, Broken> {
         match self {
             Transport::Plain(socket) => Ok(socket.read(space)?),
@@ -44,7 +44,7 @@ impl Transport {
     ///
     /// # Errors
     /// The connection is broken.
-    #[inline]
+    #[inline(always)]
     pub fn write(&mut self, bytes: &[u8], rings: &mut Pool) -> Result<usize, Broken> {
         match self {
             Transport::Plain(socket) => Ok(socket.write(bytes)?),
@@ -56,7 +56,7 @@ impl Transport {
     ///
     /// # Errors
     /// The connection is broken.
-    #[inline]
+    #[inline(always)]
     pub fn flush(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
         match self {
             Transport::Plain(_) => Ok(true),
