@@ -7,7 +7,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -289,7 +288,10 @@ fn make_way(path: &Path) -> io::Result<()> {
     if !metadata.file_type().is_socket() {
         return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
     }
-    match StdUnixStream::connect(path) {
+    // Not for a moment: a server whose queue is full may not look at it for long.
+    let probe = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
+    match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         // Somebody answers, or is too busy to, or may not be asked: the socket is theirs.
@@ -333,6 +335,7 @@ const BACKLOG: i32 = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixStream as StdUnixStream;
 
     fn directory(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("websockify-listen-{name}-{}", std::process::id()));
@@ -363,6 +366,28 @@ mod tests {
         let listener = unix(&path).expect("replaced");
         assert_eq!(unix(&path).err().and_then(|e| e.raw_os_error()), Some(libc::EADDRINUSE));
         drop(listener);
+        fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn a_living_socket_whose_queue_is_full_is_not_waited_for() {
+        let dir = directory("full");
+        let path = dir.join("s");
+        let busy = RawSocket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+        busy.bind(&SockAddr::unix(&path).expect("short")).expect("bound");
+        busy.listen(0).expect("listens");
+        let mut clients = Vec::new();
+        loop {
+            let client = RawSocket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+            client.set_nonblocking(true).expect("an option");
+            let connected = client.connect(&SockAddr::unix(&path).expect("short"));
+            clients.push(client);
+            if connected.is_err() {
+                break;
+            }
+        }
+        assert_eq!(unix(&path).err().and_then(|error| error.raw_os_error()), Some(libc::EADDRINUSE));
+        assert!(path.exists());
         fs::remove_dir_all(dir).expect("removed");
     }
 

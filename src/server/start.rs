@@ -98,7 +98,8 @@ fn prepare(config: &Config) -> Result<(Log, Sockets, Strangers), Failure> {
     signal::shield(config.log.file.is_some()).map_err(|error| early(format!("signals: {error}")))?;
     let strangers = Strangers::find(config.daemon);
     let (given, from) = take_given(config).map_err(early)?;
-    inherited::forget_variables().map_err(|error| early(error.to_string()))?;
+    // A library that was loaded before this program may have a thread already; then they stay.
+    let _ = inherited::forget_variables();
     if config.daemon {
         keep_meaning(&config.directory).map_err(|error| early(error.to_string()))?;
     }

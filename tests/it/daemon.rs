@@ -174,6 +174,55 @@ fn relative_paths_mean_what_they_meant_in_the_start_directory() {
 }
 
 #[test]
+fn a_relative_token_source_and_relative_authorities_mean_what_they_meant() {
+    let scratch = Scratch::new();
+    let target = Target::tcp().echo();
+    fs::create_dir(scratch.path("web")).expect("a directory");
+    fs::write(scratch.path("tokens"), format!("desk: {}\n", target.address)).expect("a file");
+    fs::copy(&crate::common::tls::identity().cert, scratch.path("ca.pem")).expect("a certificate");
+    let mut command = Command::new(program());
+    command.current_dir(scratch.path("")).args([
+        "-D",
+        "--pid-file",
+        "pid",
+        "--log-file",
+        "log",
+        "--web",
+        "web",
+    ]);
+    command.args(["--token-plugin", "TokenFile", "--token-source", "tokens", "127.0.0.1:0"]);
+    // Authorities are read when the program is in its directory already; a file that is not there would end it.
+    command
+        .args(["--verify-client", "--cert", "ca.pem"])
+        .env("SSL_CERT_FILE", "ca.pem")
+        .env("SSL_CERT_DIR", ".");
+    let output = run(&mut command);
+    assert!(output.status.success(), "{output:?}");
+    let gateway = Background::found(scratch);
+    let mut client = Client::connect_to(gateway.address());
+    let request = crate::common::client::UPGRADE.replace("GET / ", "GET /?token=desk ");
+    assert_eq!(client.ask(request.as_bytes()).status, 101);
+    client.echo(b"hello");
+    client.close();
+    assert!(!gateway.log().contains("no certificate authorities"), "{}", gateway.log());
+}
+
+#[test]
+fn sockets_of_a_service_manager_go_with_it() {
+    let (scratch, target) = (Scratch::new(), Target::tcp().echo());
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh", &program()]).args(options(&scratch)).arg(&target.address);
+    command.stdin(Stdio::from(std::os::fd::OwnedFd::from(socket.try_clone().expect("a copy"))));
+    // Its number is another one in the background, and the sockets are still meant for it.
+    assert!(command.output().expect("it runs").status.success());
+    let gateway = Background::found(scratch);
+    assert_eq!(gateway.port, socket.local_addr().expect("bound").port());
+    gateway.visit();
+}
+
+#[test]
 fn a_large_limit_of_open_files_costs_no_calls() {
     if !has("strace") {
         return;
@@ -315,4 +364,48 @@ fn listener_of(source: &str) -> Option<u32> {
         let links = entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
         links.into_iter().any(|link| link == Path::new(&socket)).then_some(pid)
     })
+}
+
+/// How each program ends with these options, behind an action: its status, and its last line but for addresses.
+#[test]
+fn every_end_is_that_of_the_python_program() {
+    use crate::common::server::Server;
+    let Ok(python) = std::env::var("WEBSOCKIFY_PYTHON") else {
+        skipped("WEBSOCKIFY_PYTHON does not name a Python with websockify 0.13.0");
+        return;
+    };
+    let target = Target::tcp().echo();
+    let visit = |source: &str, _: &Server| {
+        let mut client = Client::connect_to(source.parse().expect("an address")).upgrade();
+        client.echo(b"hello");
+        client.close();
+    };
+    type Act<'a> = &'a dyn Fn(&str, &Server);
+    let cases: [(&[&str], Act<'_>, &str); 5] = [
+        (&["--run-once"], &visit, "127.0.0.1: exiting due to --run-once"),
+        (&["--timeout", "1"], &|_, _| (), "listener exit due to --timeout 1"),
+        (&["--idle-timeout", "1"], &|_, _| (), "listener exit due to --idle-timeout 1"),
+        (&[], &|_, server| server.signal("TERM"), "In exit"),
+        (&[], &|_, server| server.signal("INT"), "In exit"),
+    ];
+    for (options, act, last) in cases {
+        for words in [vec![python.as_str(), "-m", "websockify"], vec![&program()]] {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+            let source = free.expect("a port").to_string();
+            let mut command = Command::new(words[0]);
+            command.args(&words[1..]).args(options).args([&source, &target.address]);
+            command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore");
+            let mut server =
+                Server::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
+            server.log.wait_for("  - proxying from ");
+            // The Python program takes over its signals a moment later.
+            eventually("it to accept", || TcpStream::connect(&source).is_ok());
+            act(&source, &server);
+            assert_eq!(server.wait().code(), Some(0), "{words:?} {options:?}");
+            let lines = server.log.wait_for_end();
+            // Sessions are processes there.
+            let mut lines = lines.iter().filter(|line| !line.starts_with("Terminating child "));
+            assert_eq!(lines.next_back().map(String::as_str), Some(last), "{words:?} {options:?}");
+        }
+    }
 }
