@@ -38,6 +38,16 @@ fn every_seed_of_tls_holds() {
     replay("tls", properties::tls, HANDSHAKE_DAMAGE_MAX);
 }
 
+#[test]
+fn every_seed_of_the_token_files_holds() {
+    replay("token_files", properties::token_files, DAMAGE_MAX);
+}
+
+#[test]
+fn every_seed_of_the_credentials_holds() {
+    replay("credentials", properties::credentials, DAMAGE_MAX);
+}
+
 fn replay(target: &str, property: fn(&[u8]), damage_max: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut seeds = 0;

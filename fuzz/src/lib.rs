@@ -7,18 +7,19 @@
 use websockify::http::path::redact;
 use websockify::http::refusal::Refusal;
 use websockify::http::request::{HEAD_MAX, HeadError, HeadReader, Request};
-
 use websockify::sniff::{Protocol, classify};
 use websockify::ws::decode::{CloseFrame, Control, Decoder, Finish, Violation};
 use websockify::ws::{CONTROL_MAX, encode, handshake};
 
 mod files;
+mod gate;
 mod states;
 mod tls;
 #[path = "../../src/ws/decode/twin.rs"]
 mod twin;
 
 pub use files::files;
+pub use gate::{credentials, token_files};
 pub use states::states;
 pub use tls::tls;
 use twin::Yield;

@@ -144,3 +144,42 @@ fn a_connection_takes_the_new_frontend_before_a_head_and_keeps_it_behind_one() {
     session.run();
     assert_eq!((session.rig.state(), &session.rig.to_target[..]), ("relay", &b"still here"[..]));
 }
+
+#[test]
+fn a_client_that_leaves_does_not_wait_for_the_gate() {
+    let (mut session, script) = gated(Setup::default());
+    session.client_sends(&upgrade("never"));
+    session.run();
+    session.rig.client.read_step(Step::Eof);
+    session.run();
+    assert_eq!((session.rig.is_alive(), session.rig.endings()), (false, vec!["half-request"]));
+    script.release();
+}
+
+#[test]
+fn data_behind_an_upgrade_is_meant_also_when_the_client_has_ended_its_side() {
+    let (mut session, _script) = gated(Setup::default());
+    session.client_sends(&[&upgrade("ok")[..], &wire::frame(wire::BINARY, b"last words")].concat());
+    session.rig.client.read_step(Step::Eof);
+    session.run();
+    assert_eq!(session.rig.state(), "lookup");
+    session.rig.answer_from_helper();
+    session.run();
+    assert!(session.rig.dial());
+    session.run();
+    assert_eq!(session.rig.to_target, b"last words");
+}
+
+#[test]
+fn what_a_client_sends_before_the_verdict_is_bounded() {
+    let (mut session, script) = gated(Setup::default());
+    session.client_sends(&upgrade("never"));
+    session.run();
+    for _ in 0..64 {
+        session.client_sends(&[0x82; 16 << 10]);
+        session.run();
+    }
+    assert_eq!(session.rig.state(), "lookup");
+    assert!(session.rig.held_bytes() <= 2 * crate::http::request::HEAD_MAX, "{}", session.rig.held_bytes());
+    script.release();
+}

@@ -1,0 +1,5 @@
+//! Queries, Authorization, cookies and origins. The property is in the library.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| websockify_fuzz::credentials(data));

@@ -1,0 +1,5 @@
+//! Lines of token files, password files and rules. The property is in the library.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| websockify_fuzz::token_files(data));
