@@ -141,6 +141,19 @@ fn the_scanner_sees_imports_between_rooms() {
 }
 
 #[test]
+fn every_test_that_the_architecture_names_exists() {
+    let architecture = fs::read_to_string("ARCHITECTURE.md").expect("tests start at the top level");
+    // Names of tests are long; a shorter word in backticks is something else.
+    let names = architecture.split('`').skip(1).step_by(2).filter(|name| {
+        name.len() > 17
+            && name.chars().all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '_')
+    });
+    let code: String = ["src", "tests"].into_iter().flat_map(files).map(|(_, text)| text).collect();
+    let missing: Vec<&str> = names.filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names tests that are not there: {missing:?}");
+}
+
+#[test]
 fn every_module_has_a_floor() {
     let modules = sources().into_iter().map(|(path, _)| module_of(&path)).filter(|module| module != "lib");
     let unknown: Vec<String> = modules.filter(|module| floor_of(module).is_none()).collect();
@@ -479,9 +492,14 @@ fn module_of(path: &str) -> String {
 
 /// All sources of the library and the program: path from the root, and text.
 fn sources() -> Vec<(String, String)> {
+    files("src")
+}
+
+/// Names and texts of all Rust files below a directory of the top level.
+fn files(top: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = vec![root.join("src")];
+    let mut folders: Vec<PathBuf> = vec![root.join(top)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("src is readable").flatten() {
             let path = entry.path();

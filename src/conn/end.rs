@@ -18,7 +18,7 @@ pub enum End {
     Full,
     /// The client speaks TLS, and there is no certificate to answer it with.
     NoCertificate,
-    /// The TLS handshake did not come to its end in time.
+    /// The TLS handshake timed out.
     SlowTls,
     /// The TLS handshake failed.
     TlsFailed(Fault),
@@ -26,7 +26,7 @@ pub enum End {
     HalfTls,
     /// The request head did not come in time.
     SlowRequest,
-    /// The client left in the middle of its request.
+    /// The client closed the connection during the request head.
     HalfRequest,
     /// The request was answered with an error of HTTP, this status.
     Refused(u16),
@@ -113,15 +113,15 @@ impl End {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            End::Probe => f.write_str("client left without a word"),
+            End::Probe => f.write_str("client closed the connection before sending anything"),
             End::Silent => f.write_str("ignoring socket not ready"),
-            End::Full => f.write_str("refused, because --max-connections are there"),
+            End::Full => f.write_str("refused: --max-connections reached"),
             End::NoCertificate => f.write_str("SSL connection but no certificate found"),
-            End::SlowTls => f.write_str("TLS handshake did not come to its end in time"),
+            End::SlowTls => f.write_str("TLS handshake timed out"),
             End::TlsFailed(fault) => write!(f, "TLS handshake failed: {fault}"),
             End::HalfTls => f.write_str("client left during the TLS handshake"),
             End::SlowRequest => f.write_str("request did not come in time"),
-            End::HalfRequest => f.write_str("client left in the middle of its request"),
+            End::HalfRequest => f.write_str("client closed the connection during the request head"),
             End::Refused(status)
             | End::Denied(status)
             | End::UnknownToken(status)
@@ -139,7 +139,7 @@ impl fmt::Display for End {
             End::TargetClosed => f.write_str("Target closed connection"),
             End::TargetReset => f.write_str("Target closed connection (connection reset)"),
             End::TargetStalled => f.write_str("Target took no data for too long"),
-            End::Overcommitted => f.write_str("Ended because too many peers do not read"),
+            End::Overcommitted => f.write_str("Ended: --memory-limit reached by data that peers do not read"),
             End::Shutdown => f.write_str("Closed by shutdown"),
             End::System(kind) => write!(f, "the system refused: {kind}"),
         }

@@ -140,7 +140,7 @@ fn one_connection_too_many_is_told_so_and_the_next_is_served_when_one_has_left()
     let answer = fourth.read_answer_to_end();
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(!answer.body.is_empty(), "{answer:?}");
-    server.log.wait_for("refused, because --max-connections are there");
+    server.log.wait_for("refused: --max-connections reached");
     served.iter_mut().for_each(|client| client.echo(b"undisturbed"));
     served.pop().expect("three are there").close();
     let mut next = None;

@@ -81,7 +81,7 @@ fn the_longest_stalled_ends(workers: &str) {
     let mut last = crowd.pop().expect("200 are there");
     last.take_all();
     drop((first, crowd, last, bystander));
-    place.server.log.wait_for("Ended because too many peers do not read");
+    place.server.log.wait_for("Ended: --memory-limit reached by data that peers do not read");
     place.server.signal("TERM");
     assert_eq!(place.server.wait().code(), Some(0));
     let ended = place.server.ended_as("overcommitted");
