@@ -331,10 +331,9 @@ fn a_full_disk_ends_the_recording_and_not_the_session() {
 fn a_limit_of_file_sizes_ends_the_recording_and_not_the_session() {
     let scratch = Scratch::new();
     let target = Target::tcp();
-    // 200 KiB. The signal that goes with the limit ends a program that does not mind it.
+    // 200 KiB. The signal that goes with the limit ends a program that does not ignore it.
     let script = format!(
-        "{}ulimit -f 400; exec {} --record {} 127.0.0.1:0 {}",
-        "trap '' XFSZ; ",
+        "ulimit -f 400; exec {} --record {} 127.0.0.1:0 {}",
         program(),
         scratch.arg("np"),
         target.address

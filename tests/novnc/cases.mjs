@@ -5,7 +5,7 @@
 
 import { execFileSync } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { cpSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Page, launch } from "./browser.mjs";
 import { Desktop, ROOT_LATER, ROOT_POINT, TERMINAL_POINT, TYPED, at } from "./desktop.mjs";
@@ -24,8 +24,8 @@ const pem = `${WORK}/both.pem`;
 const PAGES = (port) => ["python3", "-m", "http.server", "--bind", "127.0.0.1", "-d", DEBIAN, port];
 
 /**
- * The cases. `command` starts the gateway for a listening and a target address; `page` is the address to
- * open; `scheme` is that of the WebSocket. The names `localhost` and `127.0.0.1` are both tried, since
+ * The cases. `command` starts the gateway for a listening and a target address, with a folder for what it
+ * writes; `page` is the address to open; `scheme` is that of the WebSocket. The names `localhost` and `127.0.0.1` are both tried, since
  * Chromium asks for [::1] first when it is told `localhost`.
  */
 const CASES = [
@@ -82,13 +82,32 @@ const CASES = [
         page: (port) => `http://127.0.0.1:${port}/vnc.html`,
         scheme: "ws",
     },
+    {
+        // What is shown when the session ends is what its recording shows when it has been played.
+        name: "recorded-ws",
+        command: (listen, target, folder) => [
+            ...[GATEWAY, "--web", newest, "--record", `${folder}/np`, listen, target],
+        ],
+        page: (port) => `http://127.0.0.1:${port}/vnc.html`,
+        scheme: "ws",
+        isRecorded: true,
+    },
+    {
+        name: "recorded-wss",
+        command: (listen, target, folder) => [
+            ...[GATEWAY, "--web", newest, "--cert", pem, "--record", `${folder}/np`, listen, target],
+        ],
+        page: (port) => `https://127.0.0.1:${port}/vnc.html`,
+        scheme: "wss",
+        isRecorded: true,
+    },
 ];
 
 /** Runs one case and returns the milliseconds to the first frame. */
 async function run(row, stage, opened) {
     const desktop = await Desktop.start(stage);
     const port = await freePort();
-    const command = row.command(`127.0.0.1:${port}`, `127.0.0.1:${desktop.port}`);
+    const command = row.command(`127.0.0.1:${port}`, `127.0.0.1:${desktop.port}`, stage.folder);
     const program = stage.start("gateway", command, row.env);
     await stage.until("gateway", () => listens(port));
     const pages = row.pages && (await freePort());
@@ -122,7 +141,29 @@ async function run(row, stage, opened) {
     expect(page.faults.length === 0, page.faults.join("\n"));
     await page.close();
     await stage.stop(program, () => !listens(port));
+    if (row.isRecorded) await play(stage, browser, painted);
     return firstFrameMs;
+}
+
+/** Plays the recording of the case's session, which has to end with the picture that the session ended with. */
+async function play(stage, browser, painted) {
+    const [name, ...more] = readdirSync(stage.folder).filter((name) => /^np[.]\d+$/.test(name));
+    expect(name !== undefined && more.length === 0, `recordings: ${[name, ...more]}`);
+    const port = await freePort();
+    stage.start("player", ["python3", "-m", "http.server", "--bind", "127.0.0.1", "-d", newest, port]);
+    await stage.until("page server", () => listens(port));
+    mkdirSync(`${newest}/recordings`, { recursive: true });
+    cpSync(stage.file(name), `${newest}/recordings/${name}`);
+    const page = await Page.open(browser);
+    await page.tab.goto(`http://127.0.0.1:${port}/playback.html?data=recordings/${name}`);
+    const played = await page.tab.waitForFunction(() => window.played).then((handle) => handle.jsonValue());
+    expect(played["{"] > 10 && played["}"] > 10, `frames of both directions: ${JSON.stringify(played)}`);
+    await stage.until("canvas of the recording", async () => {
+        const shown = await page.picture();
+        return shown.length === painted.length && shown.every((pixel, index) => pixel === painted[index]);
+    });
+    expect(page.faults.length === 0, page.faults.join("\n"));
+    await page.close();
 }
 
 /**
