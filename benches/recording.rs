@@ -86,8 +86,8 @@ fn run(proxy: Proxy, down: bool, total: u64, record: Option<&str>) -> Duration {
     let target = Target::tcp();
     let options: Vec<&str> = record.map_or(vec![], |file| vec!["--record", file]);
     let mut server = start(proxy, &options, &target.address);
-    let mut client = Client::open(&server);
-    let mut wire = target.accept();
+    let client = Client::open(&server);
+    let wire = target.accept();
     let before = spent(&server);
     let mut random = Random::new(7);
     // Long enough that it does not come from a cache as small as a core's.

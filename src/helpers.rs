@@ -140,6 +140,13 @@ impl Lane {
     }
 }
 
+impl Lane {
+    /// Whether a job waits for a thread: then one that could go on for long makes room.
+    pub fn has_waiting(&self) -> bool {
+        !self.0.lock().queue.is_empty()
+    }
+}
+
 impl fmt::Debug for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Lane").field(&self.0.name).finish()

@@ -322,10 +322,9 @@ impl Session {
                 self.recorder.take_back(unused);
                 return self.recorder.take_back(bytes);
             }
-            if share == 0 {
+            if share == 0 && self.recorder.0.lane.has_waiting() {
                 drop(queue);
                 self.recorder.take_back(bytes);
-                // Behind the others who wait.
                 return self.submit();
             }
             bytes.clear();
@@ -496,7 +495,7 @@ const BUFFER_BYTES: usize = 2 * QUEUE_BYTES + 4 * 1024;
 /// Such buffers that are kept for whoever moves much next, since fresh memory costs as much as the copy into it.
 const BUFFERS_KEPT: usize = 8;
 
-/// Bytes written for one session before others have the thread.
+/// Bytes written for one session before others that wait have the thread.
 const SHARE_BYTES: usize = 2 * QUEUE_BYTES;
 
 /// What sessions that have ended may leave unwritten, all together; a disk that hangs must not make memory grow

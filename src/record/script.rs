@@ -146,8 +146,8 @@ const PIECE_BYTES: usize = 4096;
 /// Room for a piece, for what stands around the payload of an entry, and for the ending.
 const SLACK: usize = PIECE_BYTES * escape::LONGEST + 64;
 
-/// What stands around the number and the payload of an entry.
-const ENTRY_BYTES: usize = "'{{', ".len();
+/// What stands before the payload of an entry: a quote, a mark twice, zeros and the longest number.
+const HEAD_BYTES_MAX: usize = 3 + ZEROS.len() + 20;
 
 /// Before the milliseconds of an entry that must be a little longer.
 const ZEROS: &[u8; 8] = b"00000000";
@@ -163,21 +163,36 @@ pub(super) struct Batch<'a, S> {
 }
 
 impl<S: Store> Batch<'_, S> {
-    /// Adds an entry, after what was added before it if there is no room beside that.
+    /// Adds an entry, after what was added before it if there may be no room beside that.
     pub(super) fn add(&mut self, mark: Mark, ms: u64, payload: &[u8]) -> io::Result<()> {
-        let mark = mark as u8;
-        let number = ms.to_string();
-        let length = escape::length(payload) + number.len() + ENTRY_BYTES;
-        // An entry that is too long for the text is a batch of its own, and is written in parts.
-        if self.text.length > 0 && self.text.spare() < length + SLACK {
+        // An entry that may be too long for the text is a batch of its own, and is written in parts.
+        if self.text.length > 0
+            && self.text.spare() < payload.len() * escape::LONGEST + SLACK + HEAD_BYTES_MAX
+        {
             self.commit()?;
         }
-        let end = self.base + (self.text.length + length) as u64;
-        let zeros = if is_in_one_page(end) { 0 } else { (PAGE_BYTES - (end - 1) % PAGE_BYTES) as usize };
-        self.text.push(&[b'\'', mark]);
+        let (base, start) = (self.base, self.text.length);
+        self.put(mark, 0, ms, payload)?;
+        let end = self.base + self.text.length as u64;
+        if !is_in_one_page(end) {
+            // Once in some hundred entries: the same again, with zeros to the end of the page. What has been
+            // written of it is a comment still.
+            let zeros = PAGE_BYTES - (end - 1) % PAGE_BYTES;
+            (self.base, self.text.length) = (base, start);
+            self.put(mark, zeros as usize, ms, payload)?;
+        }
+        self.text.ends.push(self.text.length - 1);
+        if self.base > self.script.end {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, mark: Mark, zeros: usize, ms: u64, payload: &[u8]) -> io::Result<()> {
+        self.text.push(&[b'\'', mark as u8]);
         self.text.push(&ZEROS[..zeros]);
-        self.text.push(number.as_bytes());
-        self.text.push(&[mark]);
+        self.text.push(ms.to_string().as_bytes());
+        self.text.push(&[mark as u8]);
         for piece in payload.chunks(PIECE_BYTES) {
             if self.text.spare() < SLACK {
                 self.spill()?;
@@ -185,11 +200,8 @@ impl<S: Store> Batch<'_, S> {
             let room = &mut self.text.room[self.text.length..];
             self.text.length += escape::write(piece, room);
         }
+        // The line break comes when the next ending is overwritten, or when the batch is valid.
         self.text.push(b"', ");
-        self.text.ends.push(self.text.length - 1);
-        if self.base > self.script.end {
-            self.commit()?;
-        }
         Ok(())
     }
 

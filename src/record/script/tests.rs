@@ -115,7 +115,7 @@ fn parse(script: &[u8]) -> Result<Vec<Vec<u8>>, usize> {
 
 /// An entry as upstream writes it, with as many zeros before its time as the file has.
 fn line(mark: Mark, ms: u64, payload: &[u8]) -> Vec<u8> {
-    let mut text = vec![0; payload.len() * escape::LONGEST];
+    let mut text = vec![0; payload.len() * escape::LONGEST + escape::BEHIND];
     let count = escape::write(payload, &mut text);
     let sign = char::from(mark as u8);
     [format!("'{sign}{ms}{sign}").as_bytes(), &text[..count], b"',\n"].concat()
