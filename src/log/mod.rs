@@ -73,14 +73,14 @@ impl Log {
             Some(path) => Some(Output::file(output::File::open(path)?)),
             None => None,
         };
-        let mut prepared = vec![(Sink::new(Form::Plain), Output::stderr())];
-        prepared.extend(file.map(|output| (Sink::new(Form::Plain), output)));
+        let mut prepared = vec![(Sink::new("standard error", Form::Plain), Output::stderr())];
+        prepared.extend(file.map(|output| (Sink::new("the log file", Form::Plain), output)));
         prepared.extend(settings.syslog.as_ref().map(|settings| {
             let form = Form::Syslog(Header::new(settings).into());
-            (Sink::new(form), Output::syslog(Syslog::new(settings.address.clone())))
+            (Sink::new("syslog", form), Output::syslog(Syslog::new(settings.address.clone())))
         }));
         let lines = prepared.iter().map(|(sink, _)| sink.clone()).collect();
-        let traffic = settings.traffic.then(|| Sink::new(Form::Plain));
+        let traffic = settings.traffic.then(|| Sink::new("standard output", Form::Plain));
         prepared.extend(traffic.as_ref().map(|sink| (sink.clone(), Output::stdout())));
         Ok(Log {
             verbose: settings.verbose,
@@ -124,8 +124,8 @@ impl Log {
         Log {
             verbose,
             secrets: false,
-            lines: vec![Sink::new(Form::Plain)],
-            traffic: Some(Sink::new(Form::Plain)),
+            lines: vec![Sink::new("memory", Form::Plain)],
+            traffic: Some(Sink::new("memory", Form::Plain)),
             prepared: Mutex::default(),
             stamp: Mutex::new((i64::MIN, String::new())),
         }
@@ -203,9 +203,11 @@ impl Log {
     pub fn flush(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
         self.lines.iter().chain(&self.traffic).for_each(|sink| sink.flush(deadline));
-        let missing: u64 = self.lines.iter().map(Sink::undelivered).sum();
-        if missing > 0 {
-            self.warn(format_args!("{missing} log lines were not delivered"));
+        let missing: Vec<String> = self.lines.iter().filter_map(Sink::undelivered).collect();
+        for text in &missing {
+            self.warn(format_args!("{text}"));
+        }
+        if !missing.is_empty() {
             self.lines.iter().for_each(|sink| sink.flush(Instant::now() + LAST_WORDS_WAIT));
         }
     }

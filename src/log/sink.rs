@@ -14,6 +14,8 @@ use super::{Level, lock};
 pub(super) struct Sink {
     queue: Arc<Queue>,
     form: Form,
+    /// What its output is called in a line about it.
+    name: &'static str,
 }
 
 /// How a line is written down.
@@ -45,10 +47,10 @@ struct Pending {
 
 impl Sink {
     /// A queue that nobody writes out yet.
-    pub(super) fn new(form: Form) -> Sink {
+    pub(super) fn new(name: &'static str, form: Form) -> Sink {
         let queue =
             Queue { state: Mutex::new(Pending::default()), filled: Condvar::new(), emptied: Condvar::new() };
-        Sink { queue: Arc::new(queue), form }
+        Sink { queue: Arc::new(queue), form, name }
     }
 
     /// Whether both have the same queue.
@@ -111,10 +113,11 @@ impl Sink {
         std::mem::take(&mut lock(&self.queue.state).bytes)
     }
 
-    /// Lines that are not written, and those that are lost and not accounted for.
-    pub(super) fn undelivered(&self) -> u64 {
+    /// How many lines are not written, or lost and not accounted for, in words; `None` if there are none.
+    pub(super) fn undelivered(&self) -> Option<String> {
         let state = lock(&self.queue.state);
-        state.lost_lines + state.in_hand + lines(&state.bytes)
+        let lines = state.lost_lines + state.in_hand + lines(&state.bytes);
+        (lines > 0).then(|| format!("{lines} log lines did not reach {}", self.name))
     }
 
     fn run(&self, mut output: Output, others: &[Sink]) {
@@ -199,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_nobody_writes_out_is_bounded_and_counts_what_it_lost() {
-        let sink = Sink::new(Form::Plain);
+        let sink = Sink::new("the test", Form::Plain);
         let line = [b'x'; 1024];
         for _ in 0..1500 {
             sink.push(&[&line]);
@@ -217,8 +220,8 @@ mod tests {
     fn lines_reach_the_file_in_order_and_after_a_reopening_the_new_file() {
         let dir = scratch("reopened");
         let path = dir.join("log");
-        let sink = Sink::new(Form::Plain);
-        let others = Sink::new(Form::Plain);
+        let sink = Sink::new("the test", Form::Plain);
+        let others = Sink::new("the test", Form::Plain);
         sink.start(Output::file(File::open(&path).expect("a file")), vec![others.clone()]).expect("a thread");
         sink.say(Level::Info, "one");
         sink.say(Level::Info, "two");
@@ -237,7 +240,7 @@ mod tests {
     fn a_reopening_that_fails_is_told_to_the_others_and_tried_again_at_the_next() {
         let dir = scratch("refused");
         let path = dir.join("log");
-        let (sink, others) = (Sink::new(Form::Plain), Sink::new(Form::Plain));
+        let (sink, others) = (Sink::new("the test", Form::Plain), Sink::new("the test", Form::Plain));
         sink.start(Output::file(File::open(&path).expect("a file")), vec![others.clone()]).expect("a thread");
         fs::rename(&path, dir.join("old")).expect("renamed");
         fs::create_dir(&path).expect("a directory in its place");

@@ -95,7 +95,8 @@ impl Listener {
         }
         match socket.domain()? {
             Domain::IPV4 | Domain::IPV6 => {
-                tune_tcp(&SockRef::from(&socket), None)?;
+                // A wish, and not a need: who made the socket may have set it up otherwise.
+                let _ = tune_tcp(&SockRef::from(&socket), None);
                 socket.set_nonblocking(true)?;
                 Ok(Listener::Tcp(TcpListener::from_std(socket.into())))
             }
@@ -194,7 +195,7 @@ pub fn adopt_connection(socket: OwnedFd) -> io::Result<(Io, Peer)> {
     match socket.domain()? {
         Domain::IPV4 | Domain::IPV6 => {
             let address = peer.as_socket().ok_or(io::ErrorKind::Unsupported)?.ip();
-            tune_tcp(&SockRef::from(&socket), Some(address))?;
+            let _ = tune_tcp(&SockRef::from(&socket), Some(address));
             socket.set_nonblocking(true)?;
             Ok((Io::Tcp(TcpStream::from_std(socket.into())), Peer::Ip(address)))
         }

@@ -96,8 +96,7 @@ pub fn forget_variables() -> io::Result<()> {
     VARIABLES.into_iter().try_for_each(process::remove_variable)
 }
 
-/// Takes over standard input and puts /dev/null in its place, and in the place of standard output and error
-/// where they are the same socket, so that no log line goes to a client.
+/// Takes over standard input and puts /dev/null in its place.
 ///
 /// # Errors
 /// Standard input is no socket, in words for the log.
@@ -108,13 +107,12 @@ pub fn take_stdin() -> Result<Given, String> {
         return Err("--inetd needs a socket as standard input, which is none".into());
     }
     let socket = stdin.try_clone_to_owned().map_err(failed)?;
-    spare_outputs().map_err(failed)?;
     rustix::stdio::dup2_stdin(null().map_err(failed)?).map_err(|error| failed(error.into()))?;
     Ok(Given { socket, name: "standard input".into() })
 }
 
-/// Puts /dev/null in the place of standard output and error where they are the socket that is standard input.
-/// Does nothing where that is no socket.
+/// Puts /dev/null in the place of standard output and error where they are the socket that is standard input, so
+/// that no line goes to a client. To be called before anything is said. Does nothing where that is no socket.
 ///
 /// # Errors
 /// The system's.

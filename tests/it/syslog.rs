@@ -238,7 +238,7 @@ fn a_daemon_that_stalls_does_not_keep_the_program_from_its_end() {
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
     let lines = server.log.wait_for_end();
-    assert!(lines.iter().any(|line| line.ends_with(" log lines were not delivered")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.ends_with(" log lines did not reach syslog")), "{lines:#?}");
 }
 
 #[test]
