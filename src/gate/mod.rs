@@ -8,16 +8,16 @@
 mod flights;
 mod naming;
 mod reach;
+mod verdict;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::auth::{self, Admitted, AuthPlugin, Decision, Denial, Facts};
+use crate::auth::{self, Admitted, AuthPlugin, Decision, Facts};
 use crate::flight::{Asked, ReplyTo};
-use crate::helpers::{Lane, Stub};
+use crate::helpers::{self, Lane, Stub};
 use crate::http::origin::{self, Origin};
 use crate::http::query;
 use crate::http::refusal::Refusal;
@@ -27,6 +27,8 @@ use crate::target::Target;
 use crate::token::{self, Answer, TokenPlugin};
 use flights::{Flights, Waiter};
 pub use reach::Reach;
+use verdict::{Caller, answer_to, broken, forbidden, invalid_origin, refused};
+pub use verdict::{Grant, Question, TokenTarget, Verdict, Wants, Why, busy, overdue};
 
 /// What every request has to pass. Clones are the same gate.
 #[derive(Clone, Default)]
@@ -84,76 +86,6 @@ pub enum AllowedOrigin {
     Of(Origin),
 }
 
-/// All that a decision may depend on, in bytes of its own.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Question {
-    /// What is asked for.
-    pub wants: Wants,
-    /// The request's method.
-    pub method: String,
-    /// Path and query, as they came.
-    pub target: String,
-    /// Names, as they came, and values of all header fields, in their order.
-    pub headers: Vec<(String, Vec<u8>)>,
-    /// The client's address; `None` for a Unix socket.
-    pub client: Option<IpAddr>,
-    /// Whether the client speaks TLS.
-    pub tls: bool,
-    /// The common name in the certificate that the client has proven to be its own.
-    pub common_name: Option<String>,
-}
-
-/// What a request asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wants {
-    /// A session with a target.
-    Session,
-    /// A file or a listing.
-    Page,
-}
-
-/// What the gate decides.
-#[derive(Clone, Debug)]
-pub enum Verdict {
-    /// The request is granted.
-    Granted(Grant),
-    /// It is not, for this reason, and this is the answer.
-    Refused(Why, Refusal),
-}
-
-/// Why a request is not granted, as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The client may not.
-    Denied,
-    /// Nobody knows the token.
-    Unknown,
-    /// Something does not work, or takes too long.
-    Broken,
-}
-
-/// What comes with a grant.
-#[derive(Clone, Debug, Default)]
-pub struct Grant {
-    /// Where the session goes, where that is not the same for all.
-    pub to: Option<TokenTarget>,
-    /// The value of `Set-Cookie` that the answer is to have.
-    pub set_cookie: Option<String>,
-}
-
-/// Where a token leads.
-#[derive(Clone, Debug)]
-pub struct TokenTarget {
-    /// Where to dial.
-    pub target: Target,
-    /// The target in lines of the log, without what would tell the token.
-    pub name: String,
-    /// What may be dialled.
-    pub reach: Arc<Reach>,
-    /// Why this may not, as far as that is known already.
-    pub forbidden: Option<String>,
-}
-
 /// A request on its way through the gate.
 struct Visit {
     question: Box<Question>,
@@ -162,9 +94,6 @@ struct Visit {
     to: Caller,
     set_cookie: Option<String>,
 }
-
-/// The one who has asked, and gets exactly one answer.
-struct Caller(Option<ReplyTo<Verdict>>);
 
 impl Gate {
     /// A gate that lets every request pass, and asks nothing.
@@ -277,7 +206,7 @@ impl Gate {
         if question.wants == Wants::Session && !keeper.allows_origin(&question) {
             return Asked::Now(refused(invalid_origin("the page's origin is not one of --allow-origin")));
         }
-        let visit = Visit { question, stub: stub(), to: Caller(Some(to())), set_cookie: None };
+        let visit = Visit { question, stub: stub(), to: Caller::new(to()), set_cookie: None };
         let known = match &keeper.auth {
             Some(auth) if auth.may_block() => {
                 let (keeper, stub) = (Arc::clone(keeper), visit.stub.clone());
@@ -352,7 +281,10 @@ impl Keeper {
             Decision::Broken(why) => broken(format!("auth plugin failed: {why}")),
             Decision::Unproven(prove) => {
                 let (keeper, stub) = (Arc::clone(self), visit.stub.clone());
-                let job = move || keeper.deliver(visit, prove());
+                let job = move || {
+                    helpers::give_way();
+                    keeper.deliver(visit, prove());
+                };
                 let _ = self.hashing.submit_while(move || stub.is_wanted(), job);
                 return Ok(());
             }
@@ -433,83 +365,9 @@ impl Tokens {
     }
 }
 
-impl Question {
-    /// The values of all fields of this name (in lower case).
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.headers.iter().filter(move |field| field.0.eq_ignore_ascii_case(name)).map(|field| &field.1[..])
-    }
-}
-
-/// The gate can't decide now.
-pub fn overdue() -> Verdict {
-    broken("the look-up takes too long".into())
-}
-
-/// So much is being asked that one more would wait for too long.
-pub fn busy() -> Verdict {
-    broken("too many look-ups wait".into())
-}
-
-fn answer_to(denial: Denial) -> Refusal {
-    match denial {
-        Denial::Unauthenticated(why) => {
-            let challenge = "Basic realm=\"Websockify\"";
-            Refusal::new(401, "Unauthorized").with("WWW-Authenticate", challenge).noted(why)
-        }
-        Denial::Forbidden(why) => forbidden(why),
-        Denial::InvalidOrigin => invalid_origin("the page's origin is not expected"),
-    }
-}
-
-fn forbidden(note: impl Into<Cow<'static, str>>) -> Refusal {
-    Refusal::new(403, "Forbidden").noted(note)
-}
-
-fn invalid_origin(note: &'static str) -> Refusal {
-    Refusal::new(403, "Invalid Origin").phrased().noted(note)
-}
-
-fn refused(refusal: Refusal) -> Verdict {
-    Verdict::Refused(Why::Denied, refusal)
-}
-
-fn broken(note: String) -> Verdict {
-    let refusal = Refusal::new(503, "Service Unavailable").with("Retry-After", RETRY_AFTER).noted(note);
-    Verdict::Refused(Why::Broken, refusal)
-}
-
-impl Caller {
-    fn answer(mut self, verdict: Verdict) {
-        if let Some(to) = self.0.take() {
-            to(verdict);
-        }
-    }
-
-    /// It has its answer already.
-    fn forget(mut self) {
-        self.0 = None;
-    }
-}
-
-/// A question that got lost on the way, because a lane was full, is answered all the same.
-impl Drop for Caller {
-    fn drop(&mut self) {
-        if let Some(to) = self.0.take() {
-            to(busy());
-        }
-    }
-}
-
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "Gate(kept)" } else { "Gate(open)" })
-    }
-}
-
-/// What is asked may hold secrets in any place.
-impl fmt::Debug for Question {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Question").field("wants", &self.wants).finish_non_exhaustive()
     }
 }
 
@@ -524,9 +382,6 @@ const HASHES_MAX: usize = 2;
 
 /// Passwords that wait to be hashed. A page asks for sixty files.
 const HASHES_WAITING_MAX: usize = 1024;
-
-/// Seconds after which a client may ask again when something does not work.
-const RETRY_AFTER: &str = "5";
 
 #[cfg(test)]
 mod tests;

@@ -149,7 +149,8 @@ impl TokenFile {
 impl Tokens {
     /// Reads a token file. A line that makes no sense spoils no other.
     pub(super) fn parse(bytes: &[u8]) -> Tokens {
-        let mut tokens = Tokens::default();
+        let lines = memchr::memchr_iter(b'\n', bytes).count().min(LINES_USUAL);
+        let mut tokens = Tokens { targets: HashMap::with_capacity(lines), ..Tokens::default() };
         for line in bytes.split(|&byte| byte == b'\n') {
             tokens.lines += 1;
             match entry(line) {
@@ -193,6 +194,9 @@ fn entry(line: &[u8]) -> Result<Option<(&str, Target)>, ()> {
         None => Err(()),
     }
 }
+
+/// Room that is made at once for as many tokens as there are lines, up to this.
+const LINES_USUAL: usize = 1 << 17;
 
 /// Files in a directory: each costs a `stat` at each look-up.
 const FILES_MAX: usize = 100_000;

@@ -409,6 +409,19 @@ fn a_burst_of_requests_with_a_hashed_password_is_answered() {
     for client in &mut clients {
         assert_eq!(client.read_head().status, 200);
     }
+    // Strangers can have passwords hashed, so that gives way to reactors.
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("it runs");
+    let stats = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+    let stats: Vec<String> = stats.collect();
+    let [hashing, relaying] =
+        ["(passwords)", "(reactor-0)"].map(|name| niceness_of(&stats, name).expect(name));
+    assert!(hashing > relaying, "{hashing} {relaying}");
+}
+
+/// The niceness of the thread of this name, from the lines that the kernel has about all of them.
+fn niceness_of(stats: &[String], name: &str) -> Option<i32> {
+    let stat = stats.iter().find(|stat| stat.contains(name))?;
+    stat.rsplit(')').next()?.split_whitespace().nth(16)?.parse().ok()
 }
 
 #[test]

@@ -37,10 +37,14 @@ export class Page {
     /** How many answers the page has got. */
     answers = 0;
 
-    /** An empty page of `browser`, with nothing in its caches, that accepts self-signed certificates. */
-    static async open(browser, viewport = { width: WIDTH + 200, height: HEIGHT + 200 }) {
+    /**
+     * An empty page of `browser`, with nothing in its caches, that accepts self-signed certificates. The
+     * `credentials` are what a person would answer to the browser's question for a password.
+     */
+    static async open(browser, { viewport = { width: WIDTH + 200, height: HEIGHT + 200 }, credentials } = {}) {
         const page = new Page();
-        page.context = await browser.newContext({ ignoreHTTPSErrors: true, viewport });
+        const options = { ignoreHTTPSErrors: true, viewport, httpCredentials: credentials };
+        page.context = await browser.newContext(options);
         page.tab = await page.context.newPage();
         page.tab.setDefaultTimeout(STEP_MS);
         page.#watch();

@@ -5,7 +5,7 @@
 
 import { execFileSync } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Page, launch } from "./browser.mjs";
 import { Desktop, ROOT_LATER, ROOT_POINT, TERMINAL_POINT, TYPED, at } from "./desktop.mjs";
@@ -23,9 +23,18 @@ const pem = `${WORK}/both.pem`;
 /** A web server that has nothing to do with the gateway. */
 const PAGES = (port) => ["python3", "-m", "http.server", "--bind", "127.0.0.1", "-d", DEBIAN, port];
 
+/** What the log must not show. */
+const TOKEN = "n0VNC-t0ken-53cret";
+const USER = "me";
+const PASSWORD = "hunter2";
+/** The password's bcrypt, as `htpasswd -B` writes it. */
+const HASH = "$2y$04$XlLS60TJaSPbKbq6/k9r8OSiE.VLOzirGWAaxpqyn5NxhfEZ7xPjS";
+
 /**
- * The cases. `command` starts the gateway for a listening and a target address, with a folder for what it
- * writes; `page` is the address to open; `scheme` is that of the WebSocket. The names `localhost` and `127.0.0.1` are both tried, since
+ * The cases. `command` starts the gateway for a listening and a target address, with a folder for its files;
+ * `page` is the address to open; `scheme` is that of the WebSocket; `prepare` writes files before; `credentials`
+ * answer the browser's question for a password; `secrets` must not be in the gateway's log at the end. The names
+ * `localhost` and `127.0.0.1` are both tried, since
  * Chromium asks for [::1] first when it is told `localhost`.
  */
 const CASES = [
@@ -77,6 +86,32 @@ const CASES = [
         scheme: "ws",
     },
     {
+        // The token stands in the page's address, in the parameter that noVNC takes its WebSocket's path from.
+        name: "token",
+        prepare: (stage, target) => writeFileSync(stage.file("tokens"), `${TOKEN}: ${target}\n`),
+        command: (listen, target, folder) => [
+            ...[GATEWAY, "-v", "--web", DEBIAN, "--allow-origin", "same-origin"],
+            ...["--token-plugin", "TokenFile", "--token-source", `${folder}/tokens`, listen],
+        ],
+        page: (port) => `http://localhost:${port}/vnc.html?path=websockify%3Ftoken%3D${TOKEN}`,
+        scheme: "ws",
+        secrets: [TOKEN],
+    },
+    {
+        // The browser's own question for a password is answered over DevTools, once; it sends the password with
+        // the WebSocket, too.
+        name: "password",
+        prepare: (stage) => writeFileSync(stage.file("users"), `${USER}:${HASH}\n`),
+        command: (listen, target, folder) => [
+            ...[GATEWAY, "-v", "--web", DEBIAN, "--web-auth", "--auth-plugin", "BasicHTTPAuth"],
+            ...["--auth-source", `@${folder}/users`, "--auth-cookie", listen, target],
+        ],
+        page: (port) => `http://localhost:${port}/vnc.html`,
+        scheme: "ws",
+        credentials: { username: USER, password: PASSWORD },
+        secrets: [PASSWORD, HASH, Buffer.from(`${USER}:${PASSWORD}`).toString("base64"), "websockify-auth-"],
+    },
+    {
         name: "newest-core",
         command: (listen, target) => [GATEWAY, "--web", newest, listen, target],
         page: (port) => `http://127.0.0.1:${port}/vnc.html`,
@@ -107,6 +142,7 @@ const CASES = [
 async function run(row, stage, opened) {
     const desktop = await Desktop.start(stage);
     const port = await freePort();
+    row.prepare?.(stage, `127.0.0.1:${desktop.port}`);
     const command = row.command(`127.0.0.1:${port}`, `127.0.0.1:${desktop.port}`, stage.folder);
     const program = stage.start("gateway", command, row.env);
     await stage.until("gateway", () => listens(port));
@@ -118,7 +154,7 @@ async function run(row, stage, opened) {
 
     const browser = await launch(stage.folder);
     opened.push(browser);
-    const page = await Page.open(browser);
+    const page = await Page.open(browser, { credentials: row.credentials });
     const url = new URL(row.page(port, pages));
     url.searchParams.set("autoconnect", "1");
     const firstFrameMs = await page.firstFrame(url.href);
@@ -141,6 +177,9 @@ async function run(row, stage, opened) {
     expect(page.faults.length === 0, page.faults.join("\n"));
     await page.close();
     await stage.stop(program, () => !listens(port));
+    const log = stage.read("gateway.log");
+    expect(log.includes("WebSocket connection"), "there is no session in the log");
+    for (const secret of row.secrets ?? []) expect(!log.includes(secret), `a secret is in the log: ${secret}`);
     if (row.isRecorded) await play(stage, browser, painted);
     return firstFrameMs;
 }

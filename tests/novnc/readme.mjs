@@ -41,7 +41,7 @@ async function run(stage) {
     await stage.until("gateway", () => listens(Number(new URL(url).port)));
 
     const browser = await launch(stage.folder);
-    const page = await Page.open(browser, VIEWPORT);
+    const page = await Page.open(browser, { viewport: VIEWPORT });
     await page.tab.goto(url);
     await page.tab.click("#noVNC_connect_button");
     // The click comes first: until a client moves the pointer, the VNC server paints it into the picture.

@@ -4,8 +4,11 @@
 use super::super::*;
 use super::{complaint, complaint_of, config, environment, words};
 use crate::certs::{Authorities, Pair, TargetOptions};
+use crate::gate::AllowedOrigin;
+use crate::http::origin::Origin;
 use crate::log::{self, SyslogAddress, SyslogSettings};
 use crate::net::listen::Address;
+use crate::rules::{Rule, Rules};
 use crate::target::Target;
 use crate::token;
 use std::ffi::OsStr;
@@ -105,6 +108,26 @@ fn errors_of_our_own_say_what_to_do() {
         ),
         ("--token-plugin TokenFile 6080 -- cmd", "You can't use --token-plugin with a wrapped command (--)"),
         ("--token-plugin TokenFile 6080 --unix-target s", "You can't use --token-plugin with --unix-target"),
+        ("--allow-target h 1 a:2", "You must use --token-plugin to use --allow-target"),
+        ("--deny-target h 1 a:2", "You must use --token-plugin to use --deny-target"),
+        (
+            "--target-config f --allow-target 10.0.0.0/33 1",
+            "option --allow-target: no address, network, name, *.suffix or unix:/path: '10.0.0.0/33'",
+        ),
+        (
+            "--target-config f --deny-target h:x 1",
+            "option --deny-target: ports are written as 5900-5999,3389: 'h:x'",
+        ),
+        ("--auth-cookie 1 a:2", "You must use --auth-plugin to use --auth-cookie"),
+        (
+            "--auth-cookie --auth-plugin ExpectOrigin 1 a:2",
+            "You must use --auth-plugin BasicHTTPAuth to use --auth-cookie",
+        ),
+        (
+            "--allow-origin example.org 1 a:2",
+            "option --allow-origin: 'example.org' is neither same-origin nor an origin such as \
+             https://example.org:8443",
+        ),
         (
             "--token-plugin mine.Tokens 6080",
             "can't load the token plugin mine.Tokens: Python classes can't be loaded, the built-in token \
@@ -240,6 +263,36 @@ fn the_older_token_file_wins_over_the_plugin() {
 }
 
 #[test]
+fn origins_and_rules_arrive() {
+    let origins = |line: &str| config(&format!("{line} 1 a:2")).origins;
+    let of = |text: &str| AllowedOrigin::Of(Origin::of(text));
+    assert_eq!(origins(""), []);
+    assert_eq!(
+        origins("--allow-origin 'same-origin http://a' --allow-origin=https://b:1,null"),
+        [AllowedOrigin::Same, of("http://a:80"), of("https://b:1"), of("null")]
+    );
+    let cookie = "--auth-plugin BasicHTTPAuth --auth-source u:p --auth-cookie";
+    assert_eq!(origins(cookie), [AllowedOrigin::Same]);
+    assert_eq!(origins(&format!("{cookie} --allow-origin http://a")), [of("http://a"), AllowedOrigin::Same]);
+    let config =
+        config("--target-config f --allow-target h:1 --allow-target 10.0.0.0/8 --deny-target unix:/x 1");
+    let Sessions::Tokens { rules, .. } = config.sessions else { panic!() };
+    let rule = |text: &str| Rule::parse(text).unwrap();
+    assert_eq!(rules, Rules::new(vec![rule("h:1"), rule("10.0.0.0/8")], vec![rule("unix:/x")]));
+}
+
+#[test]
+fn secrets_may_be_in_files() {
+    let config = config(
+        "--auth-plugin BasicHTTPAuth --auth-source @users --token-plugin TokenFile --token-source @/src 1",
+    );
+    let source = config.auth.unwrap().source;
+    assert_eq!(source, Some(Argument::File("/start/users".into())));
+    let Sessions::Tokens { plugin, .. } = config.sessions else { panic!() };
+    assert_eq!(plugin.source, Some(Argument::File("/src".into())));
+}
+
+#[test]
 #[cfg(feature = "encrypted-keys")]
 fn the_rest_of_the_options_arrive() {
     use crate::certs::Versions;
@@ -254,6 +307,8 @@ fn the_rest_of_the_options_arrive() {
     assert_eq!(tls.clients, Some(Authorities::File("/start/ca".into())));
     assert_eq!(tls.key_password, Some(b"pw".to_vec()));
     let address = SyslogAddress::Udp { host: "logs".into(), port: 514 };
+    let sealed = super::config("--key-password @pw 1 a:2").tls;
+    assert_eq!((sealed.clients.key_password, sealed.key_password_file), (None, Some("/start/pw".into())));
     assert_eq!(config.log.syslog, Some(SyslogSettings { address, legacy: true, daemon: false }));
     assert_eq!(config.notices().len(), 4);
     assert_eq!(super::config("1 a:2").notices().len(), 0);
