@@ -18,7 +18,7 @@ use common::server::Server;
 use common::target::Target;
 use criterion::Criterion;
 use websockify::log::Log;
-use websockify::token::{self, Answer, Source};
+use websockify::token::{self, Answer, Remote, Source};
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
@@ -48,6 +48,7 @@ fn look_ups(criterion: &mut Criterion) {
         directory: "/".into(),
         web: None,
         log: Arc::new(Log::in_memory(false)),
+        remote: Remote::default(),
     };
     let open = token::plugin("TokenFile").and_then(|plugin| plugin.open).expect("a plugin");
     let plugin = open(&source).expect("a plugin");

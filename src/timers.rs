@@ -126,9 +126,9 @@ mod tests {
         let mut timers = Timers::new(START_MS);
         let wait = Duration::from_millis(1_050);
         timers.set(3, timers.tick(START_MS).after(wait));
-        assert_eq!(expired(&mut timers, wait), []);
+        assert_eq!(expired(&mut timers, wait), [0_u32; 0]);
         assert_eq!(expired(&mut timers, wait + Duration::from_millis(250)), [3]);
-        assert_eq!(expired(&mut timers, Duration::from_secs(60)), []);
+        assert_eq!(expired(&mut timers, Duration::from_secs(60)), [0_u32; 0]);
         assert_eq!(timers.next(), Tick::NEVER);
     }
 
@@ -137,7 +137,7 @@ mod tests {
         let mut timers = Timers::new(START_MS);
         timers.set(0, Tick::ZERO.after(Duration::from_secs(1)));
         timers.set(0, Tick::ZERO.after(Duration::from_secs(9)));
-        assert_eq!(expired(&mut timers, Duration::from_secs(5)), []);
+        assert_eq!(expired(&mut timers, Duration::from_secs(5)), [0_u32; 0]);
         assert!(timers.next() > Tick::ZERO.plus(80));
         assert_eq!(expired(&mut timers, Duration::from_secs(10)), [0]);
     }
@@ -147,7 +147,7 @@ mod tests {
         let mut timers = Timers::new(START_MS);
         timers.set(7, Tick::ZERO.after(Duration::from_secs(1)));
         timers.set(7, Tick::NEVER);
-        assert_eq!(expired(&mut timers, Duration::from_secs(2)), []);
+        assert_eq!(expired(&mut timers, Duration::from_secs(2)), [0_u32; 0]);
         assert_eq!(timers.next(), Tick::NEVER);
     }
 

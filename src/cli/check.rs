@@ -17,6 +17,7 @@ use crate::log;
 use crate::net::listen::Address;
 use crate::rules::{Rule, Rules};
 use crate::target::Target;
+use crate::token::{self, Remote};
 use crate::web;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
@@ -91,6 +92,8 @@ fn dependencies(given: &Given) -> Result<(), String> {
     for (used, name, needed) in [
         (has("token-source"), "token-source", "token-plugin"),
         (given.flag("host-token"), "host-token", "token-plugin"),
+        (given.flag("token-once"), "token-once", "token-plugin"),
+        (given.integer("token-cache").is_some(), "token-cache", "token-plugin"),
         (has("auth-source"), "auth-source", "auth-plugin"),
         (given.flag("web-auth"), "web-auth", "auth-plugin"),
         (given.flag("auth-cookie"), "auth-cookie", "auth-plugin"),
@@ -150,6 +153,22 @@ fn origins(given: &Given, auth: Option<&AuthPlugin>) -> Result<Vec<AllowedOrigin
         origins.push(AllowedOrigin::Same);
     }
     Ok(origins)
+}
+
+/// How the service of a token plugin is asked.
+fn remote(given: &Given, class: &token::Plugin) -> Result<Remote, String> {
+    let once = given.flag("token-once");
+    if once && class.name != "TokenRedis" {
+        return Err("You must use --token-plugin TokenRedis to use --token-once".to_owned());
+    }
+    let cache = seconds(given.integer("token-cache"));
+    if once && cache.is_some() {
+        return Err("You can't use --token-cache with --token-once".to_owned());
+    }
+    if class.is_local && cache.is_some() {
+        return Err(format!("You can't use --token-cache with {}, which asks no service", class.name));
+    }
+    Ok(Remote { once, cache })
 }
 
 /// Where targets of tokens may be.
@@ -296,11 +315,15 @@ fn ends(given: &Given, env: &Environment) -> Result<(Address, Sessions), String>
             return Err("You can't use --token-plugin with a wrapped command (--)".to_owned());
         }
         (None, Some(_), Some(_)) => return Err("You can't use --token-plugin with --unix-target".to_owned()),
-        (None, Some((class, source)), None) => Sessions::Tokens {
-            plugin: TokenPlugin { class: plugins::token(&class)?, source },
-            host_token: given.flag("host-token"),
-            rules: rules(given)?,
-        },
+        (None, Some((class, source)), None) => {
+            let class = plugins::token(&class)?;
+            Sessions::Tokens {
+                plugin: TokenPlugin { class, source },
+                host_token: given.flag("host-token"),
+                remote: remote(given, class)?,
+                rules: rules(given)?,
+            }
+        }
         (None, None, Some(path)) if command.is_empty() => Sessions::Fixed(Target::Unix(path)),
         (None, None, unix_target) => {
             if !matches!(listen, Address::Tcp { .. }) {

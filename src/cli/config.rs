@@ -10,6 +10,7 @@ use crate::log;
 use crate::net::listen::Address;
 use crate::rules::Rules;
 use crate::target::Target;
+use crate::token::Remote;
 use crate::web;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -92,6 +93,8 @@ pub enum Sessions {
         plugin: TokenPlugin,
         /// `--host-token`: the token is the name in the Host header.
         host_token: bool,
+        /// `--token-once` and `--token-cache`.
+        remote: Remote,
         /// `--allow-target` and `--deny-target`.
         rules: Rules,
     },

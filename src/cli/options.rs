@@ -218,6 +218,14 @@ pub(super) const TABLE: &[Row] = &[
           group: Tokens, python: true, available: true,
           help: "where the token plugin looks: a file, directory, URL or server, as the plugin wants it; \
                  @FILE takes it from a file" },
+    Row { name: "token-once", short: None, kind: Flag,
+          group: Tokens, python: false, available: true,
+          help: "with TokenRedis: a token is good for one session, over all instances that ask the same server; it is \
+                 taken out when it is used (GETDEL, Redis 6.2 or newer)" },
+    Row { name: "token-cache", short: None, kind: Integer("SECONDS"),
+          group: Tokens, python: false, available: true,
+          help: "what a service (BaseTokenAPI, JSONTokenApi, TokenRedis) has found for a token is good for so many \
+                 seconds, without asking again; also when it was withdrawn meanwhile (default: 0)" },
     Row { name: "host-token", short: None, kind: Flag,
           group: Tokens, python: true, available: true,
           help: "take the token from the Host header instead of the query's token parameter" },

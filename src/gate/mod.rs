@@ -14,6 +14,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::auth::{self, Admitted, AuthPlugin, Decision, Facts};
 use crate::flight::{Asked, ReplyTo};
@@ -50,7 +51,7 @@ struct Keeper {
 struct Tokens {
     name: &'static str,
     plugin: Arc<dyn TokenPlugin>,
-    /// Those who ask for the same token get one answer; nothing for a plugin that asks others.
+    /// Those who ask for the same token get one answer; nothing for a plugin that asks others each time.
     flights: Option<Flights>,
     host_token: bool,
     /// Relative paths of sockets begin here.
@@ -91,6 +92,8 @@ struct Visit {
     question: Box<Question>,
     /// Whether its client is still there.
     stub: Stub,
+    /// When the client's patience ends.
+    deadline: Instant,
     to: Caller,
     set_cookie: Option<String>,
 }
@@ -115,11 +118,11 @@ impl Gate {
         };
         let tokens = match &settings.tokens {
             Some((class, source)) => {
-                let open = class.open.ok_or_else(|| format!("{} is not available yet", class.name))?;
+                let is_shared = class.is_local || source.remote.cache.is_some();
                 Some(Tokens {
                     name: class.name,
-                    plugin: Arc::from(open(source)?),
-                    flights: class.is_local.then(Flights::default),
+                    plugin: token::open(class, source)?,
+                    flights: is_shared.then(Flights::default),
                     host_token: settings.host_token,
                     directory: source.directory.clone(),
                     is_remote: !class.is_local,
@@ -206,7 +209,8 @@ impl Gate {
         if question.wants == Wants::Session && !keeper.allows_origin(&question) {
             return Asked::Now(refused(invalid_origin("the page's origin is not one of --allow-origin")));
         }
-        let visit = Visit { question, stub: stub(), to: Caller::new(to()), set_cookie: None };
+        let deadline = Instant::now() + LOOK_UP;
+        let visit = Visit { question, stub: stub(), deadline, to: Caller::new(to()), set_cookie: None };
         let known = match &keeper.auth {
             Some(auth) if auth.may_block() => {
                 let (keeper, stub) = (Arc::clone(keeper), visit.stub.clone());
@@ -294,7 +298,7 @@ impl Keeper {
 
     /// Finds where an admitted client goes.
     fn look_up(self: &Arc<Self>, visit: Visit) -> Result<(), Known> {
-        let Visit { question, stub, to, set_cookie } = visit;
+        let Visit { question, stub, deadline, to, set_cookie } = visit;
         let tokens = match &self.tokens {
             Some(tokens) if question.wants == Wants::Session => tokens,
             _ => return Err(Box::new((to, Verdict::Granted(Grant { to: None, set_cookie })))),
@@ -312,10 +316,12 @@ impl Keeper {
         match &tokens.flights {
             Some(flights) => {
                 let waiter = Waiter { stub, to: Box::new(found) };
-                flights.ask(&token, waiter, &self.lane, move |token| plugin.look_up(token));
+                // One look-up may serve clients that came at different times; each has its own patience.
+                let look_up = move |token: &str| plugin.look_up_until(token, Instant::now() + LOOK_UP);
+                flights.ask(&token, waiter, &self.lane, look_up);
             }
             None => {
-                let job = move || found(plugin.look_up(&token));
+                let job = move || found(plugin.look_up_until(&token, deadline));
                 let _ = self.lane.submit_while(move || stub.is_wanted(), job);
             }
         }
@@ -370,6 +376,10 @@ impl fmt::Debug for Gate {
         f.write_str(if self.0.is_some() { "Gate(kept)" } else { "Gate(open)" })
     }
 }
+
+/// Time for an answer, the wait for a helper included: a bit less than the client's connection waits for, so that
+/// the log tells what did not answer.
+const LOOK_UP: Duration = Duration::from_millis(9_700);
 
 /// Questions that are decided at a time. One that hangs holds a thread.
 const THREADS_MAX: usize = 32;

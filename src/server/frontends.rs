@@ -107,7 +107,7 @@ fn gate(config: &Config, listeners: &[&Listener], log: &Arc<Log>) -> Result<Gate
         (plugin.class, auth::Source { argument, cookie, log: Arc::clone(log) })
     });
     let (tokens, host_token, rules) = match &config.sessions {
-        Asked::Tokens { plugin, host_token, rules } => {
+        Asked::Tokens { plugin, host_token, rules, remote } => {
             let text = match &plugin.source {
                 Some(Argument::Text(text)) => Some(Argument::to_os_string(text)),
                 Some(Argument::File(path)) => Some(OsString::from_vec(read("--token-source", path)?)),
@@ -118,6 +118,7 @@ fn gate(config: &Config, listeners: &[&Listener], log: &Arc<Log>) -> Result<Gate
                 directory: config.directory.clone(),
                 web: config.web.as_ref().map(|web| web.root.clone()),
                 log: Arc::clone(log),
+                remote: *remote,
             };
             (Some((plugin.class, source)), *host_token, rules.clone())
         }

@@ -69,7 +69,13 @@ mod tests {
 
     fn plugin(scratch: &Scratch) -> Result<Box<dyn TokenPlugin>, String> {
         let log = Arc::new(Log::in_memory(false));
-        open(&Source { text: Some("d".into()), directory: scratch.dir().into(), web: None, log })
+        open(&Source {
+            text: Some("d".into()),
+            directory: scratch.dir().into(),
+            web: None,
+            log,
+            remote: Default::default(),
+        })
     }
 
     fn found(text: &str) -> Answer {

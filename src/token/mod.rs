@@ -3,13 +3,18 @@
 //!
 //! A look-up may block, so it runs on a helper. A plugin says what it found and nothing about clients.
 
+mod cache;
 mod file;
 mod file_name;
+mod http;
+mod link;
+mod redis;
 mod unix_dir;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::log::Log;
 use crate::source::Place;
@@ -20,8 +25,16 @@ pub trait TokenPlugin: Send + Sync {
     /// Looks the token up. May wait.
     fn look_up(&self, token: &str) -> Answer;
 
+    /// The same for a client that does not wait for longer than that. Those who ask a service give up then.
+    fn look_up_until(&self, token: &str, deadline: Instant) -> Answer {
+        let _ = deadline;
+        self.look_up(token)
+    }
+
     /// Files and directories that tell tokens, which must not be published.
-    fn files(&self) -> Vec<PathBuf>;
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 }
 
 /// What came of a look-up.
@@ -62,9 +75,34 @@ pub struct Source {
     pub web: Option<PathBuf>,
     /// Where a plugin says what is wrong with a file.
     pub log: Arc<Log>,
+    /// How services are asked.
+    pub remote: Remote,
+}
+
+/// What can be wanted of plugins that ask a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Remote {
+    /// `--token-once`: a token is taken out when it is used.
+    pub once: bool,
+    /// `--token-cache`: so long what was found is good.
+    pub cache: Option<Duration>,
 }
 
 impl Source {
+    /// The argument of the plugin `name` as text.
+    ///
+    /// # Errors
+    /// There is none, or it is not UTF-8.
+    fn text(&self, name: &str) -> Result<String, String> {
+        match &self.text {
+            Some(text) if !text.is_empty() => {
+                let text = text.to_str().ok_or_else(|| format!("{name}: --token-source is not UTF-8"))?;
+                Ok(text.to_owned())
+            }
+            _ => Err(format!("{name} needs --token-source")),
+        }
+    }
+
     /// The place of the file or directory that the argument names, for the plugin `name`.
     ///
     /// # Errors
@@ -100,10 +138,10 @@ pub const PLUGINS: &[Plugin] = &[
     // Each connection reads it anew there, too, so there is no difference.
     Plugin { name: "ReadOnlyTokenFile", is_local: true, open: Some(file::open) },
     Plugin { name: "TokenFileName", is_local: true, open: Some(file_name::open) },
-    Plugin { name: "BaseTokenAPI", is_local: false, open: None },
-    Plugin { name: "JSONTokenApi", is_local: false, open: None },
+    Plugin { name: "BaseTokenAPI", is_local: false, open: Some(http::open_text) },
+    Plugin { name: "JSONTokenApi", is_local: false, open: Some(http::open_json) },
     Plugin { name: "JWTTokenApi", is_local: true, open: None },
-    Plugin { name: "TokenRedis", is_local: false, open: None },
+    Plugin { name: "TokenRedis", is_local: false, open: Some(redis::open) },
     Plugin { name: "UnixDomainSocketDirectory", is_local: true, open: Some(unix_dir::open) },
 ];
 
@@ -112,6 +150,34 @@ pub const PLUGINS: &[Plugin] = &[
 pub fn count_tokens(bytes: &[u8]) -> (usize, usize, usize) {
     file::Tokens::parse(bytes).count()
 }
+
+/// For fuzzing: reads what a Redis server says, and says how long the first answer in it is.
+#[cfg(any(test, feature = "testing"))]
+pub fn redis_reply(bytes: &[u8]) -> Option<usize> {
+    redis::parse(bytes)
+}
+
+/// For fuzzing: reads an answer of HTTP that comes in two pieces, and says its status and body.
+#[cfg(any(test, feature = "testing"))]
+pub fn http_response(bytes: &[u8], cut: usize) -> Option<(u16, Vec<u8>)> {
+    http::decode(bytes, cut)
+}
+
+/// Makes a plugin of a class.
+///
+/// # Errors
+/// It is not built, or its argument makes no sense; in words for the operator.
+pub fn open(class: &Plugin, source: &Source) -> Result<Arc<dyn TokenPlugin>, String> {
+    let open = class.open.ok_or_else(|| format!("{} is not available yet", class.name))?;
+    let plugin = open(source)?;
+    match source.remote.cache {
+        Some(time) if !class.is_local => Ok(Arc::new(cache::Cached::new(plugin, time))),
+        _ => Ok(Arc::from(plugin)),
+    }
+}
+
+/// Time for a look-up where nobody has said when it has to end.
+pub const LOOK_UP: Duration = Duration::from_secs(10);
 
 /// The class of this name, short or with its Python module in front, as scripts do both.
 pub fn plugin(name: &str) -> Option<&'static Plugin> {
@@ -142,7 +208,13 @@ mod tests {
         for row in PLUGINS.iter().filter(|row| row.is_local) {
             let Some(open) = row.open else { continue };
             for text in [None, Some("".into())] {
-                let source = Source { text, directory: "/".into(), web: None, log: Arc::clone(&log) };
+                let source = Source {
+                    text,
+                    directory: "/".into(),
+                    web: None,
+                    log: Arc::clone(&log),
+                    remote: Remote::default(),
+                };
                 assert!(
                     open(&source).err().expect("an error").ends_with("needs --token-source"),
                     "{}",

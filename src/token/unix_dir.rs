@@ -66,7 +66,13 @@ mod tests {
 
     fn plugin(scratch: &Scratch) -> Box<dyn TokenPlugin> {
         let log = Arc::new(Log::in_memory(false));
-        let source = Source { text: Some("socks".into()), directory: scratch.dir().into(), web: None, log };
+        let source = Source {
+            text: Some("socks".into()),
+            directory: scratch.dir().into(),
+            web: None,
+            log,
+            remote: Default::default(),
+        };
         open(&source).expect("it starts without the directory, too")
     }
 

@@ -31,6 +31,7 @@ mod readme;
 mod record;
 mod run;
 mod secrets;
+mod services;
 mod side_by_side;
 mod signals;
 mod soak;

@@ -10,7 +10,7 @@ use crate::log::{self, SyslogAddress, SyslogSettings};
 use crate::net::listen::Address;
 use crate::rules::{Rule, Rules};
 use crate::target::Target;
-use crate::token;
+use crate::token::{self, Remote};
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
@@ -67,6 +67,20 @@ fn errors_are_those_of_the_python_program() {
         ("--unix", "ambiguous option: --unix (--unix-listen, --unix-listen-mode, --unix-target?)"),
         ("--token-source x", "You must use --token-plugin to use --token-source"),
         ("--host-token", "You must use --token-plugin to use --host-token"),
+        ("--token-once 6080 h:1", "You must use --token-plugin to use --token-once"),
+        ("--token-cache 5 6080 h:1", "You must use --token-plugin to use --token-cache"),
+        (
+            "--token-plugin JSONTokenApi --token-once 6080",
+            "You must use --token-plugin TokenRedis to use --token-once",
+        ),
+        (
+            "--token-plugin TokenRedis --token-once --token-cache 5 6080",
+            "You can't use --token-cache with --token-once",
+        ),
+        (
+            "--token-plugin TokenFile --token-cache 5 6080",
+            "You can't use --token-cache with TokenFile, which asks no service",
+        ),
         ("--host-token --target-config f 6080", "You must use --token-plugin to use --host-token"),
         ("--auth-source x", "You must use --auth-plugin to use --auth-source"),
         ("--web-auth", "You must use --auth-plugin to use --web-auth"),
@@ -444,4 +458,22 @@ fn the_wish_for_inetd_is_known_before_the_line_is_read() {
     {
         assert_eq!(asks_for_inetd(words(line).into_iter()), expected, "{line}");
     }
+}
+
+#[test]
+fn tokens_of_services_are_used_once_or_kept_for_a_while() {
+    let remote =
+        |options: &str| match config(&format!("--token-plugin TokenRedis --token-source r {options} 1"))
+            .sessions
+        {
+            Sessions::Tokens { remote, .. } => remote,
+            other => panic!("{other:?}"),
+        };
+    let cache = |seconds| Some(std::time::Duration::from_secs(seconds));
+    assert_eq!(remote("--token-cache 5"), Remote { once: false, cache: cache(5) });
+    assert_eq!(remote("--token-once"), Remote { once: true, cache: None });
+    for nothing in ["--token-cache 0", "--token-cache=-1", ""] {
+        assert_eq!(remote(nothing), Remote::default(), "{nothing}");
+    }
+    assert_eq!(remote("--token-cache 0 --token-once"), Remote { once: true, cache: None });
 }

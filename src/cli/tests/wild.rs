@@ -99,7 +99,7 @@ fn argument(text: &str) -> Argument {
 fn tokens(class: &str, source: Option<&str>) -> Sessions {
     let class = token::plugin(class).expect(class);
     let plugin = TokenPlugin { class, source: source.map(argument) };
-    Sessions::Tokens { plugin, host_token: false, rules: Rules::default() }
+    Sessions::Tokens { plugin, host_token: false, remote: Default::default(), rules: Rules::default() }
 }
 
 fn auth(class: &str, source: &str) -> Option<AuthPlugin> {

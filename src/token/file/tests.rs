@@ -5,7 +5,13 @@ use std::os::unix::fs::symlink;
 fn plugin(scratch: &Scratch, name: &str) -> (Box<dyn TokenPlugin>, Arc<Log>) {
     let log = Arc::new(Log::in_memory(false));
     let directory = scratch.dir().to_owned();
-    let source = Source { text: Some(name.into()), directory, web: None, log: Arc::clone(&log) };
+    let source = Source {
+        text: Some(name.into()),
+        directory,
+        web: None,
+        log: Arc::clone(&log),
+        remote: Default::default(),
+    };
     (open(&source).expect("a plugin"), log)
 }
 

@@ -1,0 +1,149 @@
+//! `--token-cache`: what a service has found is good for a while.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Answer, TokenPlugin};
+use crate::target::Target;
+
+/// Keeps the targets that a plugin has found, and nothing else that it says.
+pub(super) struct Cached {
+    plugin: Box<dyn TokenPlugin>,
+    time: Duration,
+    found: Mutex<Found>,
+}
+
+/// Targets by their tokens. All are good for the same time, so they go in the order in which they came.
+#[derive(Default)]
+struct Found {
+    targets: HashMap<Arc<str>, (Target, Instant)>,
+    order: VecDeque<(Arc<str>, Instant)>,
+}
+
+impl Cached {
+    pub(super) fn new(plugin: Box<dyn TokenPlugin>, time: Duration) -> Cached {
+        Cached { plugin, time, found: Mutex::default() }
+    }
+
+    fn look(&self, token: &str, now: Instant) -> Option<Target> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.targets.get(token).filter(|(_, until)| now < *until).map(|(target, _)| target.clone())
+    }
+
+    /// The time counts from the moment at which the service was asked: it may have changed its mind since then.
+    fn keep(&self, token: &str, target: &Target, asked: Instant, now: Instant) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.sweep(now);
+        let Some(until) = asked.checked_add(self.time).filter(|&until| now < until) else { return };
+        if found.targets.contains_key(token) {
+            return;
+        }
+        if found.targets.len() >= ENTRIES_MAX
+            && let Some((oldest, _)) = found.order.pop_front()
+        {
+            found.targets.remove(&oldest);
+        }
+        let token: Arc<str> = token.into();
+        found.order.push_back((Arc::clone(&token), until));
+        found.targets.insert(token, (target.clone(), until));
+    }
+}
+
+impl Found {
+    fn sweep(&mut self, now: Instant) {
+        while self.order.front().is_some_and(|(_, until)| *until <= now) {
+            let Some((token, _)) = self.order.pop_front() else { return };
+            self.targets.remove(&token);
+        }
+    }
+}
+
+impl TokenPlugin for Cached {
+    fn look_up(&self, token: &str) -> Answer {
+        self.look_up_until(token, Instant::now() + super::LOOK_UP)
+    }
+
+    fn look_up_until(&self, token: &str, deadline: Instant) -> Answer {
+        let asked = Instant::now();
+        if let Some(target) = self.look(token, asked) {
+            return Answer::Found(target);
+        }
+        let answer = self.plugin.look_up_until(token, deadline);
+        if let Answer::Found(target) = &answer {
+            self.keep(token, target, asked, Instant::now());
+        }
+        answer
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.plugin.files()
+    }
+}
+
+/// Tokens that are kept; the oldest goes for a new one. They cost about 200 bytes each.
+const ENTRIES_MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Counts how often it is asked; knows tokens that begin with a `k`.
+    #[derive(Default)]
+    struct Counter(Arc<AtomicUsize>);
+
+    impl TokenPlugin for Counter {
+        fn look_up(&self, token: &str) -> Answer {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            match token.starts_with('k') {
+                true => Answer::Found(Target::Unix(token.into())),
+                false => Answer::Unknown,
+            }
+        }
+    }
+
+    fn cached(time: Duration) -> (Cached, Arc<AtomicUsize>) {
+        let counter = Counter::default();
+        let count = Arc::clone(&counter.0);
+        (Cached::new(Box::new(counter), time), count)
+    }
+
+    #[test]
+    fn what_was_found_is_good_for_its_time_and_the_rest_is_asked_each_time() {
+        let (cache, count) = cached(Duration::from_secs(600));
+        for _ in 0..3 {
+            assert_eq!(cache.look_up("k"), Answer::Found(Target::Unix("k".into())));
+            assert_eq!(cache.look_up("x"), Answer::Unknown);
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 1 + 3);
+        let later = Instant::now() + Duration::from_secs(601);
+        assert_eq!(cache.look("k", later), None);
+        // It counts from the question, however long the answer took.
+        let asked = Instant::now();
+        cache.keep("slow", &Target::Unix("s".into()), asked, asked + Duration::from_secs(500));
+        assert!(cache.look("slow", asked + Duration::from_secs(599)).is_some());
+        assert!(cache.look("slow", asked + Duration::from_secs(600)).is_none());
+        cache.keep("late", &Target::Unix("s".into()), asked, asked + Duration::from_secs(600));
+        assert!(cache.look("late", asked).is_none());
+    }
+
+    #[test]
+    fn there_are_never_more_than_may_be_and_what_is_over_goes() {
+        let (cache, _) = cached(Duration::from_secs(600));
+        for number in 0..ENTRIES_MAX + 5 {
+            cache.look_up(&format!("k{number}"));
+        }
+        let now = Instant::now();
+        assert!(cache.look("k4", now).is_none() && cache.look("k5", now).is_some());
+        {
+            let found = cache.found.lock().unwrap();
+            assert_eq!((found.targets.len(), found.order.len()), (ENTRIES_MAX, ENTRIES_MAX));
+        }
+        let later = now + Duration::from_secs(700);
+        cache.keep("new", &Target::Unix("n".into()), later, later);
+        let found = cache.found.lock().unwrap();
+        assert_eq!((found.targets.len(), found.order.len()), (1, 1));
+    }
+}
