@@ -48,6 +48,17 @@ fn every_seed_of_the_credentials_holds() {
     replay("credentials", properties::credentials, DAMAGE_MAX);
 }
 
+#[test]
+fn every_seed_of_the_answers_of_services_holds() {
+    replay("http_answers", properties::http_answers, DAMAGE_MAX);
+    replay("redis_answers", properties::redis_answers, DAMAGE_MAX);
+}
+
+#[test]
+fn every_seed_of_the_urls_of_services_holds() {
+    replay("service_urls", properties::service_urls_stay, DAMAGE_MAX);
+}
+
 fn replay(target: &str, property: fn(&[u8]), damage_max: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut seeds = 0;

@@ -13,6 +13,7 @@ use websockify::ws::{CONTROL_MAX, encode, handshake};
 
 mod files;
 mod gate;
+mod services;
 mod states;
 mod tls;
 #[path = "../../src/ws/decode/twin.rs"]
@@ -20,6 +21,7 @@ mod twin;
 
 pub use files::files;
 pub use gate::{credentials, token_files};
+pub use services::{http_answers, redis_answers, service_urls_stay};
 pub use states::states;
 pub use tls::tls;
 use twin::Yield;

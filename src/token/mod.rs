@@ -151,10 +151,20 @@ pub fn count_tokens(bytes: &[u8]) -> (usize, usize, usize) {
     file::Tokens::parse(bytes).count()
 }
 
-/// For fuzzing: reads what a Redis server says, and says how long the first answer in it is.
+/// For fuzzing: reads what a Redis server says, and says how long the first answer in it is, if that is whole.
+///
+/// # Errors
+/// It is no answer.
 #[cfg(any(test, feature = "testing"))]
-pub fn redis_reply(bytes: &[u8]) -> Option<usize> {
+pub fn redis_reply(bytes: &[u8]) -> Result<Option<usize>, String> {
     redis::parse(bytes)
+}
+
+/// For fuzzing: authority and target of the URL for a token, and of where a redirect from there leads; for each
+/// nothing if there is none.
+#[cfg(any(test, feature = "testing"))]
+pub fn service_urls(template: &str, token: &str, location: &str) -> Option<[Option<(String, String)>; 2]> {
+    http::urls(template, token, location)
 }
 
 /// For fuzzing: reads an answer of HTTP that comes in two pieces, and says its status and body.

@@ -17,7 +17,7 @@ use crate::common::{Scratch, eventually, tls};
 
 /// What a test's service has been asked: whole heads of requests.
 #[derive(Clone, Default)]
-struct Asked(Arc<Mutex<Vec<String>>>);
+pub(super) struct Asked(Arc<Mutex<Vec<String>>>);
 
 impl Asked {
     fn count(&self) -> usize {
@@ -30,7 +30,7 @@ impl Asked {
 }
 
 /// A service of HTTP that answers each request, told by its first line, with these bytes, and then ends.
-fn service(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Service, Asked) {
+pub(super) fn service(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Service, Asked) {
     let asked = Asked::default();
     let noted = asked.clone();
     let service = Target::tcp().serve(move |mut wire| {
@@ -48,11 +48,11 @@ fn head(wire: &mut Wire) -> String {
     String::from_utf8(head).expect("a request is ASCII")
 }
 
-fn ok(body: &str) -> String {
+pub(super) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn found(location: &str) -> String {
+pub(super) fn found(location: &str) -> String {
     format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
 }
 

@@ -17,7 +17,7 @@ use crate::common::target::Target;
 
 /// What becomes of an upgrade: the first bytes of the target that it led to, or the status, or nothing at all.
 #[derive(Debug, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     Target(String),
     Status(u16),
     /// 101, and then no target.
@@ -25,7 +25,7 @@ enum Outcome {
     Dropped,
 }
 
-fn python() -> Option<String> {
+pub(super) fn python() -> Option<String> {
     let python = std::env::var("WEBSOCKIFY_PYTHON").ok();
     if python.is_none() {
         crate::common::skipped("WEBSOCKIFY_PYTHON does not name a Python with websockify 0.13.0");
@@ -33,7 +33,7 @@ fn python() -> Option<String> {
     python
 }
 
-fn outcome(server: &Server, path: &str, headers: &str) -> Outcome {
+pub(super) fn outcome(server: &Server, path: &str, headers: &str) -> Outcome {
     let mut client = Client::connect(server);
     let request = UPGRADE.replace("GET / ", &format!("GET {path} "));
     let request = match headers.starts_with("Host:") {
@@ -58,7 +58,7 @@ fn outcome(server: &Server, path: &str, headers: &str) -> Outcome {
 }
 
 /// A target that says its name.
-fn named(target: Target, name: &'static str) -> String {
+pub(super) fn named(target: Target, name: &'static str) -> String {
     let address = target.address.clone();
     drop(target.serve(move |mut wire| {
         wire.send(name.as_bytes());
@@ -68,7 +68,7 @@ fn named(target: Target, name: &'static str) -> String {
 }
 
 /// Where a token that nobody knows gets: there nothing, here a status.
-const REFUSED: &str = "a refused client is answered";
+pub(super) const REFUSED: &str = "a refused client is answered";
 
 #[test]
 fn token_files_mean_the_same_to_both() {

@@ -29,6 +29,8 @@ use url::{Template, Url};
 #[cfg(any(test, feature = "testing"))]
 pub(super) use response::decode;
 pub(super) use url::decode as percent_decode;
+#[cfg(any(test, feature = "testing"))]
+pub(super) use url::urls;
 
 /// BaseTokenAPI.
 pub(super) fn open_text(source: &Source) -> Result<Box<dyn TokenPlugin>, String> {

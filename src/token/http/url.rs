@@ -277,6 +277,19 @@ fn contains(bytes: &[u8], mark: &str) -> bool {
     bytes.windows(mark.len()).any(|window| window == mark.as_bytes())
 }
 
+/// For fuzzing: as [`crate::token::service_urls`].
+#[cfg(any(test, feature = "testing"))]
+pub(in crate::token) fn urls(
+    template: &str,
+    token: &str,
+    location: &str,
+) -> Option<[Option<(String, String)>; 2]> {
+    let parts = |url: &Url| (url.authority(), url.target.clone());
+    let url = Template::parse(template).ok()?.expand(token).ok();
+    let next = url.as_ref().and_then(|url| url.join(location).ok());
+    Some([url.as_ref().map(parts), next.as_ref().map(parts)])
+}
+
 /// Stands for the token where the template itself is looked at.
 const MARK: &str = "token-6b7c0c5e";
 

@@ -21,13 +21,14 @@ use reply::Reply;
 use source::Server;
 
 #[cfg(any(test, feature = "testing"))]
-pub(super) fn parse(bytes: &[u8]) -> Option<usize> {
-    reply::parse(bytes).ok().flatten().map(|(reply, length)| {
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<usize>, String> {
+    let found = reply::parse(bytes).map_err(|fault| fault.to_string())?;
+    Ok(found.map(|(reply, length)| {
         if let Reply::Value(value) = reply {
             let _ = target(&value);
         }
         length
-    })
+    }))
 }
 
 pub(super) fn open(source: &Source) -> Result<Box<dyn TokenPlugin>, String> {
