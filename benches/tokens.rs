@@ -1,8 +1,9 @@
 //! What tokens cost: a look-up in a file of 100,000 lines that has not changed, the parsing of it, and what the
-//! opening of a session costs the gateway with a token file and without one.
+//! opening of a session costs the gateway with a token file and without one; and look-ups in Redis.
 //!
-//! `cargo bench --bench tokens`, or a part: `cargo bench --bench tokens -- look-up`, `-- openings`. The last is CPU
-//! time of the gateway's process, so both kinds of openings take turns, and the medians of the rounds are compared.
+//! `cargo bench --bench tokens`, or a part: `cargo bench --bench tokens -- look-up`, `-- openings`, `-- redis`. Openings
+//! are measured as CPU time of the gateway's process, so both kinds of them take turns, and the medians of the rounds
+//! are compared.
 
 #[path = "../tests/common/mod.rs"]
 #[allow(dead_code, reason = "the bench uses a part of what the integration tests share")]
@@ -11,9 +12,11 @@ mod common;
 use std::fs;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Instant;
 
 use common::Scratch;
 use common::client::{Client, UPGRADE};
+use common::redis::Redis;
 use common::server::Server;
 use common::target::Target;
 use criterion::Criterion;
@@ -28,8 +31,39 @@ fn main() {
         look_ups(&mut criterion);
         criterion.final_summary();
     }
+    if wants("redis") {
+        redis();
+    }
     if wants("openings") {
         openings();
+    }
+}
+
+/// Look-ups a second in a Redis server on this machine, by so many at a time.
+fn redis() {
+    let Some(server) = Redis::start(&[]) else { return };
+    server.set("token", "desktop.example.org:5900");
+    let source = Source {
+        text: Some(server.address().into()),
+        directory: "/".into(),
+        web: None,
+        log: Arc::new(Log::in_memory(false)),
+        remote: Remote::default(),
+    };
+    let plugin = token::open(token::plugin("TokenRedis").expect("a plugin"), &source).expect("a plugin");
+    for threads in [1, 4, 32] {
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    for _ in 0..REDIS_LOOK_UPS / threads {
+                        assert!(matches!(plugin.look_up("token"), Answer::Found(_)));
+                    }
+                });
+            }
+        });
+        let rate = REDIS_LOOK_UPS as f64 / begin.elapsed().as_secs_f64();
+        println!("redis: {rate:.0} look-ups a second by {threads} at a time");
     }
 }
 
@@ -114,6 +148,8 @@ fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
+
+const REDIS_LOOK_UPS: usize = 64_000;
 
 const LINES: usize = 100_000;
 

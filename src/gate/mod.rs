@@ -384,6 +384,10 @@ const LOOK_UP: Duration = Duration::from_millis(9_700);
 /// Questions that are decided at a time. One that hangs holds a thread.
 const THREADS_MAX: usize = 32;
 
+/// Descriptors that look-ups at a service can have open at a time: a connection for each, as many that are kept,
+/// and those of name look-ups.
+pub const DESCRIPTORS_MAX: usize = 2 * THREADS_MAX + 16;
+
 /// Questions that wait for a thread. More are answered with 503.
 const QUESTIONS_MAX: usize = 4096;
 

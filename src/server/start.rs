@@ -14,9 +14,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Instant;
 
-use crate::cli::Config;
+use crate::cli::{Config, Sessions};
 use crate::conn::end::Kind;
 use crate::conn::shared::Shared;
+use crate::gate;
 use crate::limit::Limiter;
 use crate::log::{Log, describe};
 use crate::metrics::Metrics;
@@ -333,7 +334,13 @@ fn limits(config: &Config, log: &Log) -> (Limits, usize) {
         Some(_) => (3, RECORDINGS_ENDING_MAX.min(open_files / 10)),
         None => (2, 0),
     };
-    let most = ((open_files - reserve - ending) / each).max(1);
+    let services = match &config.sessions {
+        Sessions::Tokens { plugin, .. } if !plugin.class.is_local => {
+            gate::DESCRIPTORS_MAX.min(open_files / 10)
+        }
+        _ => 0,
+    };
+    let most = ((open_files - reserve - ending - services) / each).max(1);
     if let Some(asked) = config.max_connections
         && asked > most
     {

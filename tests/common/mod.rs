@@ -11,6 +11,7 @@ pub(crate) mod namespace;
 pub(crate) mod pieces;
 pub(crate) mod process;
 pub(crate) mod random;
+pub(crate) mod redis;
 pub(crate) mod script;
 pub(crate) mod server;
 pub(crate) mod target;

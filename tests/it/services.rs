@@ -2,6 +2,7 @@
 //! answer as it should, and what nobody else notices of that.
 
 use std::io::Write;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::common::client::{Client, UPGRADE, visit};
+use crate::common::namespace::Namespace;
 use crate::common::server::{Server, command};
 use crate::common::target::{DeafTarget, Service, Target};
 use crate::common::wire::Wire;
@@ -350,6 +352,50 @@ fn there_is_one_deadline_however_an_answer_is_made_long() {
 }
 
 #[test]
+fn a_name_server_that_says_nothing_is_part_of_the_deadline() {
+    let Some(network) = Namespace::new() else { return };
+    network.set_name_server("127.0.0.1");
+    network.set_hosts("127.0.0.1 service.test\n127.0.0.1 target.test\n");
+    // It takes the questions and says nothing.
+    let _name_server = network.run(|| UdpSocket::bind("127.0.0.1:53")).expect("a name server's port");
+    let target = network.run(Target::tcp);
+    let answer = format!("target.test:{}", target.port());
+    let _target = target.echo();
+    let service = network.run(Target::tcp).serve(move |mut wire| {
+        head(&mut wire);
+        wire.send_what_goes(ok(&answer).as_bytes());
+    });
+    let port = service.address.rsplit(':').next().unwrap();
+    let launch = |class: &str, source: String| {
+        let options = ["--token-plugin", class, "--token-source", &source, "127.0.0.1:0"];
+        Server::launch(&mut network.command(&options))
+    };
+    let server = launch("BaseTokenAPI", format!("http://service.test:{port}/%s"));
+    let redis = launch("TokenRedis", "redis.test".into());
+    let request = UPGRADE.replace("GET / ", "GET /?token=a ");
+    let mut session = network.run(|| Client::connect(&server));
+    assert_eq!(session.ask(request.as_bytes()).status, 101);
+    session.echo(b"before");
+    network.set_hosts("127.0.0.1 target.test\n");
+    let began = Instant::now();
+    let mut hanging: Vec<Client> = (0..50)
+        .map(|number| if number % 2 == 0 { &server } else { &redis })
+        .map(|server| network.run(|| Client::connect(server)))
+        .collect();
+    for client in &mut hanging {
+        client.wire.send(request.as_bytes());
+        session.echo(b"hello");
+    }
+    for client in &mut hanging {
+        assert_eq!(client.read_head().status, 503);
+    }
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    session.echo(b"after");
+    server.log.wait_for("no answer in time");
+    redis.log.wait_for("no answer in time");
+}
+
+#[test]
 fn fifty_look_ups_at_a_service_that_hangs_harm_nobody_else() {
     let scratch = Scratch::new();
     std::fs::create_dir(scratch.path("w")).unwrap();
@@ -607,6 +653,15 @@ fn proxies_of_the_environment_are_used_as_their_scheme_wants() {
         visit(&start_with("BaseTokenAPI", &source, &[], &environment), "/?token=one");
     }
     assert_eq!(asked.count(), before);
+    // A proxy that is itself asked by TLS.
+    let secure = format!("https://pu:pp@localhost:{port}");
+    let by_tls = [("http_proxy", secure.as_str()), ("SSL_CERT_FILE", &ca)];
+    visit(&start_with("BaseTokenAPI", "http://service.invalid/%s", &[], &by_tls), "/?token=one");
+    let head = service.asked.last();
+    assert!(
+        head.starts_with("GET http://service.invalid/one HTTP/1.1\r\n") && head.contains(theirs),
+        "{head}"
+    );
     // A proxy that refuses, is gone, or can't be used, is never passed by.
     for (source, name, value) in [
         ("https://refused.invalid/%s", "https_proxy", by.as_str()),

@@ -4,10 +4,10 @@
 //! `WEBSOCKIFY_PYTHON` names a Python that has websockify 0.13.0, requests and redis; without it the tests are
 //! skipped and say so.
 
+use crate::common::redis::Redis;
 use crate::common::server::Server;
 use crate::common::target::Target;
 
-use super::redis::Redis;
 use super::services::{found, ok, service};
 use super::side_by_side::start_python_with;
 use super::tokens_beside_python::{Outcome, REFUSED, named, outcome, python};

@@ -103,6 +103,10 @@ impl TokenPlugin for TokenRedis {
 impl TokenRedis {
     /// The value of a key.
     fn get(&self, key: &[u8], deadline: Instant) -> Result<Option<Vec<u8>>, String> {
+        if Instant::now() >= deadline {
+            // It has waited for a helper, which is no fault of the server's.
+            return Err("no time was left to ask".into());
+        }
         // A connection that was kept may have died without a sign; its question is asked again on a new one. What
         // is asked twice and was taken out by the first is not there any more, so no token is good twice.
         if let Some(mut link) = self.kept(deadline) {
@@ -151,10 +155,14 @@ impl TokenRedis {
         let mut state = self.lock();
         let was_away = state.away.take().is_some();
         state.failures = 0;
+        // The oldest come first; those that a burst has left behind are closed by whoever comes later.
+        let old = state.idle.iter().take_while(|idle| idle.since.elapsed() >= IDLE_MAX).count();
+        let old: Vec<Idle> = state.idle.drain(..old).collect();
         if state.idle.len() < LINKS_MAX {
             state.idle.push(Idle { link, since: Instant::now() });
         }
         drop(state);
+        drop(old);
         if was_away {
             self.log.info(format_args!("TokenRedis: {} answers again", self.server.name()));
         }

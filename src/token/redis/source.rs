@@ -22,7 +22,6 @@ impl Server {
     /// # Errors
     /// It is in no form that is known; the text does not repeat it, as it may hold a password.
     pub(super) fn parse(text: &str) -> Result<Server, String> {
-        let text = text.trim();
         let scheme = text.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
         let server = match scheme {
             Some((scheme, rest)) if scheme == "redis" || scheme == "rediss" => url(rest, scheme == "rediss"),
@@ -180,7 +179,7 @@ mod tests {
             ("[::1]:6380", "::1:6380 0 - - "),
             ("h:::a\"b", "h:6379 0 - a\"b "),
             ("h:::\"a\"b", "h:6379 0 - \"a\"b "),
-            ("h::: a ", "h:6379 0 -  a "),
+            ("h::: a ", "h:6379 0 -  a  "),
         ] {
             assert_eq!(read(text).as_deref(), Some(expected), "{text}");
         }
