@@ -375,3 +375,57 @@ fn passwords_of_a_file_are_hashed_apart_from_look_ups() {
     std::fs::remove_file(users).unwrap();
     assert_eq!(session(&gate, "/?token=a", &[("Authorization", "Basic bWU6aHVudGVyMg==")]), "503");
 }
+
+/// Says when each look-up has to end, and waits before it ends.
+struct Patient {
+    deadlines: Mutex<Sender<Instant>>,
+    release: Mutex<Receiver<()>>,
+}
+
+impl TokenPlugin for Patient {
+    fn look_up(&self, _: &str) -> Answer {
+        panic!("it is asked with a deadline")
+    }
+
+    fn look_up_until(&self, _: &str, deadline: Instant) -> Answer {
+        self.deadlines.lock().unwrap().send(deadline).expect("the test listens");
+        let _ = self.release.lock().unwrap().recv_timeout(PATIENCE);
+        Answer::Unknown
+    }
+}
+
+#[test]
+fn the_wait_for_a_helper_is_part_of_the_deadline() {
+    let ((deadlines, seen), (release, gate)) = (channel(), channel());
+    let plugin = Patient { deadlines: Mutex::new(deadlines), release: Mutex::new(gate) };
+    let keeper = Keeper {
+        origins: Vec::new(),
+        auth: None,
+        for_pages: false,
+        tokens: Some(Tokens {
+            name: "Patient",
+            plugin: Arc::new(plugin),
+            flights: None,
+            host_token: false,
+            directory: "/".into(),
+            is_remote: true,
+            reach: Arc::default(),
+        }),
+        log: Arc::new(Log::in_memory(false)),
+        lane: Lane::new("test", 1, 10),
+        hashing: Lane::new("test", 1, 1),
+    };
+    let (gate, ticket, (done, answers)) = (Gate(Some(Arc::new(keeper))), Ticket::default(), channel());
+    let before = Instant::now();
+    send(&gate, "a", &ticket, &done);
+    send(&gate, "b", &ticket, &done);
+    let after = Instant::now();
+    let first = seen.recv_timeout(PATIENCE).expect("a look-up");
+    release.send(()).unwrap();
+    release.send(()).unwrap();
+    let second = seen.recv_timeout(PATIENCE).expect("another look-up");
+    for deadline in [first, second] {
+        assert!(before + LOOK_UP <= deadline && deadline <= after + LOOK_UP);
+    }
+    (0..2).for_each(|_| drop(answers.recv_timeout(PATIENCE).expect("a verdict")));
+}

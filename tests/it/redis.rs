@@ -321,6 +321,61 @@ fn what_is_no_redis_is_an_error_that_tells_nothing() {
     }
 }
 
+/// Reads one question of a look-up.
+fn question(wire: &mut crate::common::wire::Wire) -> bool {
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"token\r\n") {
+        if !wire.brings_something_into(&mut seen) {
+            return false;
+        }
+    }
+    true
+}
+
+fn value(text: &str) -> Vec<u8> {
+    format!("${}\r\n{text}\r\n", text.len()).into_bytes()
+}
+
+#[test]
+fn a_kept_connection_that_ends_at_the_next_question_costs_nobody_an_error() {
+    let target = Target::tcp().echo();
+    let address = target.address.clone();
+    let service = Target::tcp().serve(move |mut wire| {
+        assert!(question(&mut wire));
+        wire.send(&value(&address));
+        // It looks sound until it is asked again.
+        question(&mut wire);
+    });
+    let server = start(&service.address, &[]);
+    for visits in 1..=5 {
+        visit(&server, "/?token=token");
+        assert_eq!(service.accepted(), visits);
+    }
+}
+
+#[test]
+fn an_answer_that_was_not_asked_for_is_given_to_nobody() {
+    let (target, other) = (Target::tcp().echo(), Target::tcp());
+    let (right, wrong) = (value(&target.address), value(&other.address));
+    let (sent, late) = std::sync::mpsc::channel();
+    let sent = Mutex::new(sent);
+    let service = Target::tcp().serve(move |mut wire| {
+        assert!(question(&mut wire));
+        wire.send(&right);
+        // After the answer was taken.
+        std::thread::sleep(Duration::from_millis(200));
+        wire.send_what_goes(&wrong);
+        sent.lock().unwrap().send(()).expect("the test listens");
+        wire.wait_until_gone();
+    });
+    let server = start(&service.address, &[]);
+    for _ in 0..3 {
+        visit(&server, "/?token=token");
+        late.recv_timeout(Duration::from_secs(60)).expect("the late answer");
+    }
+    assert!(other.is_untouched());
+}
+
 /// The command line of the field that has this plugin, but for its paths and ports.
 #[test]
 fn the_command_line_of_the_field_works() {
