@@ -333,6 +333,20 @@ fn there_is_one_deadline_however_an_answer_is_made_long() {
     let deaf = DeafTarget::new();
     let server = start("BaseTokenAPI", &format!("http://{}/%s", service.address), &[]);
     let unconnected = start("BaseTokenAPI", &format!("http://{}/%s", deaf.address()), &[]);
+    let unshaken = start("BaseTokenAPI", &format!("https://{}/%s", service.address), &[]);
+    let proxy = [("https_proxy", service.address.as_str())];
+    let unconnected_by_proxy = start_with("BaseTokenAPI", "https://service.invalid/%s", &[], &proxy);
+    // The head of a record of TLS that goes on and on, and a value of Redis.
+    let slow_tls = Target::tcp().serve(move |mut wire| {
+        wire.send(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc");
+        dripping(&mut wire, &mut std::iter::repeat(b"\x03".to_vec()));
+    });
+    let shaken_slowly = start("BaseTokenAPI", &format!("https://{}/%s", slow_tls.address), &[]);
+    let slow_redis = Target::tcp().serve(move |mut wire| {
+        wire.send(b"$9000\r\n");
+        dripping(&mut wire, &mut std::iter::repeat(b"1".to_vec()));
+    });
+    let redis = start("TokenRedis", &slow_redis.address, &[]);
     std::thread::scope(|scope| {
         for token in ["head", "fields", "body", "chunks", "interim", "hops", "silence"] {
             let server = &server;
@@ -342,11 +356,20 @@ fn there_is_one_deadline_however_an_answer_is_made_long() {
                 assert!(time < Duration::from_secs(12), "{token}: {time:?}");
             });
         }
-        scope.spawn(|| {
-            let (code, time) = timed(&unconnected, "a");
-            assert_eq!(code, 503);
-            assert!(time < Duration::from_secs(12), "{time:?}");
-        });
+        for (what, server) in [
+            ("connecting", &unconnected),
+            ("a TLS handshake", &unshaken),
+            ("a TLS handshake that drips", &shaken_slowly),
+            ("a proxy", &unconnected_by_proxy),
+            ("Redis", &redis),
+        ] {
+            scope.spawn(move || {
+                let (code, time) = timed(server, "a");
+                assert_eq!(code, 503, "{what}");
+                assert!(time < Duration::from_secs(12), "{what}: {time:?}");
+                server.log.wait_for("no answer in time");
+            });
+        }
     });
     server.log.expect("no answer in time", 7);
 }
@@ -742,6 +765,17 @@ fn no_part_of_a_url_reaches_the_log() {
     for secret in ["tOk3nS3cret", "hunter2", "dTpodW50ZXIy"] {
         let found: Vec<&String> = lines.iter().filter(|line| line.contains(secret)).collect();
         assert!(found.is_empty(), "{found:#?}");
+    }
+    // Nor do proxies' passwords, also those of proxies that can't be used or are gone.
+    for proxy in
+        ["http://pu:hunter2@127.0.0.1:1/hunter2", "socks5://pu:hunter2@127.0.0.1:1", "http://hunter2 x"]
+    {
+        let mut server = start_with("BaseTokenAPI", &proxied, &["-v"], &[("http_proxy", proxy)]);
+        assert_eq!(status(&server, "tOk3nS3cret"), 503, "{proxy}");
+        server.signal("TERM");
+        server.wait();
+        let lines = server.log.wait_for_end().join("\n");
+        assert!(lines.contains("the proxy") && !lines.contains("hunter2"), "{lines}");
     }
     // Nor does what a start complains about.
     let output = Command::new(crate::common::server::program())
