@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn clients_that_have_left_do_not_pile_up_behind_a_look_up_that_hangs() {
         let (flights, lane) = (Flights::default(), Lane::new("test", 1, 1));
-        let (look_up, starts, release, _) = gated();
+        let (look_up, starts, release, count) = gated();
         let (done, _answers) = channel();
         let stays = Ticket::default();
         flights.ask("a", waiter(&stays, &done), &lane, look_up.clone());
@@ -219,6 +219,10 @@ mod tests {
         }
         assert!(flights.lock()["a"].len() < 1000);
         release.send(()).unwrap();
+        while !flights.lock().is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 1, "looked up for nobody");
         drop(stays);
     }
 }
