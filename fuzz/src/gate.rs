@@ -113,7 +113,8 @@ pub fn credentials(data: &[u8]) {
 fn query_string(target: &str) {
     let found = query::token(target);
     assert!(found.as_ref().is_none_or(|token| !token.ends_with('\n')));
-    if target.contains('#') || target.contains('\n') {
+    // The planted secret must be in no other place.
+    if target.contains(['#', '\n']) || target.contains("pl4ntedS3cret") {
         return;
     }
     let mark = if target.contains('?') { '&' } else { '?' };
