@@ -35,7 +35,7 @@ use crate::sys;
 use crate::timers::{Tick, Timers};
 use accept::{Acceptor, FIRST_DOOR, Placed};
 use handle::{Mailbox, Message};
-use queue::{Account, Budget, Queue};
+use queue::{Account, Budget, Queue, Weight};
 use stopwatch::Stopwatch;
 
 pub use accept::Limits;
@@ -219,22 +219,29 @@ impl Reactor {
     fn turn(&mut self) {
         let begun = self.stopwatch.start();
         self.queue.begin();
+        if self.queue.has_both() {
+            self.stopwatch.note_cpu();
+        } else {
+            self.stopwatch.forget_cpu();
+        }
         while let Some(number) = self.queue.pop_light() {
             self.drive(number);
         }
-        if self.queue.has_heavy() {
-            self.drive_heavy(begun);
+        if self.queue.has_others() {
+            self.drive_others(self.stopwatch.last().saturating_sub(begun));
         }
         while self.resources.rings.is_overcommitted() && self.end_longest_stalled() {}
     }
 
-    /// Drives heavy connections for as long as the light ones of the turn that began at `begun` took.
-    fn drive_heavy(&mut self, begun: u64) {
-        let budget = Budget::new(begun, self.stopwatch.last(), self.stopwatch.thresholds());
-        while !budget.is_spent(self.stopwatch.last())
-            && let Some(number) = self.queue.pop_heavy()
-        {
-            self.drive(number);
+    /// Drives connections that are not light, each line for as long as the light ones of the turn took.
+    fn drive_others(&mut self, light: u64) {
+        for weight in [Weight::Medium, Weight::Heavy] {
+            let budget = Budget::new(light, self.stopwatch.last(), self.stopwatch.thresholds());
+            while !budget.is_spent(self.stopwatch.last())
+                && let Some(number) = self.queue.pop(weight)
+            {
+                self.drive(number);
+            }
         }
     }
 
@@ -249,7 +256,7 @@ impl Reactor {
         cx.bulk_waiting = self.queue.bulk_waiting();
         let alive = slot.conn.drive(&mut cx);
         let (again, worked) = (cx.again, cx.worked);
-        let cost = self.stopwatch.lap();
+        let cost = self.stopwatch.lap(slot.account.is_light());
         if alive {
             slot.account.charge(cost, worked >= BULK_BYTES, self.stopwatch.thresholds(), self.resources.tick);
             self.timers.set(number, slot.conn.deadline());

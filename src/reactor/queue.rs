@@ -1,9 +1,11 @@
 //! The run queue: who is driven next. Work is counted as time. Connections whose last drive was short are light
-//! and go first; all others are heavy, and between two looks at what has happened they get no more time than
-//! the light ones took, or one drive. So a keystroke waits for a piece of a bulk transfer, for one signature of a
-//! handshake or for one costly head, and not for one of each connection.
+//! and go first. Those whose last drive took longer, a piece of a bulk transfer for instance, are medium; those that
+//! were dear are heavy. Between two looks at what has happened medium ones get no more time than the light ones
+//! took, or one drive, and so do heavy ones. So a keystroke waits for a piece of a bulk transfer and for one signature
+//! of a handshake or one costly head, and not for one of each connection; and a keystroke that happened to take long
+//! waits behind pieces of transfers and not behind handshakes.
 //!
-//! What a connection will cost is not known before it was driven, so it is heavy until a drive was short.
+//! What a connection will cost is not known before it was driven, so it is heavy until then.
 
 use std::collections::VecDeque;
 
@@ -14,27 +16,37 @@ use crate::timers::Tick;
 /// Slots of connections that wait to be driven. Each is in here at most once, which its reactor sees to.
 #[derive(Default)]
 pub(super) struct Queue {
-    light: VecDeque<u32>,
-    /// With [`BULK`] set for those that moved much when they were driven last.
-    heavy: VecDeque<u32>,
+    /// One line for each [`Weight`]. In those of medium and heavy ones [`BULK`] is set for those that moved much when
+    /// they were driven last.
+    lines: [VecDeque<u32>; 3],
     /// How many of each may still be driven before the poll is asked again: those that waited at the turn's
     /// beginning.
-    light_left: usize,
-    heavy_left: usize,
+    left: [usize; 3],
     bulk_waiting: usize,
+}
+
+/// What a drive of a connection is expected to cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// Little: its last drive was short.
+    Light,
+    /// More, as its last drive did.
+    Medium,
+    /// Much, or it was never driven.
+    Heavy,
 }
 
 /// What a connection has cost lately, and what follows for its place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Account {
-    heavy: bool,
+    weight: Weight,
     /// Whether it moved much when it was driven last.
     bulk: bool,
     /// It stays heavy until then.
     until: Tick,
 }
 
-/// How long heavy connections may be driven in a turn: as long as the light ones were, and a little always.
+/// How long the connections of a line may be driven in a turn: as long as the light ones were, and a little always.
 pub(super) struct Budget {
     until: u64,
 }
@@ -42,7 +54,13 @@ pub(super) struct Budget {
 impl Account {
     /// A connection that has not been driven.
     pub(super) fn new() -> Account {
-        Account { heavy: true, bulk: false, until: Tick::ZERO }
+        Account { weight: Weight::Heavy, bulk: false, until: Tick::ZERO }
+    }
+
+    /// Whether it goes first.
+    #[inline]
+    pub(super) fn is_light(&self) -> bool {
+        self.weight == Weight::Light
     }
 
     /// Takes in what a drive has cost, and whether it moved much. A connection that was very dear is not light again
@@ -51,71 +69,78 @@ impl Account {
     #[inline]
     pub(super) fn charge(&mut self, cost: u64, bulk: bool, thresholds: &Thresholds, now: Tick) {
         if cost > thresholds.light {
-            self.charge_heavy(cost, bulk, thresholds, now);
+            self.charge_much(cost, bulk, thresholds, now);
         } else {
-            self.heavy = now < self.until;
+            self.weight = if now < self.until { Weight::Heavy } else { Weight::Light };
         }
     }
 
-    fn charge_heavy(&mut self, cost: u64, bulk: bool, thresholds: &Thresholds, now: Tick) {
-        (self.heavy, self.bulk) = (true, bulk);
+    fn charge_much(&mut self, cost: u64, bulk: bool, thresholds: &Thresholds, now: Tick) {
+        self.bulk = bulk;
         if cost > thresholds.dear {
             // Two of the thresholds are a millisecond, and a tick is a hundred.
             let ticks = 1 + cost / thresholds.dear / 2;
             self.until = now.plus(u32::try_from(ticks).unwrap_or(u32::MAX));
         }
+        self.weight = if now < self.until { Weight::Heavy } else { Weight::Medium };
     }
 }
 
 impl Queue {
     /// Puts a slot at the end of its line.
     pub(super) fn push(&mut self, slot: u32, account: &Account) {
-        if !account.heavy {
-            return self.light.push_back(slot);
+        if account.is_light() {
+            return self.lines[0].push_back(slot);
         }
         self.bulk_waiting += usize::from(account.bulk);
-        self.heavy.push_back(slot | if account.bulk { BULK } else { 0 });
+        self.lines[account.weight as usize].push_back(slot | if account.bulk { BULK } else { 0 });
     }
 
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.light.is_empty() && self.heavy.is_empty()
+        self.lines.iter().all(VecDeque::is_empty)
     }
 
-    /// How many heavy ones wait that moved much.
+    /// How many wait that moved much.
     pub(super) fn bulk_waiting(&self) -> usize {
         self.bulk_waiting
     }
 
     /// Begins a turn, for those that wait now.
     pub(super) fn begin(&mut self) {
-        (self.light_left, self.heavy_left) = (self.light.len(), self.heavy.len());
+        self.left = [self.lines[0].len(), self.lines[1].len(), self.lines[2].len()];
     }
 
-    /// Whether heavy ones are to be driven in this turn.
-    pub(super) fn has_heavy(&self) -> bool {
-        self.heavy_left > 0
+    /// Whether light ones and others are to be driven in this turn, so that it matters who is which.
+    pub(super) fn has_both(&self) -> bool {
+        self.left[0] > 0 && self.has_others()
+    }
+
+    /// Whether others than light ones are to be driven in this turn.
+    pub(super) fn has_others(&self) -> bool {
+        self.left[1] + self.left[2] > 0
     }
 
     /// The next light one of this turn.
     pub(super) fn pop_light(&mut self) -> Option<u32> {
-        self.light_left = self.light_left.checked_sub(1)?;
-        self.light.pop_front()
+        self.left[0] = self.left[0].checked_sub(1)?;
+        self.lines[0].pop_front()
     }
 
-    /// The next heavy one of this turn.
-    pub(super) fn pop_heavy(&mut self) -> Option<u32> {
-        self.heavy_left = self.heavy_left.checked_sub(1)?;
-        let slot = self.heavy.pop_front()?;
+    /// The next of this turn in the line of this weight.
+    pub(super) fn pop(&mut self, weight: Weight) -> Option<u32> {
+        let line = weight as usize;
+        self.left[line] = self.left[line].checked_sub(1)?;
+        let slot = self.lines[line].pop_front()?;
         self.bulk_waiting -= usize::from(slot & BULK != 0);
         Some(slot & !BULK)
     }
 }
 
 impl Budget {
-    /// For a turn that began at `begun` and whose light connections were all driven by `now`.
-    pub(super) fn new(begun: u64, now: u64, thresholds: &Thresholds) -> Budget {
-        Budget { until: now.saturating_add(now.saturating_sub(begun).max(thresholds.turn)) }
+    /// What the light connections took, from a turn's beginning to now, for a line that begins now.
+    pub(super) fn new(light: u64, now: u64, thresholds: &Thresholds) -> Budget {
+        Budget { until: now.saturating_add(light.max(thresholds.turn)) }
     }
 
     /// Whether the time is over.
@@ -146,18 +171,25 @@ mod tests {
             now += cost(slot);
             driven.push(slot);
         }
-        let budget = Budget::new(1000, now, &thresholds());
-        while !budget.is_spent(now)
-            && let Some(slot) = queue.pop_heavy()
-        {
-            now += cost(slot);
-            driven.push(slot);
+        let light = now - 1000;
+        for weight in [Weight::Medium, Weight::Heavy] {
+            let budget = Budget::new(light, now, &thresholds());
+            while !budget.is_spent(now)
+                && let Some(slot) = queue.pop(weight)
+            {
+                now += cost(slot);
+                driven.push(slot);
+            }
         }
         driven
     }
 
+    fn push_medium(queue: &mut Queue, slot: u32) {
+        queue.push(slot, &Account { weight: Weight::Medium, bulk: false, until: Tick::ZERO });
+    }
+
     fn push_light(queue: &mut Queue, slot: u32) {
-        queue.push(slot, &Account { heavy: false, bulk: false, until: Tick::ZERO });
+        queue.push(slot, &Account { weight: Weight::Light, bulk: false, until: Tick::ZERO });
     }
 
     fn push_heavy(queue: &mut Queue, slot: u32) {
@@ -186,7 +218,7 @@ mod tests {
         while let Some(slot) = queue.pop_light() {
             push_light(&mut queue, slot);
         }
-        while let Some(slot) = queue.pop_heavy() {
+        while let Some(slot) = queue.pop(Weight::Heavy) {
             push_heavy(&mut queue, slot);
         }
         assert_eq!(turn(&mut queue, |_| 1), [1, 10]);
@@ -220,12 +252,30 @@ mod tests {
     }
 
     #[test]
+    fn a_keystroke_that_took_long_waits_behind_pieces_of_transfers_and_not_behind_handshakes() {
+        let mut queue = Queue::default();
+        (100..164).for_each(|slot| push_heavy(&mut queue, slot));
+        (10..12).for_each(|slot| push_medium(&mut queue, slot));
+        push_medium(&mut queue, 1);
+        let cost = |slot| if slot >= 100 { 1_600_000 } else { 20_000 };
+        assert_eq!(turn(&mut queue, cost), [10, 11, 1, 100]);
+    }
+
+    #[test]
+    fn bulk_transfers_do_not_keep_new_connections_waiting() {
+        let mut queue = Queue::default();
+        (10..74).for_each(|slot| push_medium(&mut queue, slot));
+        push_heavy(&mut queue, 100);
+        assert_eq!(turn(&mut queue, |_| 60_000), [10, 100]);
+    }
+
+    #[test]
     fn those_that_moved_much_are_counted_while_they_wait() {
         let mut queue = Queue::default();
         let mut account = Account::new();
         account.charge(60_000, true, &thresholds(), Tick::ZERO);
         (0..3).for_each(|slot| queue.push(slot, &account));
-        push_heavy(&mut queue, 3);
+        push_medium(&mut queue, 3);
         assert_eq!(queue.bulk_waiting(), 3);
         assert_eq!(turn(&mut queue, |_| 60_000), [0]);
         assert_eq!(queue.bulk_waiting(), 2);
@@ -238,12 +288,19 @@ mod tests {
     #[test]
     fn a_connection_is_light_once_a_drive_was_short_and_heavy_when_one_was_long() {
         let mut account = Account::new();
-        assert!(account.heavy);
-        for (cost_ns, heavy) in
-            [(50_000, true), (3_000, false), (19_000, false), (30_000, true), (3_000, false)]
-        {
+        assert_eq!(account.weight, Weight::Heavy);
+        let costs = [
+            (50_000, Weight::Medium),
+            (3_000, Weight::Light),
+            (19_000, Weight::Light),
+            (30_000, Weight::Medium),
+            (3_000, Weight::Light),
+            (600_000, Weight::Heavy),
+            (30_000, Weight::Heavy),
+        ];
+        for (cost_ns, weight) in costs {
             account.charge(cost_ns, false, &thresholds(), Tick::ZERO);
-            assert_eq!(account.heavy, heavy, "{cost_ns}");
+            assert_eq!(account.weight, weight, "{cost_ns}");
         }
     }
 
@@ -254,9 +311,9 @@ mod tests {
         account.charge(2_700_000, false, &thresholds(), start);
         for ticks in 0..3 {
             account.charge(3_000, false, &thresholds(), start.plus(ticks));
-            assert!(account.heavy, "after {ticks} ticks");
+            assert_eq!(account.weight, Weight::Heavy, "after {ticks} ticks");
         }
         account.charge(3_000, false, &thresholds(), start.plus(3));
-        assert!(!account.heavy);
+        assert!(account.is_light());
     }
 }

@@ -15,6 +15,10 @@ pub(super) struct Stopwatch {
     shortest: u64,
     /// When the counter was compared with the clock.
     compared: (u64, Instant),
+    /// Steps in a microsecond.
+    steps_a_us: u64,
+    /// The thread's processor time, and where the counter stood then.
+    cpu: Option<(u64, u64)>,
     /// How often the thread had been preempted when that was looked at last.
     preemptions: u64,
 }
@@ -24,9 +28,10 @@ pub(super) struct Stopwatch {
 pub(super) struct Thresholds {
     /// A drive that takes longer is none of a light connection.
     pub(super) light: u64,
-    /// A drive that takes longer costs its connection the place among the light ones for a while.
+    /// A drive that takes longer is none of a medium connection, and costs the place among the light ones for a
+    /// while.
     pub(super) dear: u64,
-    /// Heavy connections may be driven for at least this long in each turn.
+    /// Medium and heavy connections may be driven for at least this long each in a turn.
     pub(super) turn: u64,
 }
 
@@ -44,8 +49,16 @@ impl Stopwatch {
     /// Until the first comparison the counter is taken to run at 1 GHz, so that times seem rather long.
     pub(super) fn new() -> Stopwatch {
         let now = sys::cycles();
-        let (thresholds, compared) = (Thresholds::at(1000, 0), (now, Instant::now()));
-        Stopwatch { last: now, thresholds, shortest: u64::MAX, compared, preemptions: 0 }
+        let (thresholds, compared) = (Thresholds::at(STEPS_A_US_AT_FIRST, 0), (now, Instant::now()));
+        Stopwatch {
+            last: now,
+            thresholds,
+            shortest: u64::MAX,
+            compared,
+            steps_a_us: STEPS_A_US_AT_FIRST,
+            cpu: None,
+            preemptions: 0,
+        }
     }
 
     /// What follows is measured from here on. Returns where the counter stands.
@@ -67,24 +80,48 @@ impl Stopwatch {
         &self.thresholds
     }
 
-    /// Steps since the last call of this or of [`Stopwatch::start`].
+    /// Notes the processor time of this thread, so that laps of this turn can be told from time that others had. It
+    /// is a system call, made only where it matters who waits behind whom.
+    pub(super) fn note_cpu(&mut self) {
+        self.cpu = Some((sys::thread_cpu_ns(), self.last));
+    }
+
+    /// A turn begins in which nobody's place is at stake.
     #[inline]
-    pub(super) fn lap(&mut self) -> u64 {
+    pub(super) fn forget_cpu(&mut self) {
+        self.cpu = None;
+    }
+
+    /// Steps since the last call of this or of [`Stopwatch::start`]. `light` is whether the connection that was
+    /// driven counts as light.
+    #[inline]
+    pub(super) fn lap(&mut self, light: bool) -> u64 {
         let now = sys::cycles();
         // A counter that differs between processors may go back a little.
         let steps = now.saturating_sub(self.last);
-        self.last = now;
+        let begun = std::mem::replace(&mut self.last, now);
         self.shortest = self.shortest.min(steps);
-        if steps > self.thresholds.dear { self.without_preemption(steps) } else { steps }
+        if steps > self.thresholds.light && (light || steps > self.thresholds.dear) {
+            return self.own_share(steps, begun);
+        }
+        steps
     }
 
-    /// A long lap in which the thread may have been preempted is cut: what others did on this processor is not what
-    /// it has cost. A look is a system call, made for long laps only.
+    /// What this thread had of a long lap. What is written to a client wakes the client, which may then have this
+    /// processor first; that is not what the drive has cost.
     #[cold]
-    fn without_preemption(&mut self, steps: u64) -> u64 {
-        let preemptions = sys::preemptions();
-        let was = std::mem::replace(&mut self.preemptions, preemptions);
-        if preemptions == was { steps } else { self.thresholds.dear }
+    fn own_share(&mut self, steps: u64, begun: u64) -> u64 {
+        let Some((noted, at)) = self.cpu else {
+            // Without a note a lap in which the thread may have been preempted tells nothing.
+            let preemptions = sys::preemptions();
+            let was = std::mem::replace(&mut self.preemptions, preemptions);
+            return if preemptions == was { steps } else { self.thresholds.light };
+        };
+        let cpu = sys::thread_cpu_ns();
+        self.cpu = Some((cpu, self.last));
+        // Laps between the note and this one were short, so all of their time was this thread's.
+        let used = cpu.saturating_sub(noted).saturating_mul(self.steps_a_us) / 1000;
+        used.saturating_sub(begun.saturating_sub(at)).min(steps)
     }
 
     /// Learns how fast the counter runs; to be called about once a second.
@@ -97,7 +134,8 @@ impl Stopwatch {
         if us >= COMPARED_US_MIN {
             let shortest = std::mem::replace(&mut self.shortest, u64::MAX);
             let shortest = if shortest == u64::MAX { 0 } else { shortest };
-            self.thresholds = Thresholds::at((steps / us).clamp(1, STEPS_A_US_MAX), shortest);
+            self.steps_a_us = (steps / us).clamp(1, STEPS_A_US_MAX);
+            self.thresholds = Thresholds::at(self.steps_a_us, shortest);
         }
     }
 }
@@ -117,6 +155,9 @@ const TURN_US: u64 = 50;
 
 /// A comparison over a shorter time would be inexact.
 const COMPARED_US_MIN: u64 = 10_000;
+
+/// Until the counter was compared.
+const STEPS_A_US_AT_FIRST: u64 = 1000;
 
 /// No counter is faster.
 const STEPS_A_US_MAX: u64 = 100_000;
