@@ -175,6 +175,47 @@ Traffic Legend:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Log;
+    use crate::record::Recorder;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_disk_that_hangs_is_noticed_and_given_up() {
+        let log = Arc::new(Log::in_memory(false));
+        let recorder = Recorder::new("/nowhere/np".into(), 9, Arc::clone(&log));
+        let release = recorder.hang();
+        let mut tape = Tape {
+            traffic: false,
+            recording: Some(recorder.begin(1, "127.0.0.1".into(), Box::new(|| ()))),
+            input: true,
+            in_message: false,
+            ends: Vec::new(),
+            stalled_at: Tick::NEVER,
+            waiting: 0,
+        };
+        let write = |tape: &Tape| {
+            let recording = tape.recording.as_ref().expect("made above");
+            recording.write(Mark::Down, [&[0; ENTRY_BYTES_MAX][..]]);
+        };
+        write(&tape);
+        tape.look(Tick::ZERO);
+        assert!(!tape.is_full() && tape.held_bytes() > ENTRY_BYTES_MAX && tape.stalled_at() == Tick::NEVER);
+        write(&tape);
+        let (begun, later) = (Tick::ZERO.plus(5), Tick::ZERO.plus(500));
+        tape.look(begun);
+        tape.look(later);
+        assert!(tape.is_full() && !tape.is_opened());
+        assert_eq!(tape.stalled_at(), begun, "nothing was taken since");
+        tape.give_up();
+        write(&tape);
+        tape.look(later);
+        assert_eq!((tape.is_full(), tape.held_bytes(), tape.stalled_at()), (false, 0, Tick::NEVER));
+        let lines = log.take_lines();
+        assert!(
+            lines.ends_with("recording to /nowhere/np.1 ended: the disk has taken nothing for too long\n")
+        );
+        drop((tape, release));
+    }
 
     #[test]
     fn a_message_in_one_piece_is_one_entry_and_a_piece_of_one_is_one_too() {

@@ -25,7 +25,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::helpers::Lane;
-use crate::log::Log;
+use crate::log::{Level, Log};
 pub use script::Mark;
 use script::{Script, Text};
 
@@ -151,6 +151,18 @@ impl Recorder {
     /// Recordings that were begun, and those of them that ended before their sessions.
     pub fn counts(&self) -> (u64, u64) {
         (self.0.begun.load(Ordering::Relaxed), self.0.failed.load(Ordering::Relaxed))
+    }
+
+    /// Makes every thread wait for the end of what is returned, as a disk does that hangs.
+    #[cfg(test)]
+    pub(crate) fn hang(&self) -> Vec<std::sync::mpsc::Sender<()>> {
+        let hang = |_| {
+            let (release, gate) = std::sync::mpsc::channel();
+            let job = Box::new(move || drop(gate.recv()));
+            self.0.lane.submit(job).expect("threads");
+            release
+        };
+        (0..THREADS_MAX).map(hang).collect()
     }
 
     fn place(&self) -> Option<Place> {
@@ -400,7 +412,8 @@ impl Session {
         let inner = &self.recorder.0;
         inner.failed.fetch_add(1, Ordering::Relaxed);
         let name = lock(&self.name).clone();
-        inner.log.peer(&self.peer, format_args!("recording to {} ended: {reason}", name.display()));
+        let line = format_args!("recording to {} ended: {reason}", name.display());
+        inner.log.peer_at(Level::Warning, &self.peer, line);
     }
 
     fn is_over(&self) -> bool {

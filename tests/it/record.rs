@@ -418,6 +418,14 @@ fn a_slow_disk_slows_the_session_that_needs_it_and_holds_little_for_it() {
             wire.finish();
         })
     };
+    let pid = fs::read_to_string(scratch.path("pid")).expect("a number");
+    let memory = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon is there");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB")
+    };
+    let mut most = memory();
+    let before = most;
     // The bulk session comes to what the disk takes.
     let mut moved = 0;
     let start = Instant::now();
@@ -428,12 +436,16 @@ fn a_slow_disk_slows_the_session_that_needs_it_and_holds_little_for_it() {
         quiet.send_binary(b"key");
         assert_eq!(echo.read_exactly(3), b"key");
         worst = worst.max(sent.elapsed());
+        most = most.max(memory());
     }
     let took = start.elapsed();
     println!(
         "{moved} bytes of the recorded flood took {took:?}, and the longest keystroke beside it {worst:?}"
     );
+    println!("before {before} KiB of memory, {most} KiB at the most");
     assert!(took > Duration::from_millis(500), "the disk was not slow: {took:?}");
+    // Two rings and a queue, and what a thread needs that writes; upstream of a slow disk nothing more is held.
+    assert!(most - before < 2 * 1024, "the slow disk's session holds {} KiB", most - before);
     drop(bulk);
     quiet.close();
     signal("KILL", &scratch.path("pid"));
