@@ -3,9 +3,9 @@
 //! test and the fuzz target check it everywhere they go. Only they make a rig; it is compiled into the
 //! library because fuzz targets can't reach into its tests.
 
+mod tls;
 pub mod wire;
 
-use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use mio::Poll;
-use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
 use super::cx::{Answer, Cx, Inbox, Resources};
@@ -126,7 +125,7 @@ impl Rig {
         Rig {
             client,
             target,
-            tls: setup.tls.as_ref().map(|(_, client)| Box::new(tls_client(client))),
+            tls: setup.tls.as_ref().map(|(_, client)| Box::new(tls::client(client))),
             to_client: Vec::new(),
             client_took: 0,
             to_target: Vec::new(),
@@ -158,7 +157,7 @@ impl Rig {
         self.client_took += written.len();
         match &mut self.tls {
             None => self.to_client.append(&mut written),
-            Some(tls) => open(tls, &written, &mut self.to_client),
+            Some(tls) => tls::open(tls, &written, &mut self.to_client),
         }
         self.to_target.append(&mut self.target.take_written());
         self.check();
@@ -413,24 +412,6 @@ pub fn frontend(setup: &Setup) -> Frontend {
 
 /// The target's name, which nobody looks up.
 const HOST: &str = "target.invalid";
-
-fn tls_client(config: &Arc<ClientConfig>) -> ClientConnection {
-    let name = ServerName::try_from("localhost").expect("a name");
-    let mut client =
-        ClientConnection::new(Arc::clone(config), name).expect("the test's configuration is good");
-    client.set_buffer_limit(None);
-    client
-}
-
-/// Opens `sealed` and appends the plaintext to `plain`. What is no TLS shows in what is missing then.
-fn open(tls: &mut ClientConnection, mut sealed: &[u8], plain: &mut Vec<u8>) {
-    while !sealed.is_empty() && matches!(tls.read_tls(&mut sealed), Ok(1..)) {
-        let Ok(state) = tls.process_new_packets() else { return };
-        let start = plain.len();
-        plain.resize(start + state.plaintext_bytes_to_read(), 0);
-        tls.reader().read_exact(&mut plain[start..]).expect("so much is there");
-    }
-}
 
 const ID: ConnId = ConnId { slot: 0, generation: 1 };
 

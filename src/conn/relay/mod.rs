@@ -5,6 +5,7 @@
 //! a phase says who is leaving and what is still owed, and [`Relay::pump`] is done when nothing is.
 
 mod bulk;
+mod direction;
 mod down;
 mod up;
 
@@ -20,10 +21,11 @@ use super::tape::Tape;
 use crate::id::Side;
 use crate::net::socket::UNACKNOWLEDGED_MAX;
 use crate::net::transport::Transport;
-use crate::ring::{Held, Pool};
+use crate::ring::Pool;
 use crate::timers::Tick;
 use crate::ws::code;
 use crate::ws::decode::{CloseFrame, Decoder};
+use direction::Direction;
 
 /// A session: a client, a target, and the bytes on their way.
 #[derive(Debug)]
@@ -49,14 +51,6 @@ pub struct Relay {
     silence_ticks: u32,
     /// Bytes that its system had not acknowledged at the last heartbeat.
     unacknowledged: u32,
-}
-
-/// One direction's bytes that its receiving end has refused.
-#[derive(Debug)]
-struct Direction {
-    held: Option<Held>,
-    /// When the receiving end refused bytes and has taken none since.
-    stalled_at: Tick,
 }
 
 /// Client to target.
@@ -390,49 +384,6 @@ impl Relay {
         {
             tape.sent(to, whole, cx);
         }
-    }
-}
-
-impl Default for Direction {
-    fn default() -> Direction {
-        Direction { held: None, stalled_at: Tick::NEVER }
-    }
-}
-
-impl Direction {
-    /// Takes in that the receiving end was offered bytes, took `taken` of them, and `left` it the rest.
-    fn offered(&mut self, taken: usize, left: bool, now: Tick) {
-        if !left {
-            self.stalled_at = Tick::NEVER;
-        } else if taken > 0 || self.stalled_at == Tick::NEVER {
-            self.stalled_at = now;
-        }
-    }
-
-    fn is_stalled_for(&self, time: Duration, now: Tick) -> bool {
-        self.stalled_at != Tick::NEVER && now.since(self.stalled_at) >= time
-    }
-
-    fn len(&self) -> usize {
-        self.held.as_ref().map_or(0, |held| held.data().len())
-    }
-
-    /// Drops the first `count` of the held bytes, which have been taken.
-    fn consume(&mut self, count: usize, rings: &mut Pool) {
-        let Some(mut held) = self.held.take() else { return };
-        held.consume(count);
-        if held.is_empty() {
-            rings.release(held);
-        } else {
-            self.held = Some(held);
-        }
-    }
-
-    fn release(&mut self, rings: &mut Pool) {
-        if let Some(held) = self.held.take() {
-            rings.release(held);
-        }
-        self.stalled_at = Tick::NEVER;
     }
 }
 

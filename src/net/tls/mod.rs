@@ -7,6 +7,7 @@
 //! Never more is read than the caller's space has room for, and plaintext is shorter than its records; so
 //! there is no whole record in what is kept, and nothing to do for an idle session until an event comes.
 
+mod limits;
 pub mod session;
 
 use std::io;
@@ -15,8 +16,11 @@ use rustls::pki_types::CertificateDer;
 
 use super::fault::{Broken, Fault};
 use super::socket::{ReadEnd, Socket};
-use crate::ring::{Held, Pool, RING_BYTES, Ring};
-use session::{Flow, RECORD_MAX, RECORD_PLAIN_MAX, Reach, Session, sealed_max};
+use crate::ring::{Held, Pool, Ring};
+use limits::{DROPPED_READS_MAX, EMPTY_READS_MAX, INCOMING_MAX, READ_MIN};
+use session::{Flow, RECORD_MAX, Reach, Session};
+
+pub use limits::{UNREAD_MAX, WRITE_MAX};
 
 /// A TLS session on a socket.
 #[derive(Debug)]
@@ -434,29 +438,6 @@ impl Tls {
         result
     }
 }
-
-/// Plaintext that one write should offer: as many full records as a ring takes when they are sealed. What the
-/// socket refuses of it then waits as sealed bytes alone.
-pub const WRITE_MAX: usize = 7 * RECORD_PLAIN_MAX;
-const _: () = assert!(sealed_max(WRITE_MAX) <= RING_BYTES);
-
-/// What may be kept of a message that has not come whole. The largest are handshake messages, certificates
-/// for instance, in several records; rustls takes up to 64 KiB.
-const INCOMING_MAX: usize = 96 * 1024;
-const _: () = assert!(INCOMING_MAX + READ_MIN <= RING_BYTES);
-
-/// The same behind the handshake, where only new keys and tickets are told: what a session keeps of its input at
-/// most.
-pub const UNREAD_MAX: usize = 2 * RECORD_MAX;
-
-/// What a read asks for at least, however much is kept.
-const READ_MIN: usize = 4 * 1024;
-
-/// Reads per turn while input is being discarded.
-const DROPPED_READS_MAX: usize = 2;
-
-/// Reads per turn that bring no data.
-const EMPTY_READS_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests;

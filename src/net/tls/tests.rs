@@ -8,10 +8,12 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
 
+use super::session::RECORD_PLAIN_MAX;
 use super::*;
 use crate::net::scripted::{Handle, Scripted, Step};
 use crate::net::socket::Io;
 use crate::ring::HELD_BYTES_MAX;
+use crate::ring::RING_BYTES;
 
 struct Configs {
     server: Arc<ServerConfig>,
