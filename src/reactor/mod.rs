@@ -219,15 +219,14 @@ impl Reactor {
     fn turn(&mut self) {
         let begun = self.stopwatch.start();
         self.queue.begin();
-        if self.queue.has_both() {
+        let mixed = self.queue.has_others();
+        if mixed && self.queue.has_light() {
             self.stopwatch.note_cpu();
-        } else {
-            self.stopwatch.forget_cpu();
         }
         while let Some(number) = self.queue.pop_light() {
             self.drive(number);
         }
-        if self.queue.has_others() {
+        if mixed {
             self.drive_others(self.stopwatch.last().saturating_sub(begun));
         }
         while self.resources.rings.is_overcommitted() && self.end_longest_stalled() {}
@@ -243,6 +242,7 @@ impl Reactor {
                 self.drive(number);
             }
         }
+        self.stopwatch.forget_cpu();
     }
 
     fn drive(&mut self, number: u32) {

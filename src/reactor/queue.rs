@@ -16,13 +16,22 @@ use crate::timers::Tick;
 /// Slots of connections that wait to be driven. Each is in here at most once, which its reactor sees to.
 #[derive(Default)]
 pub(super) struct Queue {
-    /// One line for each [`Weight`]. In those of medium and heavy ones [`BULK`] is set for those that moved much when
-    /// they were driven last.
-    lines: [VecDeque<u32>; 3],
-    /// How many of each may still be driven before the poll is asked again: those that waited at the turn's
+    light: VecDeque<u32>,
+    /// How many of them may still be driven before the poll is asked again: those that waited at the turn's
     /// beginning.
-    left: [usize; 3],
+    light_left: usize,
+    medium: Line,
+    heavy: Line,
+    /// How many wait that are not light.
+    others: usize,
     bulk_waiting: usize,
+}
+
+/// Those that are medium, or heavy. [`BULK`] is set for those that moved much when they were driven last.
+#[derive(Default)]
+struct Line {
+    slots: VecDeque<u32>,
+    left: usize,
 }
 
 /// What a drive of a connection is expected to cost.
@@ -88,17 +97,26 @@ impl Account {
 
 impl Queue {
     /// Puts a slot at the end of its line.
+    #[inline]
     pub(super) fn push(&mut self, slot: u32, account: &Account) {
         if account.is_light() {
-            return self.lines[0].push_back(slot);
+            self.light.push_back(slot);
+        } else {
+            self.push_other(slot, account);
         }
+    }
+
+    fn push_other(&mut self, slot: u32, account: &Account) {
+        self.others += 1;
         self.bulk_waiting += usize::from(account.bulk);
-        self.lines[account.weight as usize].push_back(slot | if account.bulk { BULK } else { 0 });
+        let line = if account.weight == Weight::Heavy { &mut self.heavy } else { &mut self.medium };
+        line.slots.push_back(slot | if account.bulk { BULK } else { 0 });
     }
 
     /// Whether nobody waits.
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.lines.iter().all(VecDeque::is_empty)
+        self.light.is_empty() && self.others == 0
     }
 
     /// How many wait that moved much.
@@ -107,31 +125,46 @@ impl Queue {
     }
 
     /// Begins a turn, for those that wait now.
+    #[inline]
     pub(super) fn begin(&mut self) {
-        self.left = [self.lines[0].len(), self.lines[1].len(), self.lines[2].len()];
+        self.light_left = self.light.len();
+        if self.others > 0 {
+            self.medium.left = self.medium.slots.len();
+            self.heavy.left = self.heavy.slots.len();
+        }
     }
 
-    /// Whether light ones and others are to be driven in this turn, so that it matters who is which.
-    pub(super) fn has_both(&self) -> bool {
-        self.left[0] > 0 && self.has_others()
+    /// Whether light ones are to be driven in this turn.
+    pub(super) fn has_light(&self) -> bool {
+        self.light_left > 0
     }
 
-    /// Whether others than light ones are to be driven in this turn.
+    /// Whether any wait that are not light.
+    #[inline]
     pub(super) fn has_others(&self) -> bool {
-        self.left[1] + self.left[2] > 0
+        self.others > 0
     }
 
     /// The next light one of this turn.
+    #[inline]
     pub(super) fn pop_light(&mut self) -> Option<u32> {
-        self.left[0] = self.left[0].checked_sub(1)?;
-        self.lines[0].pop_front()
+        if self.light_left == 0 {
+            return None;
+        }
+        self.light_left -= 1;
+        self.light.pop_front()
     }
 
     /// The next of this turn in the line of this weight.
     pub(super) fn pop(&mut self, weight: Weight) -> Option<u32> {
-        let line = weight as usize;
-        self.left[line] = self.left[line].checked_sub(1)?;
-        let slot = self.lines[line].pop_front()?;
+        let line = match weight {
+            Weight::Light => return self.pop_light(),
+            Weight::Medium => &mut self.medium,
+            Weight::Heavy => &mut self.heavy,
+        };
+        line.left = line.left.checked_sub(1)?;
+        let slot = line.slots.pop_front()?;
+        self.others -= 1;
         self.bulk_waiting -= usize::from(slot & BULK != 0);
         Some(slot & !BULK)
     }

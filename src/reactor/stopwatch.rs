@@ -86,8 +86,7 @@ impl Stopwatch {
         self.cpu = Some((sys::thread_cpu_ns(), self.last));
     }
 
-    /// A turn begins in which nobody's place is at stake.
-    #[inline]
+    /// A turn is over in which places were at stake.
     pub(super) fn forget_cpu(&mut self) {
         self.cpu = None;
     }
