@@ -17,8 +17,11 @@ impl PidFile {
     /// Writes the file, in one piece: who reads it finds the old content or the new one.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; or what is there is no file, such as a device, which must not be replaced by one.
     pub fn write(path: &Path) -> io::Result<PidFile> {
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(io::Error::other("there is something that is not a regular file"));
+        }
         let content = format!("{}\n", std::process::id());
         let mut draft = path.as_os_str().to_owned();
         draft.push(format!(".{}", std::process::id()));
@@ -106,6 +109,9 @@ mod tests {
         let dir = scratch("error");
         fs::create_dir(dir.join("pid")).expect("a directory in its place");
         assert!(PidFile::write(&dir.join("pid")).is_err());
+        std::os::unix::fs::symlink("/dev/null", dir.join("null")).expect("a link");
+        assert!(PidFile::write(&dir.join("null")).is_err());
+        fs::remove_file(dir.join("null")).expect("it is still there");
         assert!(PidFile::write(&dir.join("missing/pid")).is_err());
         assert_eq!(names(&dir), ["pid"]);
         fs::remove_dir_all(dir).expect("removed");

@@ -17,12 +17,17 @@ const NUMBERS: [i32; 6] =
 const SHIELDED: [i32; 5] = [libc::SIGXFSZ, libc::SIGIO, libc::SIGTTOU, libc::SIGUSR1, libc::SIGUSR2];
 
 /// Blocks what must not end the program at any time. To be called at the start. TERM and INT keep their default
-/// action meanwhile, so that a start that hangs can be ended. `hang_up`: HUP waits, too.
+/// action meanwhile, so that a start that hangs can be ended; but for process 1, for which that action is to ignore
+/// them: there they wait. `hang_up`: HUP waits, too.
 ///
 /// # Errors
 /// The system's.
 pub fn shield(hang_up: bool) -> io::Result<()> {
-    let numbers = if hang_up { [&SHIELDED[..], &[libc::SIGHUP]].concat() } else { SHIELDED.to_vec() };
+    let mut numbers = SHIELDED.to_vec();
+    numbers.extend(hang_up.then_some(libc::SIGHUP));
+    if std::process::id() == 1 {
+        numbers.extend([libc::SIGTERM, libc::SIGINT]);
+    }
     Signals::block(&numbers)?;
     // Where a parent has had it ignored, the exit of a child would leave no status.
     process::default_action(libc::SIGCHLD)

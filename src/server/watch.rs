@@ -35,7 +35,7 @@ pub(super) enum Due {
 impl Watch {
     /// For so many reactors, which are asked from the start; `patience` is the manager's.
     pub(super) fn new(reactors: usize, patience: Option<Duration>, now: Instant) -> Watch {
-        let every = patience.map(|patience| patience / 2);
+        let every = patience.map(|patience| (patience / 2).max(EVERY_MIN));
         let next = every.map(|every| now + every);
         Watch { answered: vec![Answered::No; reactors], every, next, is_ready: false }
     }
@@ -87,6 +87,9 @@ impl Watch {
     }
 }
 
+/// The shortest time between two words to the manager. One that wants more would get nothing else done.
+const EVERY_MIN: Duration = Duration::from_millis(10);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +122,14 @@ mod tests {
         assert_eq!(watch.look(start + HALF * 3), Due::Stuck);
         watch.answered(1);
         assert_eq!(watch.look(start + HALF * 4), Due::Alive);
+    }
+
+    #[test]
+    fn no_patience_is_so_short_that_the_clock_is_all_there_is_and_none_is_too_long() {
+        let start = Instant::now();
+        let watch = Watch::new(1, Some(Duration::from_micros(1)), start);
+        assert_eq!(watch.next(), Some(start + EVERY_MIN));
+        assert!(Watch::new(1, Some(Duration::from_micros(u64::MAX)), start).next() > Some(start));
     }
 
     #[test]
