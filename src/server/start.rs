@@ -96,7 +96,8 @@ pub(super) fn start(config: &Config) -> Started {
 /// neither threads nor polls.
 fn prepare(config: &Config) -> Result<(Log, Sockets, Strangers), Failure> {
     let early = |text: String| Failure { log: None, text };
-    signal::shield(config.log.file.is_some()).map_err(|error| early(format!("signals: {error}")))?;
+    signal::shield(config.log.file.is_some())
+        .map_err(|error| early(format!("signals: {}", describe(&error))))?;
     let strangers = Strangers::find(config.daemon);
     let (given, from) = take_given(config).map_err(early)?;
     // A library that was loaded before this program may have a thread already; then they stay.
@@ -146,9 +147,11 @@ fn leave(launcher: Launcher, log: &Log) -> ExitCode {
 /// A start that has failed.
 fn fail(log: &Log, text: &str) -> Started {
     log.warn(format_args!("{text}"));
-    // Without its threads the log says nothing, and nothing else can.
-    let _ = log.start();
-    log.flush(LOG_PATIENCE);
+    match log.start() {
+        Ok(()) => log.flush(LOG_PATIENCE),
+        // Then there is nobody else to write what waits for standard error.
+        Err(_) => log.write_stderr(),
+    }
     Started::Over(ExitCode::FAILURE)
 }
 
@@ -233,7 +236,7 @@ fn run(
     let (sender, events) = channel();
     let to_main = sender.clone();
     signal::forward(signals, move |number| drop(to_main.send(Event::Signal(number))))
-        .map_err(|error| format!("signals: {error}"))?;
+        .map_err(|error| format!("signals: {}", describe(&error)))?;
     let (suffix, going_to) = (banner::using_tls(config), &frontends.going_to);
     for source in &sources {
         log.info(format_args!("  - proxying from {source} to {going_to}{suffix}"));

@@ -102,6 +102,35 @@ fn a_start_that_fails_is_the_launchers_to_tell_with_its_status() {
 }
 
 #[test]
+fn a_start_that_gets_no_process_or_thread_says_so() {
+    if !has("setpriv") || !has("prlimit") {
+        return;
+    }
+    // A user of whom there is no other process.
+    let limited = |processes: u32, arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65531", "--clear-groups", "prlimit", &format!("--nproc={processes}")]);
+        run(command.arg(program()).args(arguments))
+    };
+    if !limited(64, &["--version"]).status.success() {
+        skipped("the program can't be started as another user");
+        return;
+    }
+    for options in [&["-D"][..], &[]] {
+        for processes in 1..=3 {
+            let output = limited(processes, &[options, &["127.0.0.1:0", "127.0.0.1:1"]].concat());
+            let lines = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{options:?} {processes}: {lines}");
+            let last = lines.lines().last().unwrap_or_default();
+            assert!(
+                last.contains("[Errno 11] Resource temporarily unavailable"),
+                "{options:?} {processes}: {lines}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_pid_file_that_can_not_be_written_frees_the_port() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
     let source = format!("127.0.0.1:{port}");
