@@ -265,6 +265,8 @@ impl Reactor {
             }
         } else {
             self.reap(number);
+            // What letting go has cost is not the next one's.
+            self.stopwatch.start();
         }
     }
 
@@ -284,8 +286,14 @@ impl Reactor {
         if self.timers.is_due(now) {
             let mut due = std::mem::take(&mut self.due);
             self.timers.expire(now, |slot| due.push(slot));
-            for slot in due.drain(..) {
-                self.with_conn(slot, |conn, cx| conn.expired(cx));
+            for number in due.drain(..) {
+                // What has come in time counts, also where it has not had its turn.
+                if self.slots.get(number as usize).is_some_and(|slot| slot.marked && slot.conn.awaits_head())
+                {
+                    self.timers.set(number, now.plus(1));
+                    continue;
+                }
+                self.with_conn(number, |conn, cx| conn.expired(cx));
             }
             self.due = due;
         }

@@ -51,6 +51,8 @@ pub(super) struct Account {
     weight: Weight,
     /// Whether it moved much when it was driven last.
     bulk: bool,
+    /// What its drives have cost, the last ones most: an eighth of each, less an eighth of what was there.
+    load: u64,
     /// It stays heavy until then.
     until: Tick,
 }
@@ -63,7 +65,7 @@ pub(super) struct Budget {
 impl Account {
     /// A connection that has not been driven.
     pub(super) fn new() -> Account {
-        Account { weight: Weight::Heavy, bulk: false, until: Tick::ZERO }
+        Account { weight: Weight::Heavy, bulk: false, load: 0, until: Tick::ZERO }
     }
 
     /// Whether it goes first.
@@ -72,12 +74,14 @@ impl Account {
         self.weight == Weight::Light
     }
 
-    /// Takes in what a drive has cost, and whether it moved much. A connection that was very dear is not light again
-    /// for a hundred times as long, so that none gets a hundredth of the reactor's time as a light one by being
-    /// cheap in between.
+    /// Takes in what a drive has cost, and whether it moved much. A connection that cost more than a light one is
+    /// light again when its drives are short for a while, and one that was very dear not before a hundred times as
+    /// long has passed, so that being cheap in between is of no use.
     #[inline]
     pub(super) fn charge(&mut self, cost: u64, bulk: bool, thresholds: &Thresholds, now: Tick) {
-        if cost > thresholds.light {
+        self.load += cost / 8;
+        self.load -= self.load / 8;
+        if cost.max(self.load) > thresholds.light {
             self.charge_much(cost, bulk, thresholds, now);
         } else {
             self.weight = if now < self.until { Weight::Heavy } else { Weight::Light };
@@ -88,8 +92,8 @@ impl Account {
         self.bulk = bulk;
         if cost > thresholds.dear {
             // Two of the thresholds are a millisecond, and a tick is a hundred.
-            let ticks = 1 + cost / thresholds.dear / 2;
-            self.until = now.plus(u32::try_from(ticks).unwrap_or(u32::MAX));
+            let ticks = 1 + (cost / thresholds.dear / 2).min(TICKS_MAX);
+            self.until = now.plus(ticks as u32);
         }
         self.weight = if now < self.until { Weight::Heavy } else { Weight::Medium };
     }
@@ -182,6 +186,9 @@ impl Budget {
     }
 }
 
+/// Nobody is heavy for longer than ten seconds by one drive: the machine may have stood still in it.
+const TICKS_MAX: u64 = 100;
+
 /// A bit above all slots.
 const BULK: u32 = 1 << 31;
 
@@ -218,11 +225,11 @@ mod tests {
     }
 
     fn push_medium(queue: &mut Queue, slot: u32) {
-        queue.push(slot, &Account { weight: Weight::Medium, bulk: false, until: Tick::ZERO });
+        queue.push(slot, &Account { weight: Weight::Medium, ..Account::new() });
     }
 
     fn push_light(queue: &mut Queue, slot: u32) {
-        queue.push(slot, &Account { weight: Weight::Light, bulk: false, until: Tick::ZERO });
+        queue.push(slot, &Account { weight: Weight::Light, ..Account::new() });
     }
 
     fn push_heavy(queue: &mut Queue, slot: u32) {
@@ -312,7 +319,7 @@ mod tests {
         assert_eq!(queue.bulk_waiting(), 3);
         assert_eq!(turn(&mut queue, |_| 60_000), [0]);
         assert_eq!(queue.bulk_waiting(), 2);
-        account.charge(3_000, false, &thresholds(), Tick::ZERO);
+        (0..20).for_each(|_| account.charge(3_000, false, &thresholds(), Tick::ZERO));
         queue.push(4, &account);
         assert_eq!(turn(&mut queue, |_| 1), [4, 1, 2, 3]);
         assert_eq!(queue.bulk_waiting(), 0);
@@ -338,6 +345,25 @@ mod tests {
     }
 
     #[test]
+    fn being_cheap_in_between_does_not_make_a_costly_connection_light() {
+        let mut account = Account::new();
+        let mut light = 0;
+        for _ in 0..100 {
+            // A head of 15 KiB, and the two bytes that make it whole.
+            account.charge(300_000, false, &thresholds(), Tick::ZERO);
+            account.charge(2_000, false, &thresholds(), Tick::ZERO);
+            light += u32::from(account.is_light());
+        }
+        assert_eq!(light, 0);
+        // Of a keystroke that took long once the next is light.
+        let mut account = Account::new();
+        account.charge(3_000, false, &thresholds(), Tick::ZERO);
+        account.charge(100_000, false, &thresholds(), Tick::ZERO);
+        account.charge(3_000, false, &thresholds(), Tick::ZERO);
+        assert!(account.is_light());
+    }
+
+    #[test]
     fn one_dear_drive_costs_the_place_for_a_hundred_times_as_long() {
         let (mut account, start) = (Account::new(), Tick::ZERO.plus(5));
         account.charge(3_000, false, &thresholds(), start);
@@ -346,7 +372,7 @@ mod tests {
             account.charge(3_000, false, &thresholds(), start.plus(ticks));
             assert_eq!(account.weight, Weight::Heavy, "after {ticks} ticks");
         }
-        account.charge(3_000, false, &thresholds(), start.plus(3));
+        (0..40).for_each(|_| account.charge(3_000, false, &thresholds(), start.plus(3)));
         assert!(account.is_light());
     }
 }

@@ -111,10 +111,10 @@ impl Stopwatch {
     #[cold]
     fn own_share(&mut self, steps: u64, begun: u64) -> u64 {
         let Some((noted, at)) = self.cpu else {
-            // Without a note a lap in which the thread may have been preempted tells nothing.
+            // Without a note it is not known how much of a lap in which the thread was preempted was its own.
             let preemptions = sys::preemptions();
             let was = std::mem::replace(&mut self.preemptions, preemptions);
-            return if preemptions == was { steps } else { self.thresholds.light };
+            return if preemptions == was { steps } else { steps.min(self.thresholds.dear) };
         };
         let cpu = sys::thread_cpu_ns();
         self.cpu = Some((cpu, self.last));

@@ -11,6 +11,8 @@
 //! What the disk can do ends a recording, with one line in the log, and never a session.
 
 mod escape;
+mod limits;
+mod moment;
 mod name;
 mod script;
 #[cfg(test)]
@@ -26,8 +28,14 @@ use std::time::{Duration, Instant};
 
 use crate::helpers::Lane;
 use crate::log::{Level, Log};
-pub use script::Mark;
+use limits::{
+    BUFFER_BYTES, BUFFERS_KEPT, LEFT_BYTES_MAX, NO_WAKE, ROOM_BYTES, SHARE_BYTES, SMALL_BYTES, THREADS_MAX,
+};
+use moment::{LENGTH_BYTES_MAX, MOMENT_BYTES, Moment, decode_payload, encode_length};
 use script::{Script, Text};
+
+pub use limits::QUEUE_BYTES;
+pub use script::Mark;
 
 /// Records sessions. Clones share everything.
 #[derive(Clone)]
@@ -158,7 +166,7 @@ impl Recorder {
     pub(crate) fn hang(&self) -> Vec<std::sync::mpsc::Sender<()>> {
         let hang = |_| {
             let (release, gate) = std::sync::mpsc::channel();
-            let job = Box::new(move || drop(gate.recv()));
+            let job = Box::new(move || _ = gate.recv());
             self.0.lane.submit(job).expect("threads");
             release
         };
@@ -430,57 +438,6 @@ impl Session {
     }
 }
 
-/// What was handed over at one moment.
-#[derive(Debug, PartialEq)]
-struct Moment {
-    mark: Mark,
-    ms: u64,
-    /// Length in bytes of what follows: payloads, each behind its length.
-    length: usize,
-}
-
-const MOMENT_BYTES: usize = 1 + 8 + 4;
-
-impl Moment {
-    fn encode(&self) -> [u8; MOMENT_BYTES] {
-        let mut bytes = [0; MOMENT_BYTES];
-        bytes[0] = self.mark as u8;
-        bytes[1..9].copy_from_slice(&self.ms.to_le_bytes());
-        // A queue is shorter than 4 GiB by far.
-        bytes[9..].copy_from_slice(&(self.length as u32).to_le_bytes());
-        bytes
-    }
-
-    fn decode(bytes: &[u8]) -> Option<(Moment, &[u8])> {
-        let (&[mark, a, b, c, d, e, f, g, h, i, j, k, l], rest) = bytes.split_first_chunk()?;
-        let mark = if mark == Mark::Up as u8 { Mark::Up } else { Mark::Down };
-        let ms = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        Some((Moment { mark, ms, length: u32::from_le_bytes([i, j, k, l]) as usize }, rest))
-    }
-}
-
-/// Appends a length in seven bits a byte, the low ones first: most messages are short, and many of them must not
-/// take much more room in a queue than they took on the wire.
-fn encode_length(mut length: usize, bytes: &mut Vec<u8>) {
-    while length > 0x7f {
-        bytes.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    bytes.push(length as u8);
-}
-
-/// The first payload of `bytes`, and what follows it.
-fn decode_payload(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut length = 0;
-    for (at, &byte) in bytes.iter().enumerate().take(LENGTH_BYTES_MAX) {
-        length |= usize::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return bytes[at + 1..].split_at_checked(length);
-        }
-    }
-    None
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -488,35 +445,3 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 thread_local! {
     static TEXT: RefCell<Text> = RefCell::new(Text::new());
 }
-
-/// Threads that write. So many sessions can hang on a disk before others that are recorded wait for it.
-const THREADS_MAX: usize = 16;
-
-/// A session reads no more while this much waits for the disk. What it reads at last, at most a ring of one
-/// direction, comes on top, so that a session's queue has the bound of its rings: 256 KiB.
-pub const QUEUE_BYTES: usize = 128 * 1024;
-
-/// A full queue has room again when it is as short as this, so that reading and writing overlap.
-const ROOM_BYTES: usize = QUEUE_BYTES / 2;
-
-/// A queue this short is next to empty: it is on its way to the disk, and not worth counting or a wake.
-const SMALL_BYTES: usize = 4 * 1024;
-
-/// A buffer for the queue of a session that moves much: the bound of a queue, and the lengths of what is in it.
-const BUFFER_BYTES: usize = 2 * QUEUE_BYTES + 4 * 1024;
-
-/// Such buffers that are kept for whoever moves much next, since fresh memory costs as much as the copy into it.
-const BUFFERS_KEPT: usize = 8;
-
-/// Bytes written for one session before others that wait have the thread.
-const SHARE_BYTES: usize = 2 * QUEUE_BYTES;
-
-/// What sessions that have ended may leave unwritten, all together; a disk that hangs must not make memory grow
-/// with every session that comes and goes.
-const LEFT_BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// A length of 4 GiB, in seven bits a byte.
-const LENGTH_BYTES_MAX: usize = 5;
-
-/// No wake is wanted.
-const NO_WAKE: usize = usize::MAX;

@@ -28,7 +28,7 @@ pub struct OwnFile {
 pub enum Extent {
     /// A file, and what it is compressed to.
     File,
-    /// A file, and others that have its name, a dot and something behind it: rotated logs, recordings.
+    /// A file, and others that have its name and a dot or a date behind it: rotated logs, recordings.
     Series,
     /// All files in a directory.
     Directory,
@@ -53,6 +53,15 @@ pub(super) fn is_own(own: &[OwnFile], folder: impl AsFd, name: &[u8], file: impl
     let (Some(folder), Ok(file)) = (identity_of(folder), rustix::fs::fstat(file)) else { return true };
     let (id, has_others) = ((file.st_dev, file.st_ino), file.st_nlink > 1);
     own.iter().any(|own| own.is_at(folder, name) || own.has(id, has_others))
+}
+
+/// Whether `name` in `folder` is the place of one of `own`: a link there leads nowhere.
+pub(super) fn is_place(own: &[OwnFile], folder: impl AsFd, name: &[u8]) -> bool {
+    if own.is_empty() {
+        return false;
+    }
+    let Some(folder) = identity_of(folder) else { return true };
+    own.iter().any(|own| own.is_at(folder, name))
 }
 
 impl OwnFile {
@@ -145,7 +154,10 @@ impl Extent {
             (Extent::Directory, _) => true,
             (_, None) => false,
             (Extent::File, Some(rest)) => COMPRESSED.contains(&rest),
-            (Extent::Series, Some(rest)) => rest.is_empty() || rest.starts_with(b"."),
+            (Extent::Series, Some([])) => true,
+            // `LOG.1`, `RECORD.7`, and `LOG-20261125` of a rotation by date.
+            (Extent::Series, Some([b'.', ..])) => true,
+            (Extent::Series, Some(rest)) => matches!(rest, [b'-', digit, ..] if digit.is_ascii_digit()),
         }
     }
 }

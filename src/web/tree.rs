@@ -124,6 +124,9 @@ impl Tree {
             let look = rustix::fs::openat(folder.top(), &name[..], LOOK | OFlags::NOFOLLOW, Mode::empty())?;
             match kind(&look)? {
                 FileType::Directory => folder = folder.with(look)?,
+                FileType::Symlink if own::is_place(&self.own, folder.top(), &name) => {
+                    return Err(Missing::Own);
+                }
                 FileType::Symlink => {
                     links += 1;
                     if links > LINKS_MAX || ahead.len() > DEPTH_MAX {

@@ -141,3 +141,23 @@ fn the_default_certificate_and_the_log_with_its_rotated_ones_are_not_published()
     let server = Server::start(&["--web", &root, "--cert=", "127.0.0.1:0", "127.0.0.1:1"]);
     assert_eq!(get(&server, "/logbook").1, "public");
 }
+
+#[test]
+fn what_lies_in_a_directory_of_tokens_is_not_there_also_as_a_link() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.path("root/tokens/..2026")).expect("made");
+    fs::write(scratch.path("root/tokens/..2026/t.cfg"), "SECRET: 127.0.0.1:1\n").expect("written");
+    // As Kubernetes lays out a Secret.
+    symlink("..2026", scratch.path("root/tokens/..data")).expect("linked");
+    symlink("..data/t.cfg", scratch.path("root/tokens/t.cfg")).expect("linked");
+    fs::create_dir(scratch.path("root/data")).expect("made");
+    symlink("../data/public", scratch.path("root/tokens/public")).expect("linked");
+    fs::write(scratch.path("root/data/public"), "other: 127.0.0.1:1\n").expect("written");
+    let (root, tokens) = (scratch.arg("root"), scratch.arg("root/tokens"));
+    let options = ["--web", &root, "--token-plugin", "TokenFile", "--token-source", &tokens];
+    let server = Server::start(&[&options[..], &["--web-dot-files", "127.0.0.1:0"]].concat());
+    for path in ["/tokens/t.cfg", "/tokens/public"] {
+        let (status, body) = get(&server, path);
+        assert!(status == 404 && !body.contains(": 127"), "{path}: {status} {body}");
+    }
+}

@@ -1,0 +1,30 @@
+//! The bounds of recordings.
+
+/// Threads that write. So many sessions can hang on a disk before others that are recorded wait for it.
+pub(super) const THREADS_MAX: usize = 16;
+
+/// A session reads no more while this much waits for the disk. What it reads at last, at most a ring of one
+/// direction, comes on top, so that a session's queue has the bound of its rings: 256 KiB.
+pub const QUEUE_BYTES: usize = 128 * 1024;
+
+/// A full queue has room again when it is as short as this, so that reading and writing overlap.
+pub(super) const ROOM_BYTES: usize = QUEUE_BYTES / 2;
+
+/// A queue this short is next to empty: it is on its way to the disk, and not worth counting or a wake.
+pub(super) const SMALL_BYTES: usize = 4 * 1024;
+
+/// A buffer for the queue of a session that moves much: the bound of a queue, and the lengths of what is in it.
+pub(super) const BUFFER_BYTES: usize = 2 * QUEUE_BYTES + 4 * 1024;
+
+/// Such buffers that are kept for whoever moves much next, since fresh memory costs as much as the copy into it.
+pub(super) const BUFFERS_KEPT: usize = 8;
+
+/// Bytes written for one session before others that wait have the thread.
+pub(super) const SHARE_BYTES: usize = 2 * QUEUE_BYTES;
+
+/// What sessions that have ended may leave unwritten, all together; a disk that hangs must not make memory grow
+/// with every session that comes and goes.
+pub(super) const LEFT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// No wake is wanted.
+pub(super) const NO_WAKE: usize = usize::MAX;
