@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::cookie::Cookies;
 use super::passwords::{Passwords, Stored};
-use super::{Admitted, Argument, AuthPlugin, Decision, Denial, Facts, Source};
+use super::{Admitted, Argument, AuthPlugin, Decision, Denial, Presented, Source};
 use crate::http::credentials::{self, Credentials};
 use crate::log::Log;
 use crate::secret::{Key, Signature};
@@ -71,15 +71,15 @@ impl AuthPlugin for Plugin {
         matches!(self.0.users, Users::File(..))
     }
 
-    fn decide(&self, facts: &Facts<'_>) -> Decision {
+    fn decide(&self, presented: &Presented<'_>) -> Decision {
         match &self.0.users {
             Users::One(one) => {
                 let one = one.as_ref();
                 let find = |user: &str| one.filter(|(known, _)| known == user).map(|(_, stored)| stored);
-                self.0.decide(facts, find, one.map(|(_, stored)| stored))
+                self.0.decide(presented, find, one.map(|(_, stored)| stored))
             }
             Users::File(..) => match self.0.passwords() {
-                Ok(passwords) => self.0.decide(facts, |user| passwords.get(user), passwords.decoy()),
+                Ok(passwords) => self.0.decide(presented, |user| passwords.get(user), passwords.decoy()),
                 Err(why) => Decision::Broken(why),
             },
         }
@@ -98,16 +98,16 @@ impl Basic {
     /// takes as long to refuse one.
     fn decide<'a>(
         self: &Arc<Self>,
-        facts: &Facts<'_>,
+        presented: &Presented<'_>,
         find: impl Fn(&str) -> Option<&'a Stored>,
         decoy: Option<&'a Stored>,
     ) -> Decision {
         if let Some(cookies) = &self.cookies
-            && cookies.admits(&facts.cookies, |user| find(user).map(Stored::text))
+            && cookies.admits(&presented.cookies, |user| find(user).map(Stored::text))
         {
             return Decision::Admitted(Admitted::default());
         }
-        let given = match facts.authorization[..] {
+        let given = match presented.authorization[..] {
             [] => return Decision::Denied(Denial::Unauthenticated("no user and password were sent")),
             [value] => credentials::basic(value),
             _ => Err(credentials::Malformed),

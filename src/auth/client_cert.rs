@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::list::List;
-use super::{Admitted, AuthPlugin, Decision, Denial, Facts, Source};
+use super::{Admitted, AuthPlugin, Decision, Denial, Presented, Source};
 
 pub(super) fn open(source: &Source) -> Result<Box<dyn AuthPlugin>, String> {
     Ok(Box::new(ClientCert(List::of(source.argument.as_ref(), str::to_owned))))
@@ -17,12 +17,12 @@ impl AuthPlugin for ClientCert {
         self.0.may_block()
     }
 
-    fn decide(&self, facts: &Facts<'_>) -> Decision {
+    fn decide(&self, presented: &Presented<'_>) -> Decision {
         let names = match self.0.get(str::to_owned) {
             Ok(names) => names,
             Err(why) => return Decision::Broken(why),
         };
-        match facts.common_name {
+        match presented.common_name {
             Some(name) if names.iter().any(|known| known == name) => Decision::Admitted(Admitted::default()),
             Some(_) => {
                 Decision::Denied(Denial::Forbidden("the client certificate's common name is not known"))

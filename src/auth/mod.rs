@@ -22,7 +22,7 @@ pub trait AuthPlugin: Send + Sync {
     fn may_block(&self) -> bool;
 
     /// Decides about a client.
-    fn decide(&self, facts: &Facts<'_>) -> Decision;
+    fn decide(&self, presented: &Presented<'_>) -> Decision;
 
     /// Files that hold secrets, which must not be published.
     fn files(&self) -> Vec<PathBuf>;
@@ -30,7 +30,7 @@ pub trait AuthPlugin: Send + Sync {
 
 /// What a client has shown.
 #[derive(Clone, Debug, Default)]
-pub struct Facts<'a> {
+pub struct Presented<'a> {
     /// The values of `Authorization`.
     pub authorization: Vec<&'a [u8]>,
     /// The values of `Origin`.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::list::List;
-use super::{Admitted, AuthPlugin, Decision, Denial, Facts, Source};
+use super::{Admitted, AuthPlugin, Decision, Denial, Presented, Source};
 use crate::http::origin::Origin;
 
 pub(super) fn open(source: &Source) -> Result<Box<dyn AuthPlugin>, String> {
@@ -17,12 +17,12 @@ impl AuthPlugin for ExpectOrigin {
         self.0.may_block()
     }
 
-    fn decide(&self, facts: &Facts<'_>) -> Decision {
+    fn decide(&self, presented: &Presented<'_>) -> Decision {
         let expected = match self.0.get(Origin::of) {
             Ok(expected) => expected,
             Err(why) => return Decision::Broken(why),
         };
-        let is_expected = match facts.origins[..] {
+        let is_expected = match presented.origins[..] {
             [origin] => std::str::from_utf8(origin).is_ok_and(|text| expected.contains(&Origin::of(text))),
             _ => false,
         };

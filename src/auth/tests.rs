@@ -36,7 +36,7 @@ fn word(decision: Decision) -> &'static str {
 
 fn with_password(plugin: &dyn AuthPlugin, credentials: &str) -> Decision {
     let value = basic(credentials);
-    plugin.decide(&Facts { authorization: vec![&value], ..Facts::default() })
+    plugin.decide(&Presented { authorization: vec![&value], ..Presented::default() })
 }
 
 #[test]
@@ -59,13 +59,13 @@ fn a_user_of_the_command_line_is_admitted_with_the_right_password_only() {
     for wrong in ["user:pa", "user:", "other:pa:ss", ":", "user:pa:ss ", "User:pa:ss"] {
         assert_eq!(word(with_password(&*plugin, wrong)), "401", "{wrong}");
     }
-    assert_eq!(word(plugin.decide(&Facts::default())), "401");
+    assert_eq!(word(plugin.decide(&Presented::default())), "401");
     for malformed in [&b"Bearer x"[..], b"Basic !", b"", b"Basic dXA="] {
-        let facts = Facts { authorization: vec![malformed], ..Facts::default() };
-        assert_eq!(word(plugin.decide(&facts)), "403", "{malformed:?}");
+        let presented = Presented { authorization: vec![malformed], ..Presented::default() };
+        assert_eq!(word(plugin.decide(&presented)), "403", "{malformed:?}");
     }
     let value = basic("user:pa:ss");
-    let twice = Facts { authorization: vec![&value, &value], ..Facts::default() };
+    let twice = Presented { authorization: vec![&value, &value], ..Presented::default() };
     assert_eq!(word(plugin.decide(&twice)), "403");
 }
 
@@ -77,9 +77,9 @@ fn without_an_argument_nobody_is_admitted() {
     let (plugin, _) = open("BasicHTTPAuth", text("nocolon"), false);
     assert_eq!(word(with_password(&*plugin, "nocolon:")), "401");
     let (plugin, _) = open("ExpectOrigin", None, false);
-    assert_eq!(word(plugin.decide(&Facts { origins: vec![b""], ..Facts::default() })), "origin");
+    assert_eq!(word(plugin.decide(&Presented { origins: vec![b""], ..Presented::default() })), "origin");
     let (plugin, _) = open("ClientCertCNAuth", None, false);
-    assert_eq!(word(plugin.decide(&Facts { common_name: Some(""), ..Facts::default() })), "403");
+    assert_eq!(word(plugin.decide(&Presented { common_name: Some(""), ..Presented::default() })), "403");
 }
 
 #[test]
@@ -132,12 +132,12 @@ fn a_cookie_admits_until_the_password_changes() {
         panic!("no cookie")
     };
     let header = cookie.set(false).split(';').next().unwrap().as_bytes().to_vec();
-    let facts = Facts { cookies: vec![&header], ..Facts::default() };
-    assert!(matches!(plugin.decide(&facts), Decision::Admitted(Admitted { cookie: None })));
+    let presented = Presented { cookies: vec![&header], ..Presented::default() };
+    assert!(matches!(plugin.decide(&presented), Decision::Admitted(Admitted { cookie: None })));
     scratch.file("f", "me:two\n");
-    assert_eq!(word(plugin.decide(&facts)), "401");
+    assert_eq!(word(plugin.decide(&presented)), "401");
     let (without, _) = open("BasicHTTPAuth", text("me:one"), false);
-    assert_eq!(word(without.decide(&facts)), "401");
+    assert_eq!(word(without.decide(&presented)), "401");
     assert!(matches!(with_password(&*without, "me:one"), Decision::Admitted(Admitted { cookie: None })));
 }
 
@@ -149,7 +149,7 @@ fn only_pages_of_the_expected_origins_are_admitted() {
         let (plugin, _) = open("ExpectOrigin", argument, false);
         let decide = |origins: &[&'static str]| {
             let origins = origins.iter().map(|origin| origin.as_bytes()).collect();
-            word(plugin.decide(&Facts { origins, ..Facts::default() }))
+            word(plugin.decide(&Presented { origins, ..Presented::default() }))
         };
         for origin in ["http://localhost:3100", "https://example.org", "null"] {
             assert_eq!(decide(&[origin]), "admitted", "{origin}");
@@ -165,7 +165,7 @@ fn only_pages_of_the_expected_origins_are_admitted() {
 #[test]
 fn only_certificates_of_the_known_names_are_admitted() {
     let (plugin, _) = open("ClientCertCNAuth", text("alice bob"), false);
-    let decide = |common_name| word(plugin.decide(&Facts { common_name, ..Facts::default() }));
+    let decide = |common_name| word(plugin.decide(&Presented { common_name, ..Presented::default() }));
     assert_eq!((decide(Some("alice")), decide(Some("bob"))), ("admitted", "admitted"));
     for name in [None, Some("Alice"), Some(""), Some("alice bob"), Some("eve")] {
         assert_eq!(decide(name), "403", "{name:?}");

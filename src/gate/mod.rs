@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::auth::{self, Admitted, AuthPlugin, Decision, Facts};
+use crate::auth::{self, Admitted, AuthPlugin, Decision, Presented};
 use crate::flight::{Asked, ReplyTo};
 use crate::helpers::{self, Lane, Stub};
 use crate::http::origin::{self, Origin};
@@ -266,7 +266,7 @@ impl Keeper {
     /// What the auth plugin decides. May wait if the plugin may.
     fn decide(&self, question: &Question) -> Decision {
         let Some(auth) = &self.auth else { return Decision::Admitted(Admitted::default()) };
-        auth.decide(&Facts {
+        auth.decide(&Presented {
             authorization: question.values("authorization").collect(),
             origins: question.values("origin").collect(),
             cookies: question.values("cookie").collect(),
