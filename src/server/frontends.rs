@@ -188,7 +188,8 @@ fn own_files(config: &Config, gate: &Gate) -> Vec<OwnFile> {
     let target = config.tls.target.as_ref().and_then(|target| target.authorities.as_ref());
     add(authorities(target).as_deref(), Extent::File, "--ssl-target-ca");
     add(config.log.file.as_deref(), Extent::Series, "--log-file");
-    add(config.record.as_deref(), Extent::Series, "--record");
+    add(config.record.as_deref(), Extent::Numbered, "--record");
+    add(config.pid_file.as_deref(), Extent::File, "--pid-file");
     add(config.tls.key_password_file.as_deref(), Extent::File, "--key-password");
     if let Asked::Tokens { plugin: TokenPlugin { source: Some(Argument::File(path)), .. }, .. } =
         &config.sessions

@@ -28,8 +28,10 @@ pub struct OwnFile {
 pub enum Extent {
     /// A file, and what it is compressed to.
     File,
-    /// A file, and others that have its name and a dot or a date behind it: rotated logs, recordings.
+    /// A file, and others that have its name and a dot or a date behind it: rotated logs.
     Series,
+    /// Files that have its name and numbers behind it, each behind a dot: recordings.
+    Numbered,
     /// All files in a directory.
     Directory,
 }
@@ -64,6 +66,16 @@ pub(super) fn is_place(own: &[OwnFile], folder: impl AsFd, name: &[u8]) -> bool 
     own.iter().any(|own| own.is_at(folder, name))
 }
 
+/// Whether `folder` is a directory of `own`: what lies in it leads nowhere, directories included.
+pub(super) fn is_directory(own: &[OwnFile], folder: impl AsFd) -> bool {
+    let mut directories = own.iter().filter(|own| own.extent == Extent::Directory).peekable();
+    if directories.peek().is_none() {
+        return false;
+    }
+    let Some(folder) = identity_of(folder) else { return true };
+    directories.any(|own| identity(&own.path) == Some(folder))
+}
+
 impl OwnFile {
     /// Whether its place is `name` in `folder`.
     fn is_at(&self, folder: Identity, name: &[u8]) -> bool {
@@ -92,7 +104,7 @@ impl OwnFile {
     fn others(&self) -> impl Iterator<Item = Identity> {
         let folder = match self.extent {
             Extent::File => None,
-            Extent::Series => self.path.parent(),
+            Extent::Series | Extent::Numbered => self.path.parent(),
             Extent::Directory => Some(self.path.as_path()),
         };
         let device = folder.and_then(identity).map_or(0, |(device, _)| device);
@@ -111,7 +123,7 @@ impl OwnFile {
         let below = |path: &Path| fs::canonicalize(path).is_ok_and(|path| path.starts_with(root));
         match self.extent {
             Extent::File => self.path.is_file() && self.places().any(below),
-            Extent::Series | Extent::Directory => self.places().any(below),
+            Extent::Series | Extent::Numbered | Extent::Directory => self.places().any(below),
         }
     }
 
@@ -154,12 +166,22 @@ impl Extent {
             (Extent::Directory, _) => true,
             (_, None) => false,
             (Extent::File, Some(rest)) => COMPRESSED.contains(&rest),
+            // `vnc.7` and `vnc.7.1`, but not the page `vnc.html` beside them.
+            (Extent::Numbered, Some(rest)) => is_numbered(rest),
             (Extent::Series, Some([])) => true,
-            // `LOG.1`, `RECORD.7`, and `LOG-20261125` of a rotation by date.
+            // `LOG.1`, and `LOG-20261125` of a rotation by date.
             (Extent::Series, Some([b'.', ..])) => true,
             (Extent::Series, Some(rest)) => matches!(rest, [b'-', digit, ..] if digit.is_ascii_digit()),
         }
     }
+}
+
+/// Whether `rest` is numbers, each behind a dot, and perhaps what a file is called when it is compressed.
+fn is_numbered(rest: &[u8]) -> bool {
+    let rest =
+        COMPRESSED.iter().filter_map(|suffix| rest.strip_suffix(*suffix)).min_by_key(|rest| rest.len());
+    let Some([b'.', numbers @ ..]) = rest else { return false };
+    numbers.split(|&byte| byte == b'.').all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
 }
 
 /// Follows links.

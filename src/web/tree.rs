@@ -96,6 +96,7 @@ impl Tree {
         let top = folder.top();
         let look = rustix::fs::openat(top, name, LOOK, Mode::empty())?;
         match kind(&look)? {
+            FileType::Directory if own::is_directory(&self.own, top) => Err(Missing::Own),
             FileType::Directory => Ok(Entry::Folder(folder.with(look)?)),
             FileType::RegularFile => {
                 let file = regular(rustix::fs::openat(top, name, READ, Mode::empty())?)?;
@@ -123,6 +124,9 @@ impl Tree {
             }
             let look = rustix::fs::openat(folder.top(), &name[..], LOOK | OFlags::NOFOLLOW, Mode::empty())?;
             match kind(&look)? {
+                FileType::Directory if own::is_directory(&self.own, folder.top()) => {
+                    return Err(Missing::Own);
+                }
                 FileType::Directory => folder = folder.with(look)?,
                 FileType::Symlink if own::is_place(&self.own, folder.top(), &name) => {
                     return Err(Missing::Own);

@@ -156,8 +156,33 @@ fn what_lies_in_a_directory_of_tokens_is_not_there_also_as_a_link() {
     let (root, tokens) = (scratch.arg("root"), scratch.arg("root/tokens"));
     let options = ["--web", &root, "--token-plugin", "TokenFile", "--token-source", &tokens];
     let server = Server::start(&[&options[..], &["--web-dot-files", "127.0.0.1:0"]].concat());
-    for path in ["/tokens/t.cfg", "/tokens/public"] {
+    fs::create_dir(scratch.path("root/tokens/sub")).expect("made");
+    fs::write(scratch.path("root/tokens/sub/b.cfg"), "SECRET: 127.0.0.1:1\n").expect("written");
+    for path in ["/tokens/t.cfg", "/tokens/public", "/tokens/sub/b.cfg", "/tokens/sub/"] {
         let (status, body) = get(&server, path);
         assert!(status == 404 && !body.contains(": 127"), "{path}: {status} {body}");
     }
+}
+
+#[test]
+fn recordings_and_the_pid_file_are_not_there_and_pages_of_like_names_are() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path("root")).expect("made");
+    for name in ["vnc.html", "vnc.js", "vnc.7", "vnc.7.1", "vnc.7.gz"] {
+        fs::write(scratch.path("root").join(name), name).expect("written");
+    }
+    let (root, record, pid) = (scratch.arg("root"), scratch.arg("root/vnc"), scratch.arg("root/ws.pid"));
+    let options = ["--web", &root, "--record", &record, "--pid-file", &pid];
+    let server = Server::start(&[&options[..], &["127.0.0.1:0", "127.0.0.1:1"]].concat());
+    for path in ["/vnc.html", "/vnc.js"] {
+        assert_eq!(get(&server, path), (200, path[1..].to_owned()));
+    }
+    for path in ["/vnc.7", "/vnc.7.1", "/vnc.7.gz", "/ws.pid"] {
+        assert_eq!(get(&server, path).0, 404, "{path}");
+    }
+    let listing = get(&server, "/").1;
+    assert!(
+        listing.contains("vnc.html") && !listing.contains("vnc.7") && !listing.contains("ws.pid"),
+        "{listing}"
+    );
 }
