@@ -84,8 +84,7 @@ fn look_ups(criterion: &mut Criterion) {
         log: Arc::new(Log::in_memory(false)),
         remote: Remote::default(),
     };
-    let open = token::plugin("TokenFile").and_then(|plugin| plugin.open).expect("a plugin");
-    let plugin = open(&source).expect("a plugin");
+    let plugin = token::open(token::plugin("TokenFile").expect("a plugin"), &source).expect("a plugin");
     let mut number = 0;
     criterion.bench_function("look-up in 100,000 lines", |bencher| {
         bencher.iter(|| {

@@ -59,6 +59,12 @@ fn every_seed_of_the_urls_of_services_holds() {
     replay("service_urls", properties::service_urls_stay, DAMAGE_MAX);
 }
 
+#[test]
+fn every_seed_of_the_signed_and_encrypted_tokens_holds() {
+    replay("jws", properties::jws, DAMAGE_MAX);
+    replay("jwe", properties::jwe, DAMAGE_MAX);
+}
+
 fn replay(target: &str, property: fn(&[u8]), damage_max: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut seeds = 0;

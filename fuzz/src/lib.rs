@@ -13,6 +13,7 @@ use websockify::ws::{CONTROL_MAX, encode, handshake};
 
 mod files;
 mod gate;
+mod jwt;
 mod services;
 mod states;
 mod tls;
@@ -21,6 +22,7 @@ mod twin;
 
 pub use files::files;
 pub use gate::{credentials, token_files};
+pub use jwt::{jwe, jws};
 pub use services::{http_answers, redis_answers, service_urls_stay};
 pub use states::states;
 pub use tls::tls;

@@ -11,7 +11,7 @@ mod encrypted;
 mod file;
 mod key;
 mod pair;
-mod pem;
+pub(crate) mod pem;
 mod roots;
 #[cfg(test)]
 mod scratch;

@@ -8,15 +8,15 @@ use pem::{Pem, PemError};
 
 /// What stands between a BEGIN and its END.
 #[derive(Debug, PartialEq)]
-pub(super) struct Block {
+pub(crate) struct Block {
     /// The kind: `CERTIFICATE`.
-    pub(super) label: String,
+    pub(crate) label: String,
     content: Result<Pem, PemError>,
 }
 
 impl Block {
     /// The value of a header, such as `4,ENCRYPTED` for `Proc-Type`.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.content.as_ref().ok()?.headers().get(name)
     }
 
@@ -24,7 +24,7 @@ impl Block {
     ///
     /// # Errors
     /// It is damaged; in words that go behind the file's name.
-    pub(super) fn data(&self) -> Result<&[u8], String> {
+    pub(crate) fn data(&self) -> Result<&[u8], String> {
         self.content.as_ref().map(Pem::contents).map_err(|error| match error {
             PemError::InvalidData(_) => format!("the {} in it is damaged (bad base64)", self.label),
             error => format!("the {} in it is damaged ({error})", self.label),
@@ -36,7 +36,7 @@ impl Block {
 ///
 /// # Errors
 /// A block does not end; in words that go behind the file's name.
-pub(super) fn blocks(text: &str) -> Result<Vec<Block>, String> {
+pub(crate) fn blocks(text: &str) -> Result<Vec<Block>, String> {
     let mut blocks = Vec::new();
     for part in tidy(text).split(BEGIN).skip(1) {
         let Some(label) = part.lines().next().and_then(|line| line.strip_suffix("-----")) else { continue };

@@ -105,11 +105,6 @@ fn unavailable(given: &Given, config: &Config) -> Option<String> {
     if let Some(name) = given.unavailable() {
         return Some(format!("--{name} is not available yet"));
     }
-    if let Sessions::Tokens { plugin, .. } = &config.sessions
-        && plugin.class.open.is_none()
-    {
-        return Some(format!("the token plugin {} is not available yet", plugin.class.name));
-    }
     let wrapped = matches!(config.sessions, Sessions::Wrapped { .. });
     (wrapped && !options::WRAPPING_AVAILABLE)
         .then(|| "wrapping a command (--) is not available yet".to_owned())

@@ -216,7 +216,7 @@ impl Conn {
         }
         self.upgraded = true;
         cx.metrics.upgraded.add(1);
-        report::upgraded(request, &self.client, cx);
+        report::upgraded(request, to.expires, &self.client, cx);
         self.client.out.push(&request.upgrade.response(set_cookie.as_deref()));
         let tape = Tape::begin(self.client.number, &self.client.peer, cx);
         State::Connect(Connect::begin(to, tape, cx))

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls::ClientConfig;
 
@@ -73,20 +73,22 @@ pub struct Destination {
     pub reach: Option<Arc<Reach>>,
     /// Why this target may not be dialled, as far as that is known already.
     pub forbidden: Option<String>,
+    /// Until when the token that led here is good, if it says so. Ends nothing.
+    pub expires: Option<SystemTime>,
 }
 
 impl Destination {
     /// A target of the command line; `name` is what was given.
     pub fn fixed(target: Target, name: String, over_tls: bool) -> Destination {
         let announcement = announcement(&target, &name, over_tls);
-        Destination { target, name, announcement, reach: None, forbidden: None }
+        Destination { target, name, announcement, reach: None, forbidden: None, expires: None }
     }
 
     /// Where a token leads.
     pub fn of_token(to: TokenTarget, over_tls: bool) -> Destination {
         let announcement = announcement(&to.target, &to.name, over_tls);
-        let TokenTarget { target, name, reach, forbidden } = to;
-        Destination { target, name, announcement, reach: Some(reach), forbidden }
+        let TokenTarget { target, name, reach, forbidden, expires } = to;
+        Destination { target, name, announcement, reach: Some(reach), forbidden, expires }
     }
 }
 

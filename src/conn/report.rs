@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::client::Client;
 use super::cx::Cx;
@@ -109,8 +109,8 @@ pub(super) fn decided(verdict: &Verdict, cx: &Cx<'_>) {
     counter.add(1);
 }
 
-/// Says that an upgrade is granted.
-pub(super) fn upgraded(request: &SessionRequest, client: &Client, cx: &Cx<'_>) {
+/// Says that an upgrade is granted, and for how long its token is good.
+pub(super) fn upgraded(request: &SessionRequest, expires: Option<SystemTime>, client: &Client, cx: &Cx<'_>) {
     let (log, peer) = (&cx.shared.log, &client.peer);
     log.peer_debug(peer, format_args!("\"{}\" 101 -", request.line));
     let kind = match client.socket.tls() {
@@ -120,6 +120,9 @@ pub(super) fn upgraded(request: &SessionRequest, client: &Client, cx: &Cx<'_>) {
     log.peer(peer, format_args!("{peer}: {kind} WebSocket connection"));
     if request.path != "/" {
         log.peer(peer, format_args!("{peer}: Path: '{}'", request.path));
+    }
+    if let Some(left) = expires.and_then(|expires| expires.duration_since(SystemTime::now()).ok()) {
+        log.peer_debug(peer, format_args!("its token is good for another {} s", left.as_secs()));
     }
     if let Some(hint) = request.upgrade.hint {
         hint_once(cx, &hint);

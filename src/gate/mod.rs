@@ -21,14 +21,13 @@ use crate::flight::{Asked, ReplyTo};
 use crate::helpers::{self, Lane, Stub};
 use crate::http::origin::{self, Origin};
 use crate::http::query;
-use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 use crate::log::Log;
 use crate::target::Target;
 use crate::token::{self, Answer, TokenPlugin};
 use flights::{Flights, Waiter};
 pub use reach::Reach;
-use verdict::{Caller, answer_to, broken, forbidden, invalid_origin, refused};
+use verdict::{Caller, answer_to, broken, forbidden, invalid_origin, refused, unknown};
 pub use verdict::{Grant, Question, TokenTarget, Verdict, Wants, Why, busy, overdue};
 
 /// What every request has to pass. Clones are the same gate.
@@ -340,15 +339,15 @@ impl Keeper {
     fn verdict(&self, token: &str, answer: Answer, set_cookie: Option<String>) -> Verdict {
         let Some(tokens) = &self.tokens else { return broken("there is no token plugin".into()) };
         let name = || naming::token(token, &self.log);
+        let granted = |target, expires| {
+            let to = TokenTarget { expires, ..tokens.place(token, target, &self.log) };
+            Verdict::Granted(Grant { to: Some(to), set_cookie })
+        };
         match answer {
-            Answer::Found(target) => {
-                let to = tokens.place(token, target, &self.log);
-                Verdict::Granted(Grant { to: Some(to), set_cookie })
-            }
-            Answer::Unknown => {
-                let note = format!("token {} is not known to {}", name(), tokens.name);
-                Verdict::Refused(Why::Unknown, Refusal::new(404, "Not Found").noted(note))
-            }
+            Answer::Found(target) => granted(target, None),
+            Answer::FoundUntil(target, expires) => granted(target, Some(expires)),
+            Answer::Unknown => unknown(format!("token {} is not known to {}", name(), tokens.name)),
+            Answer::Invalid(why) => unknown(format!("token {} is not good: {why}", name())),
             Answer::Refused(why) => refused(forbidden(format!("token {} is refused: {why}", name()))),
             Answer::Broken(why) => broken(format!("look-up of token {} failed: {why}", name())),
         }
@@ -367,7 +366,7 @@ impl Tokens {
             }
             Target::Tcp { .. } => (target, None),
         };
-        TokenTarget { target, name, reach: Arc::clone(&self.reach), forbidden }
+        TokenTarget { target, name, reach: Arc::clone(&self.reach), forbidden, expires: None }
     }
 }
 

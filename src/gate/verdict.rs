@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::reach::Reach;
 use crate::auth::Denial;
@@ -80,6 +81,8 @@ pub struct TokenTarget {
     pub reach: Arc<Reach>,
     /// Why this may not, as far as that is known already.
     pub forbidden: Option<String>,
+    /// Until when the token is good, if it says so.
+    pub expires: Option<SystemTime>,
 }
 
 impl Question {
@@ -156,6 +159,10 @@ pub(super) fn invalid_origin(note: &'static str) -> Refusal {
 
 pub(super) fn refused(refusal: Refusal) -> Verdict {
     Verdict::Refused(Why::Denied, refusal)
+}
+
+pub(super) fn unknown(note: String) -> Verdict {
+    Verdict::Refused(Why::Unknown, Refusal::new(404, "Not Found").noted(note))
 }
 
 pub(super) fn broken(note: String) -> Verdict {

@@ -25,7 +25,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The words behind the status.
     pub(crate) reason: String,
-    headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
 

@@ -18,6 +18,7 @@ mod faults;
 mod frames;
 mod handshake;
 mod inherited;
+mod jwt;
 mod life;
 mod limits;
 mod listen;

@@ -1,0 +1,50 @@
+//! The compact form of signed and encrypted tokens (RFC 7515, RFC 7516): parts in base64url with dots between.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+/// What the first part says of the others.
+pub(super) struct Header(Map<String, Value>);
+
+impl Header {
+    /// Reads it. Of two members with the same name the last one counts, as RFC 7515 allows.
+    ///
+    /// # Errors
+    /// It is none, or it asks for what is not known here and must not be ignored.
+    pub(super) fn parse(part: &str) -> Result<Header, String> {
+        let Ok(Value::Object(members)) = serde_json::from_slice(&decode(part)?) else {
+            return Err("its header is no JSON object".into());
+        };
+        // An unencoded payload (b64) would be another one than what is read here.
+        match ["crit", "b64"].into_iter().find(|name| members.contains_key(*name)) {
+            Some(name) => Err(format!("its header has an extension that is not known here ({name})")),
+            None => Ok(Header(members)),
+        }
+    }
+
+    /// The text of this name; an empty one if there is none.
+    ///
+    /// # Errors
+    /// It is something else than text.
+    pub(super) fn text(&self, name: &str) -> Result<&str, String> {
+        match self.0.get(name) {
+            None => Ok(""),
+            Some(Value::String(text)) => Ok(text),
+            Some(_) => Err(format!("its header's {name} is no text")),
+        }
+    }
+
+    /// What stands under this name.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+}
+
+/// The bytes of a part. There is one way to write them: without padding, and with zeros in the bits behind them.
+///
+/// # Errors
+/// They are written otherwise.
+pub(super) fn decode(part: &str) -> Result<Vec<u8>, String> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| "a part of it is no base64url".to_owned())
+}
