@@ -213,6 +213,10 @@ impl Recording {
         }
         let ms = u64::try_from(session.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut queue = lock(&session.queue);
+        if self.is_over() {
+            // It has failed in between and has emptied the queue: what came behind that would count for ever.
+            return;
+        }
         let before = queue.bytes.len();
         queue.bytes.extend_from_slice(&Moment { mark, ms, length: 0 }.encode());
         for payload in payloads {

@@ -97,6 +97,30 @@ fn a_long_queue_is_full_and_a_wake_says_when_it_no_longer_is() {
 }
 
 #[test]
+fn what_is_written_while_a_recording_fails_does_not_count_for_ever() {
+    let scratch = Scratch::new("fail-race");
+    let (recorder, _log) = scratch.recorder(1000);
+    let payload = vec![0; QUEUE_BYTES];
+    for number in 0..300 {
+        let (recording, wakes) = begin(&recorder, number);
+        wakes.recv_timeout(PATIENCE).expect("the file is opened");
+        let session = Arc::clone(&recording.0);
+        std::thread::scope(|scope| {
+            let held = lock(&session.queue);
+            // The writer has seen that nothing has failed, and waits for the queue when something does.
+            scope.spawn(|| recording.write(Mark::Up, [payload.as_slice()]));
+            std::thread::sleep(Duration::from_millis(1));
+            scope.spawn(|| session.fail(&"test"));
+            while !session.is_over() {
+                std::thread::yield_now();
+            }
+            drop(held);
+        });
+        assert!(!recording.is_full(), "round {number}: it is over, and would stop the reading for ever");
+    }
+}
+
+#[test]
 fn what_cannot_be_opened_is_said_once_and_counted() {
     let scratch = Scratch::new("missing");
     let log = Arc::new(Log::in_memory(false));
