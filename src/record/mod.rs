@@ -246,9 +246,16 @@ impl Recording {
         self.0.over.load(Ordering::Acquire)
     }
 
-    /// Whether so much waits for the disk that nothing more should be read.
+    /// Whether so much waits for the disk that nothing more should be read. If so, a [`Wake`] comes as soon as there
+    /// is room again.
     pub fn is_full(&self) -> bool {
-        self.0.queued.load(Ordering::SeqCst) >= QUEUE_BYTES
+        let session = &self.0;
+        if session.queued.load(Ordering::SeqCst) < QUEUE_BYTES {
+            return false;
+        }
+        session.wake_at.store(ROOM_BYTES, Ordering::SeqCst);
+        // It may have become short in between, unnoticed. The wake that may come all the same does no harm.
+        session.queued.load(Ordering::SeqCst) > ROOM_BYTES
     }
 
     /// Bytes that wait for the disk, as far as they are worth counting. When there are any, a [`Wake`] comes as

@@ -97,6 +97,33 @@ fn a_long_queue_is_full_and_a_wake_says_when_it_no_longer_is() {
 }
 
 #[test]
+fn a_session_that_found_the_queue_full_is_told_when_there_is_room() {
+    let scratch = Scratch::new("found-full");
+    let (recorder, _log) = scratch.recorder(8);
+    let (recording, wakes) = begin(&recorder, 1);
+    wakes.recv_timeout(PATIENCE).expect("the file is opened");
+    let release = recorder.hang();
+    // Each thread of the lane has to take its gate before there is work for the session.
+    let deadline = Instant::now() + PATIENCE;
+    while recorder.0.lane.has_waiting() {
+        assert!(Instant::now() < deadline, "all threads hang");
+        std::thread::yield_now();
+    }
+    for _ in 0..2 {
+        recording.write(Mark::Down, [&[b'a'; QUEUE_BYTES / 2][..]]);
+    }
+    assert!(recording.is_full(), "so the session is not read");
+    // The disk takes all of it before the session looks how much is held, which is the next that it does.
+    drop(release);
+    while recording.0.queued.load(Ordering::SeqCst) > 0 {
+        assert!(Instant::now() < deadline, "it is written");
+        std::thread::yield_now();
+    }
+    assert_eq!(recording.held_bytes(), 0);
+    wakes.recv_timeout(Duration::from_secs(2)).expect("nothing else would ever say that there is room");
+}
+
+#[test]
 fn what_is_written_while_a_recording_fails_does_not_count_for_ever() {
     let scratch = Scratch::new("fail-race");
     let (recorder, _log) = scratch.recorder(1000);
