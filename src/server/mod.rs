@@ -103,6 +103,8 @@ impl Server {
     /// Waits until the last reactor has ended, and tells them what to do meanwhile.
     fn wait(&mut self) -> ExitCode {
         let mut code = ExitCode::SUCCESS;
+        // For children that ended before their signal was waited for none comes any more.
+        orphans::reap(|_| false);
         while self.running > 0 {
             match self.next_event() {
                 Some(Event::Signal(number)) => {

@@ -236,6 +236,23 @@ fn children_that_it_has_not_started_are_reaped() {
 }
 
 #[test]
+fn children_that_ended_before_the_start_are_reaped() {
+    if !has("perl") {
+        return;
+    }
+    let target = Target::tcp().echo();
+    // A shell would take notice of its child. This one has ended before the exec, and no signal tells of it later.
+    let script = "exit unless $child = fork; \
+                  do { open F, '<', \"/proc/$child/stat\"; $_ = <F> } until /\\) Z /; exec @ARGV";
+    let mut command = Command::new("perl");
+    command.args(["-e", script, &program(), "127.0.0.1:0", &target.address]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let server = Server::launch(&mut command);
+    eventually("no child to be left, not even a zombie", || server.children() == 0);
+    visit(&server);
+}
+
+#[test]
 fn as_process_1_it_reaps_orphans_and_obeys_signals() {
     if !has("unshare") || !has("nsenter") {
         return;
