@@ -1,8 +1,10 @@
-//! The one audited place for `unsafe`: calls into libc that no dependency wraps safely.
+//! The one audited place for `unsafe`: calls into libc, and instructions that only some processors have, where no
+//! dependency wraps them safely.
 //!
 //! Each function here is safe to call; each block says why there is no safe way and why it is sound.
 
 pub mod process;
+pub mod wide;
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -76,7 +76,7 @@ impl Tape {
     pub fn down(&mut self, payload: &[u8], cx: &Cx<'_>) {
         self.mark("{", cx);
         if let Some(recording) = &self.recording {
-            recording.write(Mark::Down, [payload]);
+            recording.write(Mark::Down, payload.chunks(ENTRY_BYTES_MAX));
         }
     }
 
@@ -89,12 +89,6 @@ impl Tape {
             (Side::Client, false) => "<.",
         };
         self.mark(mark, cx);
-    }
-
-    /// The most that one read of the target may bring: the Python program reads no more at a time, so no entry of
-    /// a recording is longer.
-    pub fn read_max(&self) -> usize {
-        if self.recording.is_some() { ENTRY_BYTES_MAX } else { usize::MAX }
     }
 
     /// Whether so much waits for the disk that neither end is to be read.
@@ -155,7 +149,7 @@ fn pieces<'a>(payload: &'a [u8], ends: &[usize], begun: bool) -> impl Iterator<I
     whole.chain(open)
 }
 
-/// The longest entry of what a target has sent.
+/// The longest entry of what a target has sent: the Python program reads no more at a time.
 const ENTRY_BYTES_MAX: usize = 64 * 1024;
 
 /// What the marks mean; printed at the start of each session.

@@ -1,6 +1,8 @@
 //! Bytes as the inside of a JavaScript string, as Python's `unicode_escape` writes Latin-1: printable ASCII as
 //! it is, everything else in two or four characters.
 
+use crate::sys;
+
 /// The longest text of one byte.
 pub(super) const LONGEST: usize = 4;
 
@@ -32,6 +34,12 @@ pub(super) const BEHIND: usize = 4;
 /// Writes the text of `bytes` to the start of `room`, which has [`LONGEST`] bytes for each and [`BEHIND`] more, and
 /// returns its length. What lies behind it there is overwritten, too.
 pub(super) fn write(bytes: &[u8], room: &mut [u8]) -> usize {
+    let (taken, length) = sys::wide::escape(bytes, room);
+    length + write_by_table(&bytes[taken..], &mut room[length..])
+}
+
+/// What [`write`] does with what the processor has no wide instructions for.
+fn write_by_table(bytes: &[u8], room: &mut [u8]) -> usize {
     let mut at = 0;
     let mut blocks = bytes.chunks_exact(BLOCK);
     for block in &mut blocks {
@@ -84,11 +92,22 @@ mod tests {
     fn every_byte_is_written_as_python_writes_it_at_every_place() {
         let all: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
         for start in 0..all.len() {
-            for end in [start, start + 1, start + BLOCK - 1, start + BLOCK, start + 40, all.len()] {
+            for end in [
+                start,
+                start + 1,
+                start + BLOCK - 1,
+                start + BLOCK,
+                start + 40,
+                start + 64,
+                start + 191,
+                all.len(),
+            ] {
                 let bytes = &all[start..end.clamp(start, all.len())];
-                let mut room = vec![0; bytes.len() * LONGEST + BEHIND];
-                let count = write(bytes, &mut room);
-                assert_eq!(String::from_utf8_lossy(&room[..count]), plainly(bytes));
+                for write in [write, write_by_table] {
+                    let mut room = vec![0; bytes.len() * LONGEST + BEHIND];
+                    let count = write(bytes, &mut room);
+                    assert_eq!(String::from_utf8_lossy(&room[..count]), plainly(bytes));
+                }
             }
         }
     }

@@ -7,14 +7,18 @@ pub(super) const THREADS_MAX: usize = 16;
 /// direction, comes on top, so that a session's queue has the bound of its rings: 256 KiB.
 pub const QUEUE_BYTES: usize = 128 * 1024;
 
-/// A full queue has room again when it is as short as this, so that reading and writing overlap.
+/// A full queue has room again when it is as short as this, so that reading and writing overlap. With less left the
+/// writer would come to the end before the session reads again, and would have to be woken each time.
 pub(super) const ROOM_BYTES: usize = QUEUE_BYTES / 2;
 
 /// A queue this short is next to empty: it is on its way to the disk, and not worth counting or a wake.
 pub(super) const SMALL_BYTES: usize = 4 * 1024;
 
-/// A buffer for the queue of a session that moves much: the bound of a queue, and the lengths of what is in it.
-pub(super) const BUFFER_BYTES: usize = 2 * QUEUE_BYTES + 4 * 1024;
+/// A buffer for the queue of a session that moves much: the bound of a queue, and what stands around what is in it.
+pub(super) const BUFFER_BYTES: usize = 2 * QUEUE_BYTES + 8 * 1024;
+
+/// A payload for which it matters where in a page it is copied to.
+pub(super) const LARGE_BYTES: usize = 8 * 1024;
 
 /// Such buffers that are kept for whoever moves much next, since fresh memory costs as much as the copy into it.
 pub(super) const BUFFERS_KEPT: usize = 8;

@@ -29,9 +29,10 @@ use std::time::{Duration, Instant};
 use crate::helpers::Lane;
 use crate::log::{Level, Log};
 use limits::{
-    BUFFER_BYTES, BUFFERS_KEPT, LEFT_BYTES_MAX, NO_WAKE, ROOM_BYTES, SHARE_BYTES, SMALL_BYTES, THREADS_MAX,
+    BUFFER_BYTES, BUFFERS_KEPT, LARGE_BYTES, LEFT_BYTES_MAX, NO_WAKE, ROOM_BYTES, SHARE_BYTES, SMALL_BYTES,
+    THREADS_MAX,
 };
-use moment::{LENGTH_BYTES_MAX, MOMENT_BYTES, Moment, decode_payload, encode_length};
+use moment::{LENGTH_BYTES_MAX, MOMENT_BYTES, Moment, decode_payload, encode_length, gap_before};
 use script::{Script, Text};
 
 pub use limits::QUEUE_BYTES;
@@ -218,7 +219,8 @@ impl Recording {
             return;
         }
         let before = queue.bytes.len();
-        queue.bytes.extend_from_slice(&Moment { mark, ms, length: 0 }.encode());
+        queue.bytes.extend_from_slice(&Moment { mark, ms, gap: 0, length: 0 }.encode());
+        let mut gap = 0;
         for payload in payloads {
             let needed = queue.bytes.len() + LENGTH_BYTES_MAX + payload.len();
             if needed > queue.bytes.capacity() && needed > SMALL_BYTES && needed <= BUFFER_BYTES {
@@ -226,11 +228,15 @@ impl Recording {
                 large.extend_from_slice(&queue.bytes);
                 queue.bytes = large;
             }
+            if payload.len() >= LARGE_BYTES && queue.bytes.len() == before + MOMENT_BYTES {
+                gap = gap_before(payload, &queue.bytes);
+                queue.bytes.resize(before + MOMENT_BYTES + gap, 0);
+            }
             encode_length(payload.len(), &mut queue.bytes);
             queue.bytes.extend_from_slice(payload);
         }
         let count = queue.bytes.len() - before;
-        let moment = Moment { mark, ms, length: count - MOMENT_BYTES };
+        let moment = Moment { mark, ms, gap, length: count - MOMENT_BYTES - gap };
         queue.bytes[before..before + MOMENT_BYTES].copy_from_slice(&moment.encode());
         session.queued.fetch_add(count, Ordering::SeqCst);
         session.schedule(queue);
@@ -391,7 +397,7 @@ impl Session {
         while let Some((moment, rest)) = Moment::decode(moments) {
             moments = &rest[moment.length..];
             let mut payloads = &rest[..moment.length];
-            unwritten += MOMENT_BYTES;
+            unwritten += MOMENT_BYTES + moment.gap;
             while let Some((payload, rest)) = decode_payload(payloads) {
                 batch.add(moment.mark, moment.ms, payload)?;
                 unwritten += payloads.len() - rest.len();

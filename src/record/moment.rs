@@ -7,12 +7,14 @@ use super::script::Mark;
 pub(super) struct Moment {
     pub(super) mark: Mark,
     pub(super) ms: u64,
-    /// Length in bytes of what follows: payloads, each behind its length.
+    /// Bytes without a meaning that follow.
+    pub(super) gap: usize,
+    /// Length in bytes of what follows then: payloads, each behind its length.
     pub(super) length: usize,
 }
 
 /// Bytes of a moment in a queue.
-pub(super) const MOMENT_BYTES: usize = 1 + 8 + 4;
+pub(super) const MOMENT_BYTES: usize = 1 + 8 + 2 + 4;
 
 impl Moment {
     /// As it stands in a queue.
@@ -20,19 +22,34 @@ impl Moment {
         let mut bytes = [0; MOMENT_BYTES];
         bytes[0] = self.mark as u8;
         bytes[1..9].copy_from_slice(&self.ms.to_le_bytes());
-        // A queue is shorter than 4 GiB by far.
-        bytes[9..].copy_from_slice(&(self.length as u32).to_le_bytes());
+        // A gap is shorter than a page, and a queue than 4 GiB by far.
+        bytes[9..11].copy_from_slice(&(self.gap as u16).to_le_bytes());
+        bytes[11..].copy_from_slice(&(self.length as u32).to_le_bytes());
         bytes
     }
 
-    /// The first moment of `bytes`, and what follows it.
+    /// The first moment of `bytes`, and what follows it and its gap.
     pub(super) fn decode(bytes: &[u8]) -> Option<(Moment, &[u8])> {
-        let (&[mark, a, b, c, d, e, f, g, h, i, j, k, l], rest) = bytes.split_first_chunk()?;
+        let (&[mark], rest) = bytes.split_first_chunk()?;
         let mark = if mark == Mark::Up as u8 { Mark::Up } else { Mark::Down };
-        let ms = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        Some((Moment { mark, ms, length: u32::from_le_bytes([i, j, k, l]) as usize }, rest))
+        let (&ms, rest) = rest.split_first_chunk()?;
+        let (&gap, rest) = rest.split_first_chunk()?;
+        let (&length, rest) = rest.split_first_chunk()?;
+        let (gap, length) = (usize::from(u16::from_le_bytes(gap)), u32::from_le_bytes(length) as usize);
+        Some((Moment { mark, ms: u64::from_le_bytes(ms), gap, length }, rest.get(gap..)?))
     }
 }
+
+/// The gap to leave behind `queue` before `payload` is copied there. A copy to an address that is a little ahead of
+/// its source, modulo the size of a page, takes several times as long, since processors compare only the low bits
+/// when they look whether a load has to wait for a store; and large blocks of memory begin at like places of a page.
+pub(super) fn gap_before(payload: &[u8], queue: &[u8]) -> usize {
+    let to = queue.as_ptr() as usize + queue.len();
+    let ahead = to.wrapping_sub(payload.as_ptr() as usize) % PAGE_BYTES;
+    if ahead < PAGE_BYTES / 4 { PAGE_BYTES / 2 } else { 0 }
+}
+
+const PAGE_BYTES: usize = 4096;
 
 /// Appends a length in seven bits a byte, the low ones first: most messages are short, and many of them must not
 /// take much more room in a queue than they took on the wire.

@@ -234,6 +234,8 @@ fn a_queue_gives_back_what_was_put_into_it() {
         assert_eq!((payload.len(), rest), (length, &[9][..]));
         assert_eq!(decode_payload(&bytes[..length]), None, "cut");
     }
-    let moment = Moment { mark: Mark::Up, ms: 1 << 40, length: 77 };
-    assert_eq!(Moment::decode(&moment.encode()), Some((moment, &[][..])));
+    let moment = Moment { mark: Mark::Up, ms: 1 << 40, gap: 3, length: 77 };
+    let bytes = [&moment.encode()[..], b"???", b"payload"].concat();
+    assert_eq!(Moment::decode(&bytes), Some((moment, &b"payload"[..])));
+    assert_eq!(Moment::decode(&bytes[..MOMENT_BYTES + 2]), None, "cut");
 }

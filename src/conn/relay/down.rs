@@ -58,7 +58,6 @@ impl Relay {
             let mut ring = cx.rings.take();
             ring.leave_room(encode::HEADROOM);
             let most = client.socket.write_max().saturating_sub(encode::HEADROOM);
-            let most = self.tape.as_ref().map_or(most, |tape| most.min(tape.read_max()));
             let limit = cx.rings.read_limit().min(ring.space().len()).min(most);
             match target.read(&mut ring.space()[..limit], cx.rings) {
                 Ok(ReadEnd::Data(count)) => {
