@@ -1,7 +1,6 @@
 # Sourced by `run`: installs what a fresh Debian 12 lacks, once, and names the program to try in WEBSOCKIFY_BIN.
 
-root=$(cd "$here/../.." && pwd) || return
-work=$root/target/novnc
+work=$(cd "$here/../.." && pwd)/target/novnc || return
 
 # A command to look for, and Debian's package that has it. What README's example needs is installed by README's own
 # line.
@@ -16,25 +15,7 @@ ps procps
 unshare util-linux
 ip iproute2"
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
-}
-
-install_packages() {
-    local packages=() command package
-    while read -r command package; do
-        command -v "$command" >/dev/null || packages+=("$package")
-    done <<<"$needs"
-    [ ${#packages[@]} -eq 0 ] && return
-    as_root apt-get update -q || return
-    for package in "${packages[@]}"; do
-        if [ -z "$(apt-cache madison "$package")" ]; then
-            echo "Debian's package $package is not available here"
-            return 1
-        fi
-    done
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
-}
+. "$here/../shell/packages.sh" || return
 
 # The lines of README's example, with a VNC server in the browser.
 example() {
@@ -53,14 +34,6 @@ install_example() {
     )
 }
 
-install_npm() {
-    local done_before="$work/node_modules/.installed"
-    cmp -s "$here/package-lock.json" "$done_before" && return
-    cp "$here/package.json" "$here/package-lock.json" "$work/" || return
-    npm ci --prefix "$work" --ignore-scripts --no-audit --no-fund --loglevel=error || return
-    cp "$here/package-lock.json" "$done_before"
-}
-
 # Only to compare with; the tests do without it.
 install_python() {
     [ -x "$work/python/bin/websockify" ] && return
@@ -70,11 +43,7 @@ install_python() {
     python3 -m venv "$work/python" && "$work/python/bin/pip" install -q websockify==0.13.0
 }
 
-mkdir -p "$work" || return
 install_packages || { echo "what the noVNC tests need could not be installed"; return 1; }
 install_example || { echo "what README's example needs could not be installed"; return 1; }
 install_npm || { echo "the packages from npm could not be installed"; return 1; }
-if [ -z "${WEBSOCKIFY_BIN-}" ]; then
-    (cd "$root" && cargo build --locked --release --quiet) || return
-    export WEBSOCKIFY_BIN=${CARGO_TARGET_DIR:-$root/target}/release/websockify
-fi
+name_program
