@@ -52,6 +52,7 @@ const CONN: &[(&str, u8)] = &[
     ("tape", 2),
     ("delivery", 2),
     ("client", 2),
+    ("early", 3),
     ("report", 3),
     ("sniff", 4),
     ("tls", 4),

@@ -23,6 +23,7 @@ use crate::http::refusal::Refusal;
 use crate::log::Level;
 use crate::sniff::Protocol;
 use crate::ws::code;
+use crate::ws::decode::Decoder;
 
 impl Conn {
     /// Goes on as far as possible. False when the connection is gone.
@@ -83,9 +84,10 @@ impl Conn {
                 State::Connect(connect) => match connect.step(&mut self.client, cx) {
                     Ok(Turn::Wait(())) => return true,
                     Ok(Turn::Done(dialled)) => {
-                        let to = Arc::clone(&connect.to);
-                        let tape = connect.tape.take();
-                        Ok(self.relay(to, dialled, tape, cx))
+                        let (to, tape) = (Arc::clone(&connect.to), connect.tape.take());
+                        let decoder = connect.take_decoder();
+                        connect.abandon(cx);
+                        Ok(self.relay(to, dialled, decoder, tape, cx))
                     }
                     Err(end) => Err(end),
                 },
@@ -253,17 +255,18 @@ impl Conn {
         State::Reply(reply)
     }
 
-    /// The dial is over: relay, or tell the client that there is no target.
+    /// The dial is over: relay, or tell the client that there is no target, or see it off.
     fn relay(
         &mut self,
         to: Arc<Destination>,
         dialled: Dialled,
+        decoder: Decoder,
         tape: Option<Box<Tape>>,
         cx: &mut Cx<'_>,
     ) -> State {
         match dialled {
-            Ok(target) => State::Relay(Relay::new(to, target, tape, cx)),
-            Err(failure) => {
+            Dialled::Connected(target) => State::Relay(Relay::new(to, target, decoder, tape, cx)),
+            Dialled::Failed(failure) => {
                 let line = format_args!("Failed to connect to {to}: {failure}");
                 cx.shared.log.peer_at(Level::Warning, &self.client.peer, line);
                 let end = match failure {
@@ -272,8 +275,10 @@ impl Conn {
                 };
                 // The client is told the same, so that it learns nothing.
                 let close = (code::INTERNAL_ERROR, "Failed to connect to downstream server");
-                State::Relay(Relay::without_target(to, &mut self.client, end, close, cx))
+                State::Relay(Relay::without_target(to, &mut self.client, end, close, decoder, cx))
             }
+            Dialled::Leaving => State::Relay(Relay::leaving(to, decoder, cx)),
+            Dialled::Left(end) => self.close(end, cx),
         }
     }
 

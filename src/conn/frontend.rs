@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustls::ClientConfig;
@@ -60,11 +61,37 @@ pub enum Sessions {
     Tokens,
 }
 
+/// How a session comes to its target.
+#[derive(Debug)]
+pub enum Way {
+    /// It is dialled, each of its addresses once.
+    Dial(Target),
+    /// A program that this one has started listens there, or will. At a port that is at the loopback addresses.
+    #[allow(dead_code, reason = "for wrapped programs")]
+    Await(Awaited),
+}
+
+/// A program that is dialled until it listens, for as long as a dial may take.
+#[derive(Debug)]
+pub struct Awaited {
+    /// Where it listens.
+    pub target: Target,
+    /// Set when it has ended and will not be started again.
+    pub over: Arc<AtomicBool>,
+}
+
+impl Awaited {
+    /// Whether nobody will listen there any more.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+}
+
 /// A target and the words for it.
 #[derive(Debug)]
 pub struct Destination {
-    /// Where to dial.
-    pub target: Target,
+    /// How to come there.
+    pub way: Way,
     /// The target in lines of the log.
     pub name: String,
     /// What is logged before a dial: `connecting to: HOST:PORT`.
@@ -81,14 +108,32 @@ impl Destination {
     /// A target of the command line; `name` is what was given.
     pub fn fixed(target: Target, name: String, over_tls: bool) -> Destination {
         let announcement = announcement(&target, &name, over_tls);
-        Destination { target, name, announcement, reach: None, forbidden: None, expires: None }
+        let way = Way::Dial(target);
+        Destination { way, name, announcement, reach: None, forbidden: None, expires: None }
+    }
+
+    #[allow(dead_code, reason = "for wrapped programs")]
+    /// A program of ours; `command` is what was started, and `port` what it was told to listen on.
+    pub fn program(awaited: Awaited, command: &str, port: u16, over_tls: bool) -> Destination {
+        let name = awaited.target.to_string();
+        let announcement = format!("connecting to command: '{command}' (port {port}){}", suffix(over_tls));
+        let way = Way::Await(awaited);
+        Destination { way, name, announcement, reach: None, forbidden: None, expires: None }
+    }
+
+    /// Where to dial.
+    pub fn target(&self) -> &Target {
+        match &self.way {
+            Way::Dial(target) | Way::Await(Awaited { target, .. }) => target,
+        }
     }
 
     /// Where a token leads.
     pub fn of_token(to: TokenTarget, over_tls: bool) -> Destination {
         let announcement = announcement(&to.target, &to.name, over_tls);
         let TokenTarget { target, name, reach, forbidden, expires } = to;
-        Destination { target, name, announcement, reach: Some(reach), forbidden, expires }
+        let way = Way::Dial(target);
+        Destination { way, name, announcement, reach: Some(reach), forbidden, expires }
     }
 }
 
@@ -97,8 +142,11 @@ fn announcement(target: &Target, name: &str, over_tls: bool) -> String {
         Target::Tcp { .. } => "connecting to",
         Target::Unix(_) => "connecting to unix socket",
     };
-    let suffix = if over_tls { " (using SSL)" } else { "" };
-    format!("{what}: {name}{suffix}")
+    format!("{what}: {name}{}", suffix(over_tls))
+}
+
+fn suffix(over_tls: bool) -> &'static str {
+    if over_tls { " (using SSL)" } else { "" }
 }
 
 /// TLS towards targets.

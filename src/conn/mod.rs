@@ -16,6 +16,7 @@ pub mod connect;
 pub mod cx;
 pub mod delivery;
 mod drive;
+pub mod early;
 pub mod end;
 pub mod frontend;
 pub mod handshake;
@@ -216,7 +217,8 @@ impl Conn {
             State::Connect(connect) => {
                 connect.abandon(cx);
                 let (to, close) = (Arc::clone(&connect.to), (code::GOING_AWAY, "Server is shutting down"));
-                let relay = Relay::without_target(to, &mut self.client, End::Shutdown, close, cx);
+                let decoder = connect.take_decoder();
+                let relay = Relay::without_target(to, &mut self.client, End::Shutdown, close, decoder, cx);
                 self.state = State::Relay(relay);
             }
             State::Sniff(_) | State::Tls(_) | State::Handshake(_) | State::Lookup(_) => {

@@ -18,7 +18,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
 use super::cx::{Answer, Cx, Inbox, Resources};
 use super::end::Kind;
-use super::frontend::{Destination, Frontend, Sessions, TapeOptions};
+use super::frontend::{Awaited, Destination, Frontend, Sessions, TapeOptions};
 use super::shared::Shared;
 use super::state::State;
 use super::{Accepted, Conn};
@@ -58,6 +58,8 @@ pub struct Setup {
     pub tls: Option<(Arc<ServerConfig>, Arc<ClientConfig>)>,
     /// Who decides about requests; the usual one grants all.
     pub gate: Gate,
+    /// The target is a program of ours, which will listen on this Unix socket; and whether it has ended.
+    pub program: Option<(PathBuf, Arc<AtomicBool>)>,
 }
 
 impl Default for Setup {
@@ -72,6 +74,7 @@ impl Default for Setup {
             web: None,
             tls: None,
             gate: Gate::open(),
+            program: None,
         }
     }
 }
@@ -395,11 +398,7 @@ pub fn frontend(setup: &Setup) -> Frontend {
         tls: setup.tls.as_ref().map(|(server, _)| Arc::new(Certificates::fixed(Arc::clone(server)))),
         tls_only: false,
         gate: setup.gate.clone(),
-        sessions: Some(Sessions::Fixed(Arc::new(Destination::fixed(
-            Target::Tcp { host: HOST.into(), port: 5900 },
-            format!("{HOST}:5900"),
-            false,
-        )))),
+        sessions: Some(Sessions::Fixed(Arc::new(destination(setup)))),
         pages: setup.web.as_ref().map(|root| {
             let settings = web::Settings { root: root.clone(), ..web::Settings::default() };
             Arc::new(Pages::open(settings).expect("the test has made its directory"))
@@ -407,6 +406,19 @@ pub fn frontend(setup: &Setup) -> Frontend {
         target_tls: None,
         heartbeat: setup.heartbeat,
         tape: setup.traffic.then_some(TapeOptions { traffic: true, record: None }),
+    }
+}
+
+fn destination(setup: &Setup) -> Destination {
+    match &setup.program {
+        Some((path, over)) => {
+            let awaited = Awaited { target: Target::Unix(path.clone()), over: Arc::clone(over) };
+            Destination::program(awaited, "program", 5901, false)
+        }
+        None => {
+            let target = Target::Tcp { host: HOST.into(), port: 5900 };
+            Destination::fixed(target, format!("{HOST}:5900"), false)
+        }
     }
 }
 

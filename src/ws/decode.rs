@@ -18,7 +18,7 @@ use head::Head;
 pub use violation::Violation;
 
 /// A client's stream of frames, as far as it has been fed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decoder {
     /// Payload bytes of the current frame that have not been fed yet.
     remaining: u64,
@@ -78,7 +78,7 @@ enum Phase {
     Finished,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Partial {
     len: u8,
     payload: [u8; CONTROL_MAX],

@@ -319,12 +319,32 @@ fn a_close_frame_under_a_stalled_download_is_echoed_behind_whole_frames() {
 
 #[test]
 fn a_client_that_leaves_while_the_target_is_dialled_frees_everything() {
-    let target = DeafTarget::new();
-    let server = Server::relay(target.address());
-    let client = Client::open(&server);
-    eventually("the target to be dialled", || server.connections() == 2);
-    client.wire.reset();
-    eventually("both sockets to be closed", || server.connections() == 0);
+    let ways: [fn(Client) -> Option<Client>; 3] = [
+        |client| {
+            client.wire.reset();
+            None
+        },
+        |client| {
+            client.wire.finish();
+            Some(client)
+        },
+        |mut client| {
+            client.send(&Frame::close(1001, "tab closed"));
+            assert_eq!(client.closed(), (Some(1001), "tab closed".to_owned()));
+            client.wire.finish();
+            Some(client)
+        },
+    ];
+    for leave in ways {
+        let target = DeafTarget::new();
+        let server = Server::relay(target.address());
+        let client = Client::open(&server);
+        server.log.wait_for("connecting to: ");
+        let _client = leave(client);
+        eventually("both sockets to be closed", || server.connections() == 0);
+        // Long before the dial was given up.
+        assert!(!server.log.lines().iter().any(|line| line.contains("Failed to connect")));
+    }
 }
 
 #[test]

@@ -305,7 +305,7 @@ fn a_second_request_behind_an_upgrade_is_never_taken_for_frames() {
     assert_eq!(client.read_head().status, 101);
     // A letter G is a frame with a reserved bit and a reserved opcode.
     assert_eq!(client.closed().0, Some(1002));
-    assert_eq!(target.accept().read_to_end(), b"");
+    assert!(target.is_untouched());
 }
 
 #[test]
@@ -325,9 +325,9 @@ fn a_ping_is_answered_while_the_target_is_dialled() {
     let server = Server::relay(target.address());
     let mut client = Client::open(&server);
     client.send(&Frame::new(PING, b"me?"));
+    assert_eq!(client.frame_of(PONG), b"me?");
     client.send_binary(b"and this for the target");
     let (mut wire, _listener) = target.hear();
-    assert_eq!(client.frame_of(PONG), b"me?");
     assert_eq!(wire.read_exactly(23), b"and this for the target");
 }
 

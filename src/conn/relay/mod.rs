@@ -96,12 +96,23 @@ struct Closing {
 }
 
 impl Relay {
-    /// A session whose target is connected.
-    pub fn new(to: Arc<Destination>, target: Transport, tape: Option<Box<Tape>>, cx: &Cx<'_>) -> Relay {
+    /// A session whose target is connected; the client's frames go on from `decoder`.
+    pub fn new(
+        to: Arc<Destination>,
+        target: Transport,
+        decoder: Decoder,
+        tape: Option<Box<Tape>>,
+        cx: &Cx<'_>,
+    ) -> Relay {
         if let Some(tape) = &tape {
             tape.relaying(cx);
         }
-        Relay { tape, ..Relay::begin(to, Some(target), cx) }
+        Relay { tape, ..Relay::begin(to, Some(target), decoder, cx) }
+    }
+
+    /// A session whose client leaves before there is a target: what is kept of it is the end of its frames.
+    pub fn leaving(to: Arc<Destination>, decoder: Decoder, cx: &Cx<'_>) -> Relay {
+        Relay { up_state: Up::Discarding, down_state: Down::Ended, ..Relay::begin(to, None, decoder, cx) }
     }
 
     /// A session that ends before it began: the client is sent a Close with this code and its own is awaited.
@@ -110,19 +121,19 @@ impl Relay {
         client: &mut Client,
         end: End,
         close: (u16, &str),
+        decoder: Decoder,
         cx: &Cx<'_>,
     ) -> Relay {
-        let mut relay = Relay::begin(to, None, cx);
-        (relay.up_state, relay.down_state) = (Up::Discarding, Down::Ended);
+        let mut relay = Relay::leaving(to, decoder, cx);
         relay.close(client, end, close, cx);
         relay
     }
 
-    fn begin(to: Arc<Destination>, target: Option<Transport>, cx: &Cx<'_>) -> Relay {
+    fn begin(to: Arc<Destination>, target: Option<Transport>, decoder: Decoder, cx: &Cx<'_>) -> Relay {
         Relay {
             to,
             target,
-            decoder: Decoder::new(),
+            decoder,
             up: Direction::default(),
             down: Direction::default(),
             up_state: Up::Running,

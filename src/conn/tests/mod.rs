@@ -4,6 +4,7 @@
 //! a time, and in which order readiness comes. What must come out does not depend on it.
 
 mod deadlines;
+mod dial;
 mod endings;
 mod handshake;
 mod lookup;

@@ -1,33 +1,38 @@
-//! Dialling the target: one address after the other, never two at once, within one deadline.
+//! Dialling the target: one address after the other, never two at once, within one deadline. A program that this one
+//! has started may be on its way; its port is dialled again until the deadline.
 //!
-//! The client is not read meanwhile; what it sends waits in its socket, which bounds it.
+//! The client is read meanwhile until it sends something for the target, so that one that leaves is noticed.
+
+mod dial;
+mod secure;
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::net::{TcpStream, UnixStream};
-use socket2::SockRef;
+use mio::net::UnixStream;
 
 use super::client::Client;
 use super::cx::{Answer, Cx, Turn};
+use super::early::{Early, Heard};
 use super::end::End;
-use super::frontend::{Destination, Frontend};
+use super::frontend::{Destination, Way};
 use super::tape::Tape;
-use crate::certs;
 use crate::flight::Asked;
 use crate::id::Side;
 use crate::log::describe;
-use crate::net::fault::Broken;
-use crate::net::socket::{Io, Socket, tune_tcp};
+use crate::net::socket::{Io, Socket};
 use crate::net::transport::Transport;
-use crate::resolve::{self, Addresses, Unresolved};
+use crate::resolve::{self, Addresses};
 use crate::target::Target;
 use crate::timers::Tick;
+use crate::ws::decode::Decoder;
+pub use dial::{Dialled, Failure};
+use dial::{dial_tcp, ready, timed_out, unresolved, with_port};
+use secure::unsecured;
 
 /// On the way to a target.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub struct Connect {
     pub to: Arc<Destination>,
     /// What will take the session down.
     pub tape: Option<Box<Tape>>,
+    /// What the client has said so far.
+    early: Early,
     /// Until then the dial waits for its recording's file; `Tick::NEVER` once it has been announced.
     open_until: Tick,
     stage: Stage,
@@ -44,7 +51,14 @@ pub struct Connect {
     /// Addresses that have not been tried.
     rest: VecDeque<SocketAddr>,
     deadline: Tick,
+    /// Why the last address failed that was tried.
     failure: Option<String>,
+    /// At one of the addresses nobody listens, which may change where the target is a program of ours.
+    is_absent: bool,
+    /// A Unix socket has been tried.
+    is_tried: bool,
+    /// How often all of them were tried.
+    rounds: u32,
     /// Why an address, or all of the target, may not be dialled.
     not_allowed: Option<String>,
     /// An address was reached and did not speak TLS in time: that is told, whatever becomes of the others.
@@ -61,29 +75,8 @@ enum Stage {
     Dialling(Transport, Tick),
     /// A connected target's TLS handshake; it gets until then, too.
     Securing(Transport, Tick),
-    /// A Unix socket's backlog or the lane of the helpers is full; it is tried again then.
+    /// A Unix socket's backlog or the lane of the helpers is full, or nobody listens yet; it is tried again then.
     Waiting(Tick),
-}
-
-/// How a dial ended: a connected socket, or what to tell the operator.
-pub type Dialled = Result<Transport, Failure>;
-
-/// Why there is no connection to a target.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// It could not be reached.
-    Unreachable(String),
-    /// It may not be dialled.
-    NotAllowed(String),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Unreachable(why) => f.write_str(why),
-            Failure::NotAllowed(why) => write!(f, "not allowed: {why}"),
-        }
-    }
 }
 
 impl Connect {
@@ -92,22 +85,40 @@ impl Connect {
         let mut connect = Connect {
             to,
             tape,
+            early: Early::default(),
             open_until: cx.now.after(RECORD_OPEN),
             stage: Stage::Next,
             resolved: false,
             rest: VecDeque::new(),
             deadline: cx.now.after(CONNECT),
             failure: None,
+            is_absent: false,
+            is_tried: false,
+            rounds: 0,
             not_allowed: None,
             reached: false,
         };
-        if let Target::Tcp { host, port } = &connect.to.target
-            && let Some(address) = resolve::literal(host)
-        {
-            connect.resolved = true;
-            connect.rest.push_back(with_port(address, *port));
-        }
+        connect.find();
         Box::new(connect)
+    }
+
+    /// Makes the target's addresses ready for dialling, if nothing has to be looked up for that.
+    fn find(&mut self) {
+        match &self.to.way {
+            Way::Dial(Target::Tcp { host, port }) => {
+                if let Some(address) = resolve::literal(host) {
+                    self.resolved = true;
+                    self.rest.push_back(with_port(address, *port));
+                }
+            }
+            Way::Await(awaited) => {
+                if let Target::Tcp { port, .. } = awaited.target {
+                    self.resolved = true;
+                    self.rest.extend(LOOPBACK.map(|address| SocketAddr::new(address, port)));
+                }
+            }
+            Way::Dial(Target::Unix(_)) => {}
+        }
     }
 
     /// Has the target's name looked up.
@@ -138,7 +149,7 @@ impl Connect {
 
     fn take(&mut self, addresses: Addresses) {
         self.resolved = true;
-        match (addresses, &self.to.target) {
+        match (addresses, self.to.target()) {
             (Ok(addresses), Target::Tcp { port, .. }) => {
                 self.rest.extend(addresses.iter().map(|address| with_port(*address, *port)));
             }
@@ -152,9 +163,15 @@ impl Connect {
     /// # Errors
     /// The client's connection broke.
     pub fn step(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Result<Turn<(), Dialled>, End> {
-        client.flush_out(cx.rings).map_err(End::client_lost)?;
         if client.socket.is_hung_up() {
             return Err(End::ClientReset(io::ErrorKind::ConnectionReset));
+        }
+        let heard = self.early.listen(client, cx)?;
+        client.flush_out(cx.rings).map_err(End::client_lost)?;
+        match heard {
+            Heard::Waiting => {}
+            Heard::Leaving => return Ok(Turn::Done(Dialled::Leaving)),
+            Heard::Ended(end) => return Ok(Turn::Done(Dialled::Left(end))),
         }
         if self.open_until != Tick::NEVER {
             // A name for the recording comes before the target's in the log, and its file before the dial.
@@ -168,14 +185,13 @@ impl Connect {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Next) {
                 Stage::Next => match self.next(cx) {
                     Some(stage) => stage,
-                    None => {
-                        return Ok(Turn::Done(Err(self.outcome())));
-                    }
+                    None if self.may_come(cx) => self.wait_for_program(cx),
+                    None => return Ok(Turn::Done(Dialled::Failed(self.outcome()))),
                 },
                 Stage::Dialling(socket, until) if socket.is_writable() => match socket.connected() {
                     Ok(true) => match self.secure(ready(socket), until, cx) {
                         Ok(stage) => stage,
-                        Err(socket) => return Ok(Turn::Done(Ok(socket))),
+                        Err(socket) => return Ok(Turn::Done(Dialled::Connected(socket))),
                     },
                     Ok(false) => {
                         // An event for the dial's start; the next one decides.
@@ -183,12 +199,12 @@ impl Connect {
                         return Ok(Turn::Wait(()));
                     }
                     Err(error) => {
-                        self.give_up(socket, describe(&error), cx);
+                        self.give_up(socket, &error, cx);
                         Stage::Next
                     }
                 },
                 Stage::Securing(mut socket, until) => match socket.handshake(cx.rings) {
-                    Ok(true) => return Ok(Turn::Done(Ok(socket))),
+                    Ok(true) => return Ok(Turn::Done(Dialled::Connected(socket))),
                     Ok(false) => {
                         self.stage = Stage::Securing(socket, until);
                         return Ok(Turn::Wait(()));
@@ -197,7 +213,7 @@ impl Connect {
                         // A target was reached. It is not dialled again at another of its addresses, whose failure
                         // would be told in place of this one.
                         self.rest.clear();
-                        self.give_up(socket, unsecured(&broken, cx.frontend), cx);
+                        self.give_up_tls(socket, unsecured(&broken, cx.frontend), cx);
                         Stage::Next
                     }
                 },
@@ -216,10 +232,10 @@ impl Connect {
         }
         match std::mem::replace(&mut self.stage, Stage::Next) {
             Stage::Dialling(socket, until) if cx.now >= until => {
-                self.give_up(socket, describe(&timed_out()), cx);
+                self.give_up(socket, &timed_out(), cx);
             }
             Stage::Securing(socket, until) if cx.now >= until => {
-                self.give_up(socket, "TLS handshake failed: target did not answer in time".into(), cx);
+                self.give_up_tls(socket, "TLS handshake failed: target did not answer in time".into(), cx);
                 self.reached = true;
             }
             Stage::Waiting(until) if cx.now >= until.min(self.deadline) => {}
@@ -266,26 +282,9 @@ impl Connect {
         self.rest.clear();
     }
 
-    /// Begins the target's TLS handshake, if there is to be one; gives the socket back if not.
-    fn secure(&mut self, mut socket: Transport, until: Tick, cx: &mut Cx<'_>) -> Result<Stage, Transport> {
-        let Some(tls) = &cx.frontend.target_tls else { return Err(socket) };
-        let host = match &self.to.target {
-            Target::Tcp { host, .. } => Some(host.as_str()),
-            Target::Unix(_) => None,
-        };
-        let begun = certs::target_name(&tls.options, host).and_then(|name| {
-            let config = Arc::clone(&tls.config);
-            socket.speak_tls(config, name).map_err(|fault| fault.to_string())
-        });
-        match begun {
-            Ok(()) => Ok(Stage::Securing(socket, until)),
-            Err(failure) => {
-                // It would be the same at any other of its addresses.
-                self.rest.clear();
-                self.give_up(socket, failure, cx);
-                Ok(Stage::Next)
-            }
-        }
+    /// What the client has said meanwhile; the relay goes on from there.
+    pub fn take_decoder(&mut self) -> Decoder {
+        std::mem::take(&mut self.early).into_decoder()
     }
 
     /// Goes on with `socket` as the one that is connecting; a scripted one is connected once it is writable.
@@ -298,9 +297,18 @@ impl Connect {
     /// What to tell when no address is left. One that was tried says more than one that was left out.
     fn outcome(&mut self) -> Failure {
         match (self.failure.take(), self.not_allowed.take()) {
-            (Some(why), _) => Failure::Unreachable(why),
+            (Some(why), _) => Failure::Unreachable(why + self.explanation()),
             (None, Some(why)) => Failure::NotAllowed(why),
             (None, None) => Failure::Unreachable(describe(&timed_out())),
+        }
+    }
+
+    /// What is added where a program of ours was waited for.
+    fn explanation(&self) -> &'static str {
+        match &self.to.way {
+            Way::Await(awaited) if awaited.is_over() => " (the wrapped program has ended)",
+            Way::Await(_) if self.rounds > 0 => " (the wrapped program has not listened for 10 s)",
+            Way::Await(_) | Way::Dial(_) => "",
         }
     }
 
@@ -311,7 +319,7 @@ impl Connect {
             self.not_allowed = Some(why.clone());
             return None;
         }
-        match &to.target {
+        match to.target() {
             Target::Unix(path) => return self.dial_unix(path, cx),
             Target::Tcp { host, port } if !self.resolved => {
                 if let Some(Err(why)) = to.reach.as_ref().map(|reach| reach.check_name(host, *port)) {
@@ -323,7 +331,7 @@ impl Connect {
             Target::Tcp { .. } => {}
         }
         while let Some(address) = self.rest.pop_front() {
-            if let (Some(reach), Target::Tcp { host, .. }) = (&to.reach, &to.target)
+            if let (Some(reach), Target::Tcp { host, .. }) = (&to.reach, to.target())
                 && let Err(why) = reach.check_address(host, address)
             {
                 self.not_allowed = Some(why.to_string());
@@ -335,14 +343,28 @@ impl Connect {
                     let share = self.deadline.since(cx.now) / (self.rest.len() as u32 + 1);
                     return Some(Stage::Dialling(socket.into(), cx.now.after(share).min(self.deadline)));
                 }
-                Err(error) => self.fail(describe(&error)),
+                Err(error) => self.fail(&error),
             }
         }
         None
     }
 
+    /// Whether nobody listened where a program of ours should, and it may still come.
+    fn may_come(&self, cx: &Cx<'_>) -> bool {
+        let is_awaited = matches!(&self.to.way, Way::Await(awaited) if !awaited.is_over());
+        is_awaited && self.is_absent && cx.now < self.deadline
+    }
+
+    /// All addresses are tried again, a little later each time.
+    fn wait_for_program(&mut self, cx: &Cx<'_>) -> Stage {
+        self.rounds += 1;
+        (self.is_absent, self.is_tried) = (false, false);
+        self.find();
+        Stage::Waiting(cx.now.plus(self.rounds.min(AGAIN_TICKS_MAX)).min(self.deadline))
+    }
+
     fn dial_unix(&mut self, path: &Path, cx: &Cx<'_>) -> Option<Stage> {
-        if self.failure.is_some() {
+        if std::mem::replace(&mut self.is_tried, true) {
             return None;
         }
         match UnixStream::connect(path) {
@@ -351,74 +373,36 @@ impl Connect {
                 match socket.register(cx.registry, cx.id.token(Side::Target)) {
                     Ok(()) => Some(Stage::Dialling(socket.into(), self.deadline)),
                     Err(error) => {
-                        self.failure = Some(describe(&error));
+                        self.fail(&error);
                         None
                     }
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && cx.now < self.deadline => {
+                self.is_tried = false;
                 Some(Stage::Waiting(cx.now.after(RETRY_WAIT)))
             }
             Err(error) => {
-                self.failure = Some(describe(&error));
+                self.fail(&error);
                 None
             }
         }
     }
 
-    fn give_up(&mut self, mut socket: Transport, failure: String, cx: &mut Cx<'_>) {
+    /// Takes in that a socket that was connecting failed with `error`.
+    fn give_up(&mut self, mut socket: Transport, error: &io::Error, cx: &mut Cx<'_>) {
         socket.retire(cx.registry, cx.rings);
-        self.fail(failure);
+        self.fail(error);
     }
 
-    fn fail(&mut self, failure: String) {
-        if !self.reached {
-            self.failure = Some(failure);
+    fn fail(&mut self, error: &io::Error) {
+        // That nobody listens at one of a program's addresses says more than that the system has no other one.
+        let is_said = self.is_absent && matches!(self.to.way, Way::Await(_));
+        self.is_absent |= matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+        if !self.reached && !is_said {
+            self.failure = Some(describe(error));
         }
     }
-}
-
-fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
-    let stream = TcpStream::connect(address)?;
-    let options = SockRef::from(&stream);
-    tune_tcp(&options, Some(address.ip()))?;
-    // Urgent data (telnet servers send it) comes in its place in the stream instead of being lost.
-    options.set_out_of_band_inline(true)?;
-    let mut socket = Socket::connecting(Io::Tcp(stream));
-    socket.register(cx.registry, cx.id.token(Side::Target))?;
-    Ok(socket)
-}
-
-/// A connected socket may have been readable before; it is tried once.
-fn ready(mut socket: Transport) -> Transport {
-    socket.note_ready(true, true, false);
-    socket
-}
-
-/// Why a target that was reached is not spoken to.
-fn unsecured(broken: &Broken, frontend: &Frontend) -> String {
-    let verifies = frontend.target_tls.as_ref().is_some_and(|tls| tls.options.authorities.is_some());
-    match broken {
-        Broken::Tls(fault) if verifies && fault.is_verification() => format!(
-            "certificate verification failed: {fault}; \
-             use --ssl-target-ca FILE, --ssl-target-name NAME or --ssl-target-insecure"
-        ),
-        Broken::Tls(_) => format!("TLS handshake failed: {broken}"),
-        Broken::Truncated | Broken::System(_) => format!("TLS handshake failed: target left ({broken})"),
-    }
-}
-
-fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
-    address.set_port(port);
-    address
-}
-
-fn timed_out() -> io::Error {
-    io::Error::from_raw_os_error(libc::ETIMEDOUT)
-}
-
-fn unresolved(error: &Unresolved) -> String {
-    format!("[Errno -2] {error}")
 }
 
 /// Time to reach a target, its name's look-up and all of its addresses included.
@@ -430,3 +414,9 @@ const RECORD_OPEN: Duration = Duration::from_secs(2);
 
 /// Until something that was full is tried again.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
+
+/// The most ticks until a program that does not listen yet is dialled again; a tick less for each of the first tries.
+const AGAIN_TICKS_MAX: u32 = 5;
+
+/// Where a program of ours listens, in the order in which it is tried.
+const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];

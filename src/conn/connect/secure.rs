@@ -1,0 +1,62 @@
+//! TLS to a target that was reached.
+
+use std::sync::Arc;
+
+use super::{Connect, Stage};
+use crate::certs;
+use crate::conn::cx::Cx;
+use crate::conn::frontend::Frontend;
+use crate::net::fault::Broken;
+use crate::net::transport::Transport;
+use crate::target::Target;
+use crate::timers::Tick;
+
+impl Connect {
+    /// Begins the target's TLS handshake, if there is to be one; gives the socket back if not.
+    pub(super) fn secure(
+        &mut self,
+        mut socket: Transport,
+        until: Tick,
+        cx: &mut Cx<'_>,
+    ) -> Result<Stage, Transport> {
+        let Some(tls) = &cx.frontend.target_tls else { return Err(socket) };
+        let host = match self.to.target() {
+            Target::Tcp { host, .. } => Some(host.as_str()),
+            Target::Unix(_) => None,
+        };
+        let begun = certs::target_name(&tls.options, host).and_then(|name| {
+            let config = Arc::clone(&tls.config);
+            socket.speak_tls(config, name).map_err(|fault| fault.to_string())
+        });
+        match begun {
+            Ok(()) => Ok(Stage::Securing(socket, until)),
+            Err(failure) => {
+                // It would be the same at any other of its addresses.
+                self.rest.clear();
+                self.give_up_tls(socket, failure, cx);
+                Ok(Stage::Next)
+            }
+        }
+    }
+
+    /// Takes in that a target that was reached is not spoken to, and why.
+    pub(super) fn give_up_tls(&mut self, mut socket: Transport, failure: String, cx: &mut Cx<'_>) {
+        socket.retire(cx.registry, cx.rings);
+        if !self.reached {
+            self.failure = Some(failure);
+        }
+    }
+}
+
+/// Why a target that was reached is not spoken to.
+pub(super) fn unsecured(broken: &Broken, frontend: &Frontend) -> String {
+    let verifies = frontend.target_tls.as_ref().is_some_and(|tls| tls.options.authorities.is_some());
+    match broken {
+        Broken::Tls(fault) if verifies && fault.is_verification() => format!(
+            "certificate verification failed: {fault}; \
+             use --ssl-target-ca FILE, --ssl-target-name NAME or --ssl-target-insecure"
+        ),
+        Broken::Tls(_) => format!("TLS handshake failed: {broken}"),
+        Broken::Truncated | Broken::System(_) => format!("TLS handshake failed: target left ({broken})"),
+    }
+}
