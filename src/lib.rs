@@ -9,6 +9,10 @@
 
 // Floor 0: tools.
 #[cfg(feature = "testing")]
+pub mod child;
+#[cfg(not(feature = "testing"))]
+mod child;
+#[cfg(feature = "testing")]
 pub mod flight;
 #[cfg(not(feature = "testing"))]
 mod flight;

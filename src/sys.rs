@@ -3,12 +3,14 @@
 //!
 //! Each function here is safe to call; each block says why there is no safe way and why it is sound.
 
+pub mod child;
 pub mod process;
 pub mod wide;
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::OnceLock;
 
 /// A moment as the wall clock of this machine's time zone shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,13 +178,15 @@ pub fn watch_level(epoll: BorrowedFd<'_>, socket: BorrowedFd<'_>, token: usize, 
     Err(io::Error::last_os_error())
 }
 
-/// Raises the soft limit of open files to the hard one, and returns the limit now in force.
+/// Raises the soft limit of open files to the hard one, and returns the limit now in force. What it was is
+/// remembered for the programs that this one starts ([`open_files_at_start`]).
 pub fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: std has no rlimits. The kernel fills a live struct of the type it expects.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
+    OPEN_FILES_AT_START.get_or_init(|| limit.rlim_cur);
     if limit.rlim_cur < limit.rlim_max {
         let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
         // SAFETY: as above; the struct is only read.
@@ -192,6 +196,13 @@ pub fn raise_open_files() -> io::Result<u64> {
     }
     Ok(limit.rlim_cur)
 }
+
+/// The soft limit of open files that the process was started with, if [`raise_open_files`] has changed it.
+pub fn open_files_at_start() -> Option<u64> {
+    OPEN_FILES_AT_START.get().copied()
+}
+
+static OPEN_FILES_AT_START: OnceLock<u64> = OnceLock::new();
 
 /// The signals that the process waits for, blocked in every thread that is started after [`Signals::block`].
 #[derive(Clone, Copy)]

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("ring", 0),
     ("secret", 0),
     ("helpers", 0),
+    ("child", 0),
     ("flight", 0),
     ("timers", 0),
     ("log", 0),

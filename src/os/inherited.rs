@@ -177,8 +177,15 @@ impl Strangers {
 }
 
 /// What a service manager says to the process that it starts, and to no other.
-const VARIABLES: [&str; 6] =
-    ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+const VARIABLES: [&str; 7] = [
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "LISTEN_FDNAMES",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+];
 
 /// The first descriptor that a service manager passes (SD_LISTEN_FDS_START).
 const FIRST: RawFd = 3;

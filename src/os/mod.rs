@@ -3,6 +3,5 @@
 pub mod daemon;
 pub mod inherited;
 pub mod notify;
-pub mod orphans;
 pub mod pid_file;
 pub mod signal;

@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use crate::child;
 use crate::cli::Config;
 use crate::conn::end::Kind;
 use crate::conn::shared::Shared;
@@ -26,7 +27,6 @@ use crate::metrics::{Counter, Metrics};
 use crate::os::daemon::Readiness;
 pub use crate::os::inherited::spare_outputs;
 use crate::os::notify::Notify;
-use crate::os::orphans;
 use crate::os::pid_file::PidFile;
 use crate::reactor::{Control, Handle, Notice};
 use crate::record::Recorder;
@@ -40,6 +40,7 @@ pub fn run(config: &Config) -> ExitCode {
     match start::start(config) {
         Started::Serving(mut server) => {
             let code = server.wait();
+            child::kill_remaining();
             server.log.flush(LOG_PATIENCE);
             code
         }
@@ -104,7 +105,7 @@ impl Server {
     fn wait(&mut self) -> ExitCode {
         let mut code = ExitCode::SUCCESS;
         // For children that ended before their signal was waited for none comes any more.
-        orphans::reap(|_| false);
+        child::reap_orphans();
         while self.running > 0 {
             match self.next_event() {
                 Some(Event::Signal(number)) => {
@@ -156,7 +157,7 @@ impl Server {
                 self.drain();
             }
             (libc::SIGUSR1, _) | (libc::SIGHUP, HangUp::Reopen) => self.log.reopen(),
-            (libc::SIGCHLD, _) => orphans::reap(|_| false),
+            (libc::SIGCHLD, _) => child::reap_orphans(),
             (number, _) => self.log.debug(format_args!("signal {number} is ignored")),
         }
         ControlFlow::Continue(())
