@@ -11,6 +11,7 @@
 #[cfg(feature = "testing")]
 pub mod child;
 #[cfg(not(feature = "testing"))]
+#[allow(dead_code, reason = "what starts programs comes next")]
 mod child;
 #[cfg(feature = "testing")]
 pub mod flight;
