@@ -6,6 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use websockify::http::path::redact;
 use websockify::http::request::{HeadReader, Request};
 use websockify::ws::decode::Decoder;
 use websockify::ws::{encode, handshake, mask};
@@ -114,6 +115,25 @@ fn opening(criterion: &mut Criterion) {
             let len = HeadReader::new().scan(black_box(BROWSER)).expect("valid").expect("complete");
             black_box(Request::parse(&BROWSER[..len]).expect("valid"));
         });
+    });
+    // Requests that cost most to say in the log, beside reading them: the first is what is to be kept down.
+    let dear =
+        ["/?%=&%=&".repeat(2000), format!("/{}", "%41/".repeat(4000)), format!("/?a={}", "x".repeat(16000))];
+    for (name, target) in ["separators", "encoded", "long"].into_iter().zip(dear) {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes();
+        group.bench_function(BenchmarkId::new("read", name), |bencher| {
+            bencher.iter(|| {
+                let len = HeadReader::new().scan(black_box(&head)).expect("valid").expect("complete");
+                black_box(Request::parse(&head[..len]).expect("valid").target.len())
+            });
+        });
+        group.bench_function(BenchmarkId::new("redact", name), |bencher| {
+            bencher.iter(|| redact(black_box(&target)));
+        });
+    }
+    let usual = "/websockify?token=4ac1b6d9-6e39-4c9e-8f0e-6c0d1be0b0f7";
+    group.bench_function(BenchmarkId::new("redact", "usual"), |bencher| {
+        bencher.iter(|| redact(black_box(usual)));
     });
     group.bench_function("head a byte at a time", |bencher| {
         bencher.iter(|| {

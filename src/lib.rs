@@ -38,6 +38,10 @@ pub mod metrics;
 #[cfg(not(feature = "testing"))]
 mod metrics;
 #[cfg(feature = "testing")]
+pub mod printable;
+#[cfg(not(feature = "testing"))]
+mod printable;
+#[cfg(feature = "testing")]
 pub mod ring;
 #[cfg(not(feature = "testing"))]
 mod ring;

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("timers", 0),
     ("log", 0),
     ("metrics", 0),
+    ("printable", 0),
     ("limit", 0),
     ("ws", 1),
     ("http", 1),

@@ -4,7 +4,7 @@
 //! In the inputs of the first two, the first byte says how many size bytes follow (0 to 7); they are the
 //! sizes of the pieces, over and over. The rest is the stream.
 
-use websockify::http::path::redact;
+use websockify::http::path::{SHOWN_MAX, redact};
 use websockify::http::refusal::Refusal;
 use websockify::http::request::{HEAD_MAX, HeadError, HeadReader, Request};
 use websockify::sniff::{Protocol, classify};
@@ -150,8 +150,7 @@ fn request(head: &[u8]) {
     };
     assert!(request.target.starts_with('/') || request.target == "*");
     assert!(request.minor_version <= 1 && !request.method.is_empty());
-    let hidden = redact(request.target);
-    assert_eq!(redact(&hidden), hidden, "what is hidden stays hidden");
+    assert!(redact(request.target).len() <= SHOWN_MAX + 32, "what is logged of it is bounded");
     match handshake::check(&request) {
         Ok(upgrade) => {
             assert!(request.method == "GET" && handshake::is_upgrade(&request));

@@ -17,7 +17,7 @@ use super::serve::{Serve, Served};
 use super::state::State;
 use super::tape::Tape;
 use super::tls::Tls;
-use super::wanted::{Action, PageRequest, SessionRequest, Wanted};
+use super::wanted::{Action, PageRequest, RequestLine, SessionRequest, Wanted};
 use crate::gate::{Grant, TokenTarget, Verdict, Why};
 use crate::http::refusal::Refusal;
 use crate::log::Level;
@@ -242,14 +242,14 @@ impl Conn {
         State::Reply(reply)
     }
 
-    /// The request is answered with an error, which ends the connection. `line` is the request's, or empty.
-    fn refuse(&mut self, refusal: &Refusal, line: &str, cx: &Cx<'_>) -> State {
+    /// The request is answered with an error, which ends the connection.
+    fn refuse(&mut self, refusal: &Refusal, line: &RequestLine, cx: &Cx<'_>) -> State {
         self.refuse_as(&End::Refused(refusal.status.0), refusal, line, cx)
     }
 
     /// The same with an ending of its own.
-    fn refuse_as(&mut self, end: &End, refusal: &Refusal, line: &str, cx: &Cx<'_>) -> State {
-        let reply = Reply::begin(refusal, line.starts_with("HEAD "), &mut self.client, cx);
+    fn refuse_as(&mut self, end: &End, refusal: &Refusal, line: &RequestLine, cx: &Cx<'_>) -> State {
+        let reply = Reply::begin(refusal, line.head_only, &mut self.client, cx);
         report::refused(end, line, refusal.status, refusal.log_words(), &self.client, cx);
         self.finish(end, cx);
         State::Reply(reply)

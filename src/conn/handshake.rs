@@ -11,12 +11,11 @@ use std::time::Duration;
 use super::client::Client;
 use super::cx::{Cx, Turn};
 use super::end::End;
-use super::wanted::{PageRequest, SessionRequest, Wanted};
+use super::wanted::{PageRequest, RequestLine, SessionRequest, Wanted};
 use rustls::pki_types::CertificateDer;
 
 use crate::certs::ClientIdentity;
 use crate::gate::Wants;
-use crate::http::path;
 use crate::http::refusal::Refusal;
 use crate::http::request::{HeadError, HeadReader, Request};
 use crate::net::listen::Peer;
@@ -132,12 +131,7 @@ impl Handshake {
                 Wanted::Refused(Refusal::new(404, "no WebSocket is served here"), line)
             }
             Ok(upgrade) => {
-                let path = if cx.shared.log.shows_secrets() {
-                    request.target.to_owned()
-                } else {
-                    path::redact(request.target).into_owned()
-                };
-                let question = question(Wants::Session);
+                let (path, question) = (cx.shared.target(&request), question(Wants::Session));
                 Wanted::Session(Box::new(SessionRequest { upgrade, line, path, question }))
             }
             Err(refusal) => Wanted::Refused(refusal, line),
@@ -147,7 +141,7 @@ impl Handshake {
 
 /// What can't be read is refused, and its line is not repeated in the log.
 fn malformed(error: &HeadError) -> Wanted {
-    Wanted::Refused(Refusal::new(error.status().0, error.to_string()), String::new())
+    Wanted::Refused(Refusal::new(error.status().0, error.to_string()), RequestLine::default())
 }
 
 /// The name in the certificate that the client has proven to be its own.

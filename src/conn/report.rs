@@ -10,7 +10,7 @@ use super::cx::Cx;
 use super::end::{Blame, End, Kind};
 use super::frontend::Destination;
 use super::shared::Shared;
-use super::wanted::SessionRequest;
+use super::wanted::{RequestLine, SessionRequest};
 use crate::gate::{Grant, Verdict, Why};
 use crate::http::path;
 use crate::http::request::Request;
@@ -18,11 +18,23 @@ use crate::http::response::Status;
 use crate::log::Log;
 
 impl Shared {
-    /// The request line for the log, without secrets unless they are wanted.
-    pub fn request_line(&self, request: &Request<'_>) -> String {
-        let target = path::redact(request.target);
-        let target = if self.log.shows_secrets() { request.target } else { &target };
-        format!("{} {target} HTTP/1.{}", request.method, request.minor_version)
+    /// The request line, for the log without secrets unless they are wanted.
+    pub fn request_line(&self, request: &Request<'_>) -> RequestLine {
+        let text = match self.log.is_verbose() {
+            true => {
+                let method = path::redact_method(request.method);
+                format!("{method} {} HTTP/1.{}", self.target(request), request.minor_version)
+            }
+            // Nobody will write it.
+            false => String::new(),
+        };
+        RequestLine { text, head_only: request.method == "HEAD" }
+    }
+
+    /// The request's target for the log, without secrets unless they are wanted.
+    pub fn target(&self, request: &Request<'_>) -> String {
+        let shown = if self.log.shows_secrets() { path::unredacted } else { path::redact };
+        shown(request.target)
     }
 
     /// Writes a line that a peer has caused without being admitted, unless there were too many of its kind.
@@ -112,7 +124,7 @@ pub(super) fn decided(verdict: &Verdict, cx: &Cx<'_>) {
 /// Says that an upgrade is granted, and for how long its token is good.
 pub(super) fn upgraded(request: &SessionRequest, expires: Option<SystemTime>, client: &Client, cx: &Cx<'_>) {
     let (log, peer) = (&cx.shared.log, &client.peer);
-    log.peer_debug(peer, format_args!("\"{}\" 101 -", request.line));
+    log.peer_debug(peer, format_args!("\"{}\" 101 -", request.line.text));
     let kind = match client.socket.tls() {
         Some(_) => "SSL/TLS (wss://)",
         None => "Plain non-SSL (ws://)",
@@ -129,21 +141,28 @@ pub(super) fn upgraded(request: &SessionRequest, expires: Option<SystemTime>, cl
     }
 }
 
-/// Says how a plain request is answered, or any request with an error. `line` is the request's, or empty.
-pub(super) fn answered(line: &str, status: Status, reason: &str, client: &Client, cx: &Cx<'_>) {
+/// Says how a plain request is answered, or any request with an error.
+pub(super) fn answered(line: &RequestLine, status: Status, reason: &str, client: &Client, cx: &Cx<'_>) {
     refused(&End::Refused(status.0), line, status, reason, client, cx);
 }
 
 /// The same for a request that is refused for the reason `end`, of which there are only so many lines.
-pub(super) fn refused(end: &End, line: &str, status: Status, reason: &str, client: &Client, cx: &Cx<'_>) {
+pub(super) fn refused(
+    end: &End,
+    line: &RequestLine,
+    status: Status,
+    reason: &str,
+    client: &Client,
+    cx: &Cx<'_>,
+) {
     let Status(status) = status;
     if status >= 400 {
         cx.shared.say_limited(end, |log| {
             log.peer(&client.peer, format_args!("code {status}, message {reason}"));
         });
     }
-    if !line.is_empty() {
-        cx.shared.log.peer_debug(&client.peer, format_args!("\"{line}\" {status} -"));
+    if !line.text.is_empty() {
+        cx.shared.log.peer_debug(&client.peer, format_args!("\"{}\" {status} -", line.text));
     }
 }
 

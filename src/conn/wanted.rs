@@ -16,10 +16,19 @@ pub enum Wanted {
     Session(Box<SessionRequest>),
     /// Something that the web server answers.
     Page(Box<PageRequest>),
-    /// Something that can't be granted, whatever the gate says; the request line is fit for the log.
-    Refused(Refusal, String),
+    /// Something that can't be granted, whatever the gate says.
+    Refused(Refusal, RequestLine),
     /// Nothing more: the client has ended its side behind the last answer.
     Nothing,
+}
+
+/// What is known of a request line when its request is answered.
+#[derive(Debug, Default)]
+pub struct RequestLine {
+    /// What the log says of it. Empty when the log won't, or nothing could be read.
+    pub text: String,
+    /// The method is HEAD: the answer has no body.
+    pub head_only: bool,
 }
 
 /// An upgrade that may be granted.
@@ -27,8 +36,8 @@ pub enum Wanted {
 pub struct SessionRequest {
     /// What to answer.
     pub upgrade: Upgrade,
-    /// The request line, fit for the log.
-    pub line: String,
+    /// The request line.
+    pub line: RequestLine,
     /// The request's target without secrets, fit for the log.
     pub path: String,
     /// What the gate is to be asked; `None` where it is open.
@@ -38,8 +47,8 @@ pub struct SessionRequest {
 /// A plain request.
 #[derive(Debug)]
 pub struct PageRequest {
-    /// The request line, fit for the log.
-    pub line: String,
+    /// The request line.
+    pub line: RequestLine,
     /// What the answer has to know of the connection.
     pub options: ResponseOptions,
     /// What the answer will be.
@@ -69,9 +78,9 @@ pub enum Action {
 
 impl PageRequest {
     /// What a request asks of `pages`. `served` requests have been answered on its connection before.
-    pub fn new(request: &Request<'_>, line: String, pages: Arc<Pages>, served: u32) -> PageRequest {
+    pub fn new(request: &Request<'_>, line: RequestLine, pages: Arc<Pages>, served: u32) -> PageRequest {
         let options = ResponseOptions {
-            head_only: request.method == "HEAD",
+            head_only: line.head_only,
             keep: wants_more(request) && served + 1 < REQUESTS_MAX,
             minor_version: request.minor_version,
         };

@@ -1,179 +1,265 @@
 //! Request targets in logs: the shape stays, the secrets go.
 //!
-//! A token or a password in a URL is a key to somebody's machine, and logs are read by many. Rather too
-//! much is hidden than too little: names are looked for behind any separator and any number of encodings,
-//! because front ends pass whole URLs inside of parameters (noVNC's `path=websockify%3Ftoken%3D…`).
+//! A token or a password in a URL is a key to somebody's machine, and logs are read by many. No list of names
+//! says where one is, since each console has its own; so what is shown is what can't be one: names, the settings
+//! of noVNC's page, and segments of the path that neither look like a secret nor stand where one is expected.
+//! What is shown is bounded, and so is the work: beyond the bound nothing is looked at.
 
-use std::borrow::Cow;
+use std::fmt::Write as _;
 
-/// A request target as it may be logged: the values of parameters whose names promise a secret (`token`,
-/// `password` and their kin), and the user part of an embedded URL, are replaced by `***`.
-pub fn redact(target: &str) -> Cow<'_, str> {
-    let hidden = map_pieces(Cow::Borrowed(target), "&", hide_parameter);
-    match hidden.contains("://") {
-        true => map_pieces(hidden, "/?#&=", hide_user),
-        false => hidden,
+use super::resource;
+
+/// A request target as it may be logged: at most [`SHOWN_MAX`] bytes of it, and how long it is where that is more.
+///
+/// `***` stands for the value of each parameter that is no setting of noVNC's page (`path` is none); for names
+/// that are no plain words; and in the path for what looks random or like a signed token, follows a segment
+/// such as `token` or `ticket`, or could be the user of a URL, in any encoding.
+pub fn redact(target: &str) -> String {
+    let mut out = Shown { text: String::with_capacity(SHOWN_MAX.min(target.len()) + 8), is_full: false };
+    let query_at = memchr::memchr2(b'?', b'#', target.as_bytes()).unwrap_or(target.len());
+    let (path, mut rest) = target.split_at(query_at);
+    redact_path(path, &mut out);
+    while !rest.is_empty() && !out.is_full {
+        let (separator, behind) = rest.split_at(1);
+        out.push(separator);
+        let end = memchr::memchr(b'&', behind.as_bytes()).unwrap_or(behind.len());
+        redact_parameter(&behind[..end], &mut out);
+        rest = &behind[end..];
+    }
+    out.finish(target.len())
+}
+
+/// A request target as it is, for those who want to see secrets; cut like the other, but later.
+pub fn unredacted(target: &str) -> String {
+    let shown = prefix(target, SECRETS_SHOWN_MAX);
+    let out = Shown { text: shown.to_owned(), is_full: shown.len() < target.len() };
+    out.finish(target.len())
+}
+
+/// A method as it may be logged: a word in capitals, as all are that are in use.
+pub fn redact_method(method: &str) -> &str {
+    let is_word = method.len() <= METHOD_MAX && method.bytes().all(|byte| byte.is_ascii_uppercase());
+    if is_word { method } else { MASK }
+}
+
+/// What is shown of a target.
+struct Shown {
+    text: String,
+    is_full: bool,
+}
+
+impl Shown {
+    fn push(&mut self, text: &str) {
+        let shown = prefix(text, SHOWN_MAX - self.text.len());
+        self.text.push_str(shown);
+        self.is_full |= shown.len() < text.len();
+    }
+
+    /// The text, and behind it the length of the target where something was cut off.
+    fn finish(mut self, length: usize) -> String {
+        if self.is_full {
+            // Writing to a String can't fail.
+            let _ = write!(self.text, "... ({length} bytes)");
+        }
+        self.text
     }
 }
 
-/// Applies `hide` to each piece between separators. `hide` says from where to where a piece is secret.
-fn map_pieces<'a>(
-    text: Cow<'a, str>,
-    separators: &str,
-    hide: fn(&str, before: &str) -> Option<(usize, usize)>,
-) -> Cow<'a, str> {
-    let mut out = String::new();
-    let mut copied = 0;
+/// What begins `text`, of at most so many bytes.
+fn prefix(text: &str, bytes_max: usize) -> &str {
+    let end = (0..=bytes_max.min(text.len())).rfind(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
+}
+
+/// One parameter of a query, `name=value`.
+fn redact_parameter(piece: &str, out: &mut Shown) {
+    let Some((name, value)) = piece.split_once('=') else {
+        return out.push(if piece.is_empty() || SETTINGS.contains(&piece) { piece } else { MASK });
+    };
+    if SETTINGS.contains(&name) && is_plain_value(name, value) {
+        return out.push(piece);
+    }
+    // What ends in signs of padding is base64, and no name.
+    if is_word(name) && value.bytes().any(|byte| byte != b'=') {
+        out.push(name);
+        out.push("=");
+    }
+    out.push(MASK);
+}
+
+/// The path, a segment at a time.
+fn redact_path(path: &str, out: &mut Shown) {
+    let mut behind_place = false;
     let mut start = 0;
-    for piece in text.split_inclusive(|char| separators.contains(char)) {
-        let inner = piece.trim_end_matches(|char| separators.contains(char));
-        if let Some((from, to)) = hide(inner, &text[..start]) {
-            out.push_str(&text[copied..start + from]);
-            out.push_str(MASK);
-            copied = start + to;
+    while start <= path.len() && !out.is_full {
+        let end = memchr::memchr(b'/', &path.as_bytes()[start..]).map_or(path.len(), |at| start + at);
+        let segment = &path[start..end];
+        match judge(segment) {
+            _ if segment.is_empty() => {}
+            // What could be a segment that ends within a secret hides the next ones, too.
+            Segment::Odd => {
+                if let Some((name, _)) = segment.split_once('=').filter(|(name, _)| is_word(name)) {
+                    out.push(name);
+                    out.push("=");
+                }
+                return out.push(MASK);
+            }
+            judged => {
+                let hidden = behind_place || matches!(judged, Segment::Secret);
+                out.push(if hidden { MASK } else { segment });
+                behind_place = matches!(judged, Segment::Place);
+            }
         }
-        start += piece.len();
-    }
-    if copied == 0 {
-        return text;
-    }
-    out.push_str(&text[copied..]);
-    Cow::Owned(out)
-}
-
-/// Which part of one `&`-separated parameter is secret: what follows the first `=` behind a name that
-/// promises a secret. When such a name shows only after decoding, everything from the first `=` or
-/// encoded character on.
-fn hide_parameter(piece: &str, _before: &str) -> Option<(usize, usize)> {
-    let mut name_at = 0;
-    for (at, _) in piece.match_indices('=') {
-        if is_secret(&decoded(&piece[name_at..at])) {
-            return Some((at + 1, piece.len()));
+        if end < path.len() {
+            out.push("/");
         }
-        name_at = at + 1;
+        start = end + 1;
     }
-    let plain = decoded(piece);
-    let nested = plain.match_indices('=').any(|(at, _)| is_secret(&plain[..at]));
-    let from = piece.find('=').map(|at| at + 1).or(piece.find('%'))?;
-    nested.then_some((from, piece.len()))
 }
 
-/// Which part of a piece is the user of an embedded URL: up to the `@`, if `//` came before.
-fn hide_user(piece: &str, before: &str) -> Option<(usize, usize)> {
-    before.ends_with("://").then(|| piece.rfind('@'))?.map(|at| (0, at))
+/// What a segment of a path is.
+enum Segment {
+    Plain,
+    /// It says that the next one is a secret.
+    Place,
+    Secret,
+    /// It has signs that no file's name has, of a parameter or of another URL.
+    Odd,
 }
 
-/// Whether the name that ends `text` promises a secret. It never reaches back beyond an `=`, so a target full
-/// of them costs no more than another.
-fn is_secret(text: &str) -> bool {
-    let name = text.rsplit(['?', '&', ';', '#', '/', '=']).next().unwrap_or(text).trim();
-    let name = name.to_ascii_lowercase();
-    SECRET_NAMES.contains(&name.as_str()) || SECRET_PARTS.iter().any(|part| name.contains(part))
+fn judge(segment: &str) -> Segment {
+    if segment.len() > SEGMENT_MAX {
+        return Segment::Odd;
+    }
+    let Some(plain) = decoded(segment) else { return Segment::Odd };
+    // Names of packages begin with an @; the user of a URL stands before it.
+    let user_ends = plain.strip_prefix('@').unwrap_or(&plain).contains('@');
+    let is_odd = |c: char| c.is_control() || "/?#=&;{}\"\\".contains(c);
+    if user_ends || plain.contains(is_odd) || (plain.contains(':') && !is_host_and_port(&plain)) {
+        return Segment::Odd;
+    }
+    if plain.contains("eyJ") || is_random(&plain) {
+        return Segment::Secret;
+    }
+    let name = plain.trim().to_ascii_lowercase();
+    let is_place = PLACES.contains(&name.as_str()) || PLACE_PARTS.iter().any(|part| name.contains(part));
+    if is_place { Segment::Place } else { Segment::Plain }
 }
 
-/// `text` with percent and plus encoding undone, several times over. What is not UTF-8 then gets
-/// replacement characters: this is only looked at, never shown.
-fn decoded(text: &str) -> Cow<'_, str> {
-    let mut text = Cow::Borrowed(text);
+/// `segment` with percent encoding undone, a few times over; `None` when there is more of it. What is not UTF-8
+/// then gets replacement characters: this is only looked at, never shown.
+fn decoded(segment: &str) -> Option<String> {
+    let mut text = segment.to_owned();
     for _ in 0..ENCODINGS_MAX {
-        if !text.contains(['%', '+']) {
-            break;
+        if !text.contains('%') {
+            return Some(text);
         }
-        text = Cow::Owned(decoded_once(text.as_bytes()));
+        let once = String::from_utf8_lossy(&resource::decode(text.as_bytes())).into_owned();
+        if once == text {
+            return Some(text);
+        }
+        text = once;
     }
-    text
+    None
 }
 
-fn decoded_once(text: &[u8]) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, tail @ ..] = rest {
-        let digit = |at: usize| tail.get(at).and_then(|&byte| char::from(byte).to_digit(16));
-        let (byte, taken) = match (first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => ((high * 16 + low) as u8, 3),
-            (b'+', ..) => (b' ', 1),
-            _ => (*first, 1),
-        };
-        out.push(byte);
-        rest = &rest[taken..];
-    }
-    String::from_utf8_lossy(&out).into_owned()
+/// Whether this is a name that may be shown: letters, and at most two digits at its end.
+fn is_word(name: &str) -> bool {
+    let letters = name.trim_end_matches("[]").trim_end_matches(|c: char| c.is_ascii_digit());
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.');
+    name.len() <= WORD_MAX
+        && !letters.is_empty()
+        && letters.bytes().all(is_letter)
+        && name.bytes().filter(u8::is_ascii_digit).count() <= 2
+        && !is_random(name)
 }
+
+/// Whether this can be the value of one of the [`SETTINGS`], and nothing else.
+fn is_plain_value(name: &str, value: &str) -> bool {
+    match name {
+        "host" => {
+            let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+            value.len() <= 64 && value.bytes().all(is_host) && !value.contains("eyJ") && !is_random(value)
+        }
+        _ => value.len() <= 8 && value.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+    }
+}
+
+/// A host's name or address, and a port.
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty()
+            && !host.contains(':')
+            && (1..=5).contains(&port.len())
+            && port.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// Whether a name has so much in it that no one would have chosen that it may be a secret: hexadecimal, base64,
+/// a UUID.
+fn is_random(text: &str) -> bool {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).map(|word| {
+        let has = |is: fn(&u8) -> bool| word.bytes().any(|byte| is(&byte));
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        let is_mixed = digits > 0 && has(u8::is_ascii_alphabetic);
+        let is_base64 = word.len() >= 16 && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+        if is_mixed || is_base64 || digits >= 8 { word.len() } else { 0 }
+    });
+    words.sum::<usize>() >= RANDOM_MIN
+}
+
+/// The most bytes of a target that are shown.
+pub const SHOWN_MAX: usize = 256;
+
+/// The same for those who want to see secrets (`--log-tokens`).
+pub const SECRETS_SHOWN_MAX: usize = 4096;
+
+/// The longest method that is shown, in bytes; `UPDATEREDIRECTREF` is the longest that is registered.
+const METHOD_MAX: usize = 17;
 
 /// What stands for a secret.
 const MASK: &str = "***";
 
-/// Names that are secret as a whole.
-const SECRET_NAMES: &[&str] = &["auth", "authorization", "key", "pass", "pwd", "sig", "signature"];
+/// Settings of noVNC's page, whose values are no secrets.
+const SETTINGS: &[&str] = &[
+    "autoconnect",
+    "bell",
+    "clip",
+    "compression",
+    "cursor",
+    "encrypt",
+    "host",
+    "keep_device_awake",
+    "logging",
+    "port",
+    "quality",
+    "reconnect",
+    "reconnect_delay",
+    "resize",
+    "shared",
+    "show_dot",
+    "view_clip",
+    "view_only",
+];
 
-/// Parts of names that make them secret, such as `access_token`.
-const SECRET_PARTS: &[&str] = &["token", "passw", "secret", "jwt", "apikey", "api_key", "credential"];
+/// Segments that say what the next one is.
+const PLACES: &[&str] = &["auth", "bearer", "code", "key", "otp", "sid", "sig", "signature"];
+
+/// Parts of such segments.
+const PLACE_PARTS: &[&str] =
+    &["token", "ticket", "secret", "passw", "session", "jwt", "apikey", "credential"];
 
 /// How many encodings inside each other are undone.
 const ENCODINGS_MAX: usize = 4;
 
+/// The longest segment that is looked at, in bytes. A longer one is hidden.
+const SEGMENT_MAX: usize = 128;
+
+/// The longest name of a parameter that is shown, in bytes.
+const WORD_MAX: usize = 32;
+
+/// So many bytes of words that nobody would choose make a name random.
+const RANDOM_MIN: usize = 16;
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_hidden_and_the_shape_stays() {
-        let table = [
-            ("/websockify?token=abc", "/websockify?token=***"),
-            ("/?a=b&token=abc&c=d", "/?a=b&token=***&c=d"),
-            ("/?TOKEN=abc&Token=def", "/?TOKEN=***&Token=***"),
-            ("/?%74oken=abc", "/?%74oken=***"),
-            ("/?+token+=abc", "/?+token+=***"),
-            ("/?token=a=b;c?d#e/f", "/?token=***"),
-            ("/?token=", "/?token=***"),
-            ("/?access_token=a&password=b&passwd=c&pwd=d&jwt=e", {
-                "/?access_token=***&password=***&passwd=***&pwd=***&jwt=***"
-            }),
-            ("/?a=b;token=c", "/?a=b;token=***"),
-            ("/#token=a", "/#token=***"),
-            ("/token=a/b?c=d", "/token=***"),
-            ("token=a", "token=***"),
-        ];
-        for (target, expected) in table {
-            assert_eq!(redact(target), expected);
-        }
-    }
-
-    #[test]
-    fn a_url_inside_of_a_parameter_is_searched_too() {
-        let table = [
-            ("/vnc.html?path=websockify?token=abc&x=y", "/vnc.html?path=websockify?token=***&x=y"),
-            ("/vnc.html?path=websockify%3Ftoken%3Dabc&x=y", "/vnc.html?path=***&x=y"),
-            ("/vnc.html?path=websockify%3Fa%3Db%26token%3Dabc", "/vnc.html?path=***"),
-            ("/vnc.html?path=websockify%253Ftoken%253Dabc", "/vnc.html?path=***"),
-            ("/websockify%3Ftoken=abc", "/websockify%3Ftoken=***"),
-            ("/websockify%3Ftoken%3Dabc", "/websockify***"),
-        ];
-        for (target, expected) in table {
-            assert_eq!(redact(target), expected);
-        }
-    }
-
-    #[test]
-    fn the_user_of_a_url_is_hidden() {
-        let table = [
-            ("http://user:pw@host/a?b=c", "http://***@host/a?b=c"),
-            ("http://user:p@w@host", "http://***@host"),
-            ("/?url=ws://user@host&a=me@there", "/?url=ws://***@host&a=me@there"),
-            ("http://host/user@b", "http://host/user@b"),
-            ("http://u:p@h/?token=x", "http://***@h/?token=***"),
-        ];
-        for (target, expected) in table {
-            assert_eq!(redact(target), expected);
-        }
-    }
-
-    #[test]
-    fn what_holds_no_secret_is_left_as_it_is() {
-        for target in
-            ["/", "", "*", "/a%20b?c=d&e", "/monkey?host=a:5900", "/?tok=1&x=token", "/tokens/a", "/%zz?%=%"]
-        {
-            assert!(matches!(redact(target), Cow::Borrowed(same) if same == target), "{target}");
-        }
-    }
-}
+mod tests;

@@ -107,7 +107,7 @@ fn push_encoded(out: &mut String, byte: u8) {
 }
 
 /// Undoes percent encoding, once. A percent sign without two digits behind it stays.
-fn decode(text: &[u8]) -> Vec<u8> {
+pub(super) fn decode(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, tail @ ..] = rest {

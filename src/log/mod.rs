@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::printable::Printable;
 use crate::sys;
 use output::Output;
 use sink::{Form, Sink};
@@ -180,6 +181,11 @@ impl Log {
         }
     }
 
+    /// Whether `debug` lines are written, so that nobody works them out for nothing.
+    pub fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// Whether secrets may be written.
     pub fn shows_secrets(&self) -> bool {
         self.secrets
@@ -246,23 +252,6 @@ impl Log {
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Passes text on with control characters as `\xNN`, so that what a peer sends can neither break a line in
-/// two nor speak to a terminal.
-struct Printable<'a>(&'a mut String);
-
-impl fmt::Write for Printable<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        if !text.chars().any(char::is_control) {
-            self.0.push_str(text);
-            return Ok(());
-        }
-        for c in text.chars() {
-            if c.is_control() { write!(self.0, "\\x{:02x}", u32::from(c))? } else { self.0.push(c) }
-        }
-        Ok(())
-    }
-}
-
 /// A thread that panicked while it held a lock has ended the process; the lock's content is sound.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -270,20 +259,3 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// How long the exit waits for the line about lines that did not get to their output.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(100);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn printable(text: &str) -> String {
-        let mut out = String::new();
-        write!(Printable(&mut out), "{text}").expect("a String takes everything");
-        out
-    }
-
-    #[test]
-    fn control_characters_are_shown_and_text_is_left_alone() {
-        assert_eq!(printable("Path: '/w\u{e4}hler?x=1'"), "Path: '/w\u{e4}hler?x=1'");
-        assert_eq!(printable("a\r\nb\u{1b}[2J\u{7f}\u{9b}"), "a\\x0d\\x0ab\\x1b[2J\\x7f\\x9b");
-    }
-}

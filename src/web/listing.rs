@@ -3,11 +3,14 @@
 //! It is plain HTML in the words of the Python program, and says that it suits light and dark, which is all a
 //! browser needs to make it readable in both.
 
+use std::fmt::Write as _;
+
 use rustix::fs::FileType;
 
 use super::own::Hidden;
 use super::tree::{Entry, Folder, Missing, Tree};
 use crate::http::resource;
+use crate::printable::Printable;
 
 /// One line of the list.
 struct Line {
@@ -86,10 +89,13 @@ fn html(path: &str, lines: &[Line]) -> String {
     out
 }
 
-/// Text as HTML shows it.
+/// Text as HTML shows it, and a terminal, too.
 fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    let mut shown = String::with_capacity(text.len());
+    // Writing to a String can't fail.
+    let _ = Printable(&mut shown).write_str(text);
+    let mut out = String::with_capacity(shown.len());
+    for c in shown.chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
@@ -126,6 +132,7 @@ mod tests {
                 line(b"a b?c#d", true, false),
                 line(b"link", true, true),
                 line(b"\xff", false, true),
+                line("\u{1b}]0;x\u{7}\r\u{202e}\u{2066}w\u{e4}".as_bytes(), false, false),
             ],
         );
         for expected in [
@@ -135,6 +142,7 @@ mod tests {
             "<a href=\"a%20b%3Fc%23d/\">a b?c#d/</a>",
             "<a href=\"link/\">link@</a>",
             "<a href=\"%FF\">\u{fffd}@</a>",
+            ">\\x1b]0;x\\x07\\x0d\\u{202e}\\u{2066}w\u{e4}</a>",
             "<meta name=\"color-scheme\" content=\"light dark\">",
         ] {
             assert!(page.contains(expected), "{expected} in {page}");

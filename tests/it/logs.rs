@@ -26,7 +26,7 @@ fn a_session_is_logged_in_the_lines_that_scripts_grep() {
     let connecting = format!("connecting to: {}", target.address);
     server.log.wait_for_nth(&connecting, 2);
     let plain = "127.0.0.1: Plain non-SSL (ws://) WebSocket connection";
-    let expected = [plain, "127.0.0.1: Path: '/websockify?x=y'", &connecting, plain, &connecting];
+    let expected = [plain, "127.0.0.1: Path: '/websockify?x=***'", &connecting, plain, &connecting];
     assert_eq!(messages(&server.log.lines()), expected);
     assert_eq!(server.log.lines().len(), 4 + 5, "other lines: {:#?}", server.log.lines());
 }

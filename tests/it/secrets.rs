@@ -116,6 +116,12 @@ fn tokens_passwords_and_cookies_reach_no_log() {
     paths.push(format!("/vnc.html?path=websockify%3Ftoken%3D{TOKEN}"));
     paths.push(format!("/?password={PASSWORD}&access_token={TOKEN}"));
     paths.push(format!("/?token=%0A{TOKEN}"));
+    for name in ["ticket", "vncticket", "session_id", "code", "otp", "passcode", "x"] {
+        paths.push(format!("/?{name}={TOKEN}"));
+    }
+    paths.push(format!("/token/{TOKEN}/x"));
+    paths.push(format!("/ws%2Fticket%2F{TOKEN}"));
+    paths.push(format!("/vnc.html?path=https%3A%2F%2Fuser%3A{PASSWORD}%40h"));
     for path in &paths {
         for headers in [right.as_str(), &wrong, &bearer, &own, &odd, &(right.clone() + &bearer)] {
             let upgrade = UPGRADE.replace("GET / ", &format!("GET {path} "));

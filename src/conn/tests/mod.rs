@@ -8,6 +8,7 @@ mod dial;
 mod endings;
 mod handshake;
 mod lookup;
+mod secrets;
 mod serve;
 mod stalls;
 mod tls;
