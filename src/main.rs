@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     }
     match cli::parse(std::env::args_os().skip(1), &Environment::of_process()) {
         Outcome::Run(config) => server::run(&config),
+        Outcome::Rebind(rebind) => server::rebind(&rebind),
         Outcome::Print(text) => {
             // Whoever closed stdout does not want to read it.
             let _ = std::io::stdout().write_all(text.as_bytes());

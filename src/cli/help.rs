@@ -12,9 +12,13 @@ pub(super) const FORMS: [&str; 4] = [
     "[options] [source_addr:]source_port -- WRAP_COMMAND_LINE",
 ];
 
+/// The other use of the program, which starts a command with its port moved.
+pub(super) const REBIND_FORM: &str = "--rebind OLD_PORT NEW_PORT COMMAND [ARGUMENTS]";
+
 /// The text of `--help`.
 pub(super) fn help() -> String {
     let mut out = usage();
+    out.push_str(&format!("    websockify {REBIND_FORM}\n"));
     for group in Group::ALL {
         out.push_str(&format!("\n{}:\n", group.title()));
         for row in TABLE.iter().filter(|row| row.group == group) {

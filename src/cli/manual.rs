@@ -12,7 +12,7 @@ fn manual() -> String {
         format!(".TH WEBSOCKIFY 1 \"\" \"websockify {}\" \"User Commands\"\n", env!("CARGO_PKG_VERSION"));
     out.push_str(INTRODUCTION);
     out.push_str(".SH SYNOPSIS\n");
-    for (n, form) in help::FORMS.iter().enumerate() {
+    for (n, form) in help::FORMS.iter().chain([&help::REBIND_FORM]).enumerate() {
         let break_before = if n > 0 { ".br\n" } else { "" };
         out.push_str(&format!("{break_before}.B websockify\n{}\n", escaped(form)));
     }
@@ -83,6 +83,23 @@ A server to start. When it listens on
 it gets a free port instead, to which clients are connected. With
 .B \-\-unix\-target
 they are connected to that socket.@WRAPPING@
+.TP
+\fB\-\-rebind\fR \fIOLD_PORT NEW_PORT COMMAND\fR
+As the first argument: start
+.I COMMAND
+in this program's place. What it and its children bind to TCP port
+.I OLD_PORT
+lands on
+.I NEW_PORT
+of a loopback address instead: IPv4 on 127.0.0.1, IPv6 on the same if it takes IPv4, too, and else on ::1. The command
+.B rebind
+does the same. It works through
+.BR LD_PRELOAD ,
+so it does not reach programs that are statically linked, made by Go, set\-user\-id, set\-group\-id or that have file
+capabilities; it says so when
+.I COMMAND
+is one. The exit status is that of the command, 127 if there is no such command, 126 if it can't be executed, and 1 if
+there is no place for the library.
 .PP
 An option's number may be hexadecimal (0x1e), octal (036) or binary (0b11110). Relative paths start from the
 directory that the program was started in, and
@@ -145,6 +162,18 @@ in the directory that the program was started in.
 .I /dev/log
 The usual value of
 .BR \-\-syslog .
+.TP
+.I ../lib/websockify/rebind.so
+Seen from the directory of the program: the library that moves programs to another port. If it is not there, or is that
+of another version, a file
+.RI websockify\-rebind\- UID \- HASH .so
+is made in
+.IR /var/tmp ,
+.IR /tmp ,
+.I /dev/shm
+or
+.BR TMPDIR ,
+the first that is not mounted noexec, and stays there for programs that live longer.
 .PP
 With
 .B \-\-daemon

@@ -16,11 +16,13 @@ mod options;
 mod parse;
 mod plugins;
 mod python;
+mod rebind;
 #[cfg(test)]
 mod tests;
 
 pub use config::{Config, Sessions, TlsOptions, WrapMode};
 pub use plugins::{Argument, AuthPlugin, TokenPlugin};
+pub use rebind::Rebind;
 
 use crate::certs;
 use crate::os::inherited;
@@ -33,6 +35,8 @@ use std::path::{Path, PathBuf};
 pub enum Outcome {
     /// Start the service.
     Run(Box<Config>),
+    /// Start a command in this process's place, with its port moved (`--rebind`).
+    Rebind(Rebind),
     /// Print this text to stdout and exit 0 (`--help`, `--version`).
     Print(String),
     /// Print this text (usage and error, with its last newline) to stderr and exit 2.
@@ -84,7 +88,14 @@ pub fn asks_for_inetd(mut args: impl Iterator<Item = OsString>) -> bool {
 type Veto = fn(&Given, &Config) -> Option<String>;
 
 fn read(args: impl IntoIterator<Item = OsString>, env: &Environment, veto: Veto) -> Outcome {
-    let given = match parse::read(args) {
+    let mut words = args.into_iter().peekable();
+    if words.next_if(|word| word == rebind::WORD).is_some() {
+        return match rebind::read(words) {
+            Ok(rebind) => Outcome::Rebind(rebind),
+            Err(text) => Outcome::Usage(text),
+        };
+    }
+    let given = match parse::read(words) {
         Ok(Parsed::Help) => return Outcome::Print(help::help()),
         Ok(Parsed::Version) => return Outcome::Print(help::version()),
         Ok(Parsed::Given(given)) => given,

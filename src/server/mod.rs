@@ -6,6 +6,7 @@
 mod banner;
 mod event;
 mod frontends;
+mod rebind;
 mod sockets;
 mod start;
 mod watch;
@@ -31,6 +32,7 @@ use crate::os::pid_file::PidFile;
 use crate::reactor::{Control, Handle, Notice};
 use crate::record::Recorder;
 use event::Event;
+pub use rebind::rebind;
 use start::Started;
 use watch::{Due, Watch};
 
