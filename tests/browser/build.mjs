@@ -6,7 +6,8 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { INCLUDE, WORK } from "./places.mjs";
+import { WORK } from "../novnc/stage.mjs";
+import { INCLUDE } from "./places.mjs";
 
 const STRICT = [
     ...["--allowJs", "--checkJs", "--strict", "--noUnusedLocals", "--noUnusedParameters", "--noImplicitOverride"],

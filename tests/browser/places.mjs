@@ -9,9 +9,3 @@ export const ROOT = at("../..");
 
 /** The files that these tests are about. */
 export const INCLUDE = at("../../include");
-
-/** Where everything lies that these tests install or write. */
-export const WORK = at("../../target/browser");
-
-/** The program to try. */
-export const GATEWAY = process.env.WEBSOCKIFY_BIN;

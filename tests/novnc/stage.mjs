@@ -7,10 +7,9 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 
-/** Where everything lies that these tests install or write. */
-export const WORK = fileURLToPath(new URL("../../target/novnc", import.meta.url));
+/** Where everything lies that these tests install or write: `run` says it. */
+export const WORK = process.env.work;
 
 /** Debian's noVNC. */
 export const DEBIAN = "/usr/share/novnc";
@@ -52,6 +51,11 @@ export class Stage {
     logs() {
         const names = readdirSync(this.folder).filter((name) => name.endsWith(".log"));
         return names.map((name) => [name, this.read(name)]).filter(([, log]) => log !== "");
+    }
+
+    /** The programs that were started and not stopped. */
+    programs() {
+        return [...this.#programs];
     }
 
     /** Starts a program. Its output goes to `NAME.log`, and its descriptor 3 to `NAME.out`. */

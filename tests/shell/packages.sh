@@ -2,6 +2,7 @@
 # that `here` is the tests' folder, `work` where they keep what they install, and `needs` has a line for each command
 # to look for and Debian's package that has it.
 
+export work
 root=$(cd "$here/../.." && pwd) || return
 
 as_root() {
