@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 /// Counts lines by kind. Shared by all threads.
 pub struct Limiter(Box<[Mutex<Window>]>);
 
-#[derive(Default)]
 struct Window {
     since: Option<Instant>,
     lines: u32,
+    lines_max: u32,
     left_out: u64,
 }
 
 impl Limiter {
-    /// Room for `kinds` kinds.
-    pub fn new(kinds: usize) -> Limiter {
-        Limiter((0..kinds).map(|_| Mutex::default()).collect())
+    /// One kind for each of these numbers, which says how many of its lines there may be in [`WINDOW`].
+    pub fn new(kinds: impl IntoIterator<Item = u32>) -> Limiter {
+        let window = |lines_max| Mutex::new(Window { since: None, lines: 0, lines_max, left_out: 0 });
+        Limiter(kinds.into_iter().map(window).collect())
     }
 
     /// Whether a line of this kind may be written now; if so, how many were left out since the last one.
@@ -28,7 +29,7 @@ impl Limiter {
             window.since = Some(now);
             window.lines = 0;
         }
-        if window.lines == LINES_MAX {
+        if window.lines == window.lines_max {
             window.left_out += 1;
             return None;
         }
@@ -42,11 +43,8 @@ impl Limiter {
     }
 }
 
-/// Lines of one kind in one [`WINDOW`].
-const LINES_MAX: u32 = 10;
-
 /// After this time the counting starts over.
-const WINDOW: Duration = Duration::from_secs(10);
+pub const WINDOW: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -54,10 +52,10 @@ mod tests {
 
     #[test]
     fn a_flood_of_one_kind_is_cut_and_counted_and_leaves_the_others_alone() {
-        let limiter = Limiter::new(2);
+        let limiter = Limiter::new([10, 1]);
         let start = Instant::now();
         let admitted = (0..1000).filter(|_| limiter.admit(0, start).is_some()).count();
-        assert_eq!(admitted, LINES_MAX as usize);
+        assert_eq!(admitted, 10);
         assert_eq!(limiter.admit(1, start), Some(0));
         assert_eq!(limiter.left_out().collect::<Vec<_>>(), [990, 0]);
         assert_eq!(limiter.admit(0, start + WINDOW), Some(990));

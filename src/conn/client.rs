@@ -1,6 +1,8 @@
 //! The client's side of a connection: its socket, what it sent too early, and what is committed to be sent
 //! to it before anything else.
 
+use std::time::Duration;
+
 use super::cx::Cx;
 use super::end::End;
 use crate::http::request::HEAD_MAX;
@@ -9,6 +11,7 @@ use crate::net::listen::Peer;
 use crate::net::socket::{ReadEnd, Socket};
 use crate::net::transport::Transport;
 use crate::ring::Pool;
+use crate::timers::Tick;
 use crate::ws::encode;
 
 /// The client of a connection, in every state.
@@ -19,8 +22,11 @@ pub struct Client {
     /// Who it is, for the log.
     pub peer: Peer,
     /// How many connections the process had accepted when it came, itself included.
-    #[allow(dead_code, reason = "for recordings, which are named by it")]
     pub number: u64,
+    /// When its first request is overdue, however it was held up before.
+    pub first_request_by: Tick,
+    /// Whether what its session does is logged: there are only so many such sessions in a while.
+    pub is_logged: bool,
     /// Bytes that were received and not yet used: a part of a request head, frames that came with it. In a
     /// buffer of its own size.
     pub kept: Vec<u8>,
@@ -30,8 +36,16 @@ pub struct Client {
 
 impl Client {
     /// A client that has just been accepted.
-    pub fn new(socket: Socket, peer: Peer, number: u64) -> Client {
-        Client { socket: socket.into(), peer, number, kept: Vec::new(), out: Out::default() }
+    pub fn new(socket: Socket, peer: Peer, number: u64, now: Tick) -> Client {
+        Client {
+            socket: socket.into(),
+            peer,
+            number,
+            first_request_by: now.after(FIRST_REQUEST),
+            is_logged: true,
+            kept: Vec::new(),
+            out: Out::default(),
+        }
     }
 
     /// Appends what the client has sent to what is kept of it; false when nothing was there.
@@ -182,6 +196,10 @@ impl Out {
         at
     }
 }
+
+/// Time from the accepting of a connection until its first request is whole: less than the first byte, TLS and the
+/// request may take by themselves.
+pub const FIRST_REQUEST: Duration = Duration::from_secs(28);
 
 /// Answers to pings that may wait, in bytes.
 const PONGS_BYTES_MAX: usize = 1024;

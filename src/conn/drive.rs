@@ -20,7 +20,6 @@ use super::tls::Tls;
 use super::wanted::{Action, PageRequest, RequestLine, SessionRequest, Wanted};
 use crate::gate::{Grant, TokenTarget, Verdict, Why};
 use crate::http::refusal::Refusal;
-use crate::log::Level;
 use crate::sniff::Protocol;
 use crate::ws::code;
 use crate::ws::decode::Decoder;
@@ -133,12 +132,14 @@ impl Conn {
                 Turn::Done(Protocol::Plain) if !self.admitted => Turn::Done(self.turn_away(cx)),
                 Turn::Done(Protocol::Tls) if !self.admitted => return Err(End::Full),
                 Turn::Done(Protocol::Plain) if cx.frontend.tls_only => Turn::Done(self.refuse_plain(cx)),
-                Turn::Done(Protocol::Plain) => Turn::Done(State::Handshake(Box::new(Handshake::begin(cx)))),
-                Turn::Done(Protocol::Tls) => Turn::Done(State::Tls(Tls::begin(cx))),
+                Turn::Done(Protocol::Plain) => {
+                    Turn::Done(State::Handshake(Box::new(Handshake::begin(client, cx))))
+                }
+                Turn::Done(Protocol::Tls) => Turn::Done(State::Tls(Tls::begin(client, cx))),
             },
             State::Tls(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Tls(state)),
-                Turn::Done(()) => Turn::Done(State::Handshake(Box::new(Handshake::begin(cx)))),
+                Turn::Done(()) => Turn::Done(State::Handshake(Box::new(Handshake::begin(client, cx)))),
             },
             State::Handshake(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Handshake(state)),
@@ -218,9 +219,9 @@ impl Conn {
         }
         self.upgraded = true;
         cx.metrics.upgraded.add(1);
-        report::upgraded(request, to.expires, &self.client, cx);
+        report::upgraded(request, to.expires, &mut self.client, cx);
         self.client.out.push(&request.upgrade.response(set_cookie.as_deref()));
-        let tape = Tape::begin(self.client.number, &self.client.peer, cx);
+        let tape = Tape::begin(&self.client, cx);
         State::Connect(Connect::begin(to, tape, cx))
     }
 
@@ -268,11 +269,11 @@ impl Conn {
             Dialled::Connected(target) => State::Relay(Relay::new(to, target, decoder, tape, cx)),
             Dialled::Failed(failure) => {
                 let line = format_args!("Failed to connect to {to}: {failure}");
-                cx.shared.log.peer_at(Level::Warning, &self.client.peer, line);
                 let end = match failure {
                     Failure::Unreachable(_) => End::Unreachable,
                     Failure::NotAllowed(_) => End::NotAllowed,
                 };
+                report::not_reached(&end, line, &self.client, cx);
                 // The client is told the same, so that it learns nothing.
                 let close = (code::INTERNAL_ERROR, "Failed to connect to downstream server");
                 State::Relay(Relay::without_target(to, &mut self.client, end, close, decoder, cx))

@@ -37,21 +37,16 @@ pub struct Handshake {
 
 impl Handshake {
     /// The clock starts now; what the client has sent so far is looked at first.
-    pub fn begin(cx: &Cx<'_>) -> Handshake {
-        Handshake {
-            reader: HeadReader::new(),
-            deadline: cx.now.after(REQUEST),
-            fresh: true,
-            served: 0,
-            resting: false,
-        }
+    pub fn begin(client: &Client, cx: &Cx<'_>) -> Handshake {
+        let deadline = cx.now.after(REQUEST).min(client.first_request_by);
+        Handshake { reader: HeadReader::new(), deadline, fresh: true, served: 0, resting: false }
     }
 
     /// A further request on a connection on which `served` were answered. It need not come.
     pub fn again(client: &Client, served: u32, cx: &Cx<'_>) -> Handshake {
         let resting = client.kept.is_empty();
         let patience = if resting { KEEP_ALIVE } else { REQUEST };
-        Handshake { deadline: cx.now.after(patience), served, resting, ..Handshake::begin(cx) }
+        Handshake { deadline: cx.now.after(patience), served, resting, ..Handshake::begin(client, cx) }
     }
 
     /// Reads until the head is whole, then decides what it asks for.

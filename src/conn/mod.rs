@@ -23,7 +23,7 @@ pub mod handshake;
 pub mod lookup;
 pub mod relay;
 pub mod reply;
-mod report;
+pub mod report;
 #[cfg(any(test, feature = "testing"))]
 pub mod rig;
 pub mod serve;
@@ -86,9 +86,9 @@ impl Conn {
     /// A connection that has just been accepted.
     pub fn new(accepted: Accepted, cx: &Cx<'_>) -> Conn {
         let Accepted { socket, peer, admitted, number } = accepted;
-        cx.shared.log.debug(format_args!("{peer}: new connection"));
+        cx.shared.say_detail(|log| log.debug(format_args!("{peer}: new connection")));
         Conn {
-            client: Client::new(socket, peer, number),
+            client: Client::new(socket, peer, number, cx.now),
             state: State::Sniff(Sniff::begin(cx)),
             cut_at: Tick::NEVER,
             admitted,

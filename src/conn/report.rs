@@ -15,7 +15,13 @@ use crate::gate::{Grant, Verdict, Why};
 use crate::http::path;
 use crate::http::request::Request;
 use crate::http::response::Status;
-use crate::log::Log;
+use crate::limit::Limiter;
+use crate::log::{Level, Log};
+
+/// Counts the lines that peers can cause, for [`Shared::limiter`].
+pub fn limiter() -> Limiter {
+    Limiter::new(Kind::ALL.iter().map(|_| LINES_MAX).chain([SESSIONS_MAX, DETAILS_MAX]))
+}
 
 impl Shared {
     /// The request line, for the log without secrets unless they are wanted.
@@ -39,22 +45,43 @@ impl Shared {
 
     /// Writes a line that a peer has caused without being admitted, unless there were too many of its kind.
     pub fn say_limited(&self, end: &End, write: impl FnOnce(&Log)) {
-        let Some(left_out) = self.limiter.admit(end.kind() as usize, Instant::now()) else { return };
-        self.say_left_out(end.kind(), left_out);
-        write(&self.log);
+        if self.admits(end.kind() as usize) {
+            write(&self.log);
+        }
+    }
+
+    /// Writes a line that only `--verbose` asks for, unless there were too many of them.
+    pub fn say_detail(&self, write: impl FnOnce(&Log)) {
+        if self.log.is_verbose() && self.admits(DETAILS) {
+            write(&self.log);
+        }
+    }
+
+    /// Whether one more of this topic may be written; says how many were left out before it.
+    fn admits(&self, topic: usize) -> bool {
+        let left_out = self.limiter.admit(topic, Instant::now());
+        self.say_left_out(topic, left_out.unwrap_or(0));
+        left_out.is_some()
     }
 
     /// Says how many lines were left out and not yet accounted for; at the end, when no other line will.
     pub fn say_all_left_out(&self) {
-        for (kind, left_out) in Kind::ALL.iter().zip(self.limiter.left_out()) {
-            self.say_left_out(*kind, left_out);
+        for (topic, left_out) in self.limiter.left_out().enumerate() {
+            self.say_left_out(topic, left_out);
         }
     }
 
-    fn say_left_out(&self, kind: Kind, lines: u64) {
-        if lines > 0 {
-            let kind = kind.name();
-            self.log.info(format_args!("{lines} lines about connections of kind {kind} were left out"));
+    fn say_left_out(&self, topic: usize, count: u64) {
+        match Kind::ALL.get(topic) {
+            _ if count == 0 => {}
+            Some(kind) => {
+                let kind = kind.name();
+                self.log.info(format_args!("{count} lines about connections of kind {kind} were left out"));
+            }
+            None if topic == SESSIONS => {
+                self.log.info(format_args!("{count} sessions were left out of the log"));
+            }
+            None => self.log.info(format_args!("{count} lines of --verbose were left out")),
         }
     }
 }
@@ -81,12 +108,12 @@ pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx
             cx.shared.say_limited(end, |log| log.info(format_args!("{peer}: {reason}")));
         }
         (None, end) => {
-            let (log, peer) = (&cx.shared.log, &client.peer);
+            let (shared, peer) = (&cx.shared, &client.peer);
             let is_usual =
                 matches!(end, End::ClientReset(_) | End::ClientCut | End::HalfTls | End::HalfRequest);
             match end.kind().blame() {
-                Blame::Nobody => log.debug(format_args!("{peer}: {end}")),
-                _ if is_usual => log.debug(format_args!("{peer}: {end}")),
+                Blame::Nobody => shared.say_detail(|log| log.debug(format_args!("{peer}: {end}"))),
+                _ if is_usual => shared.say_detail(|log| log.debug(format_args!("{peer}: {end}"))),
                 blame => cx.shared.say_limited(end, |log| {
                     log.at(blame.level(), format_args!("{peer}: {end}"));
                 }),
@@ -96,17 +123,39 @@ pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx
 }
 
 fn session_ended(end: &End, session: &Session<'_>, client: &Client, cx: &Cx<'_>) {
-    let (log, peer, to) = (&cx.shared.log, &client.peer, session.to);
+    let to = session.to;
     match (end, end.kind().blame()) {
         (End::Unreachable | End::NotAllowed, _) => {}
         (End::ClientReset(_) | End::ClientCut | End::TargetReset, _) | (_, Blame::Nobody) => {
-            log.peer_debug(peer, format_args!("{to}: {end}"));
+            detail(client, format_args!("{to}: {end}"), cx);
         }
-        (_, blame) => log.peer_at(blame.level(), peer, format_args!("{to}: {end}")),
+        (_, blame) => session_line(end, blame.level(), client, format_args!("{to}: {end}"), cx),
     }
     if session.has_target {
-        log.peer_debug(peer, format_args!("{to}: Closed target"));
+        detail(client, format_args!("{to}: Closed target"), cx);
     }
+}
+
+/// A line about how a session fares. One that is left out of the log is said like a connection that never became
+/// one.
+fn session_line(end: &End, level: Level, client: &Client, text: fmt::Arguments<'_>, cx: &Cx<'_>) {
+    if client.is_logged {
+        cx.shared.log.peer_at(level, &client.peer, text);
+    } else {
+        cx.shared.say_limited(end, |log| log.peer_at(level, &client.peer, text));
+    }
+}
+
+/// A line about a session or a request that only `--verbose` asks for.
+fn detail(client: &Client, text: fmt::Arguments<'_>, cx: &Cx<'_>) {
+    if client.is_logged {
+        cx.shared.say_detail(|log| log.peer_debug(&client.peer, text));
+    }
+}
+
+/// Says that a session could not begin.
+pub(super) fn not_reached(end: &End, text: fmt::Arguments<'_>, client: &Client, cx: &Cx<'_>) {
+    session_line(end, Level::Warning, client, text, cx);
 }
 
 /// Counts what the gate has decided.
@@ -121,10 +170,23 @@ pub(super) fn decided(verdict: &Verdict, cx: &Cx<'_>) {
     counter.add(1);
 }
 
-/// Says that an upgrade is granted, and for how long its token is good.
-pub(super) fn upgraded(request: &SessionRequest, expires: Option<SystemTime>, client: &Client, cx: &Cx<'_>) {
+/// Says that an upgrade is granted, and for how long its token is good. Whether the session is one of those that
+/// are logged is decided here.
+pub(super) fn upgraded(
+    request: &SessionRequest,
+    expires: Option<SystemTime>,
+    client: &mut Client,
+    cx: &Cx<'_>,
+) {
+    client.is_logged = cx.shared.admits(SESSIONS);
+    if let Some(hint) = request.upgrade.hint {
+        hint_once(cx, &hint);
+    }
+    if !client.is_logged {
+        return;
+    }
     let (log, peer) = (&cx.shared.log, &client.peer);
-    log.peer_debug(peer, format_args!("\"{}\" 101 -", request.line.text));
+    detail(client, format_args!("\"{}\" 101 -", request.line.text), cx);
     let kind = match client.socket.tls() {
         Some(_) => "SSL/TLS (wss://)",
         None => "Plain non-SSL (ws://)",
@@ -134,10 +196,14 @@ pub(super) fn upgraded(request: &SessionRequest, expires: Option<SystemTime>, cl
         log.peer(peer, format_args!("{peer}: Path: '{}'", request.path));
     }
     if let Some(left) = expires.and_then(|expires| expires.duration_since(SystemTime::now()).ok()) {
-        log.peer_debug(peer, format_args!("its token is good for another {} s", left.as_secs()));
+        detail(client, format_args!("its token is good for another {} s", left.as_secs()), cx);
     }
-    if let Some(hint) = request.upgrade.hint {
-        hint_once(cx, &hint);
+}
+
+/// Says where a session goes.
+pub(super) fn connecting(to: &Destination, client: &Client, cx: &Cx<'_>) {
+    if client.is_logged {
+        cx.shared.log.peer(&client.peer, format_args!("{}", to.announcement));
     }
 }
 
@@ -162,7 +228,7 @@ pub(super) fn refused(
         });
     }
     if !line.text.is_empty() {
-        cx.shared.log.peer_debug(&client.peer, format_args!("\"{}\" {status} -", line.text));
+        detail(client, format_args!("\"{}\" {status} -", line.text), cx);
     }
 }
 
@@ -171,5 +237,35 @@ fn hint_once(cx: &Cx<'_>, hint: &dyn fmt::Display) {
     static SAID: AtomicBool = AtomicBool::new(false);
     if !SAID.swap(true, Ordering::Relaxed) {
         cx.shared.log.info(format_args!("{hint}"));
+    }
+}
+
+/// The topics behind those of the kinds of endings: sessions, and lines of `--verbose`.
+const SESSIONS: usize = Kind::ALL.len();
+const DETAILS: usize = SESSIONS + 1;
+
+/// Lines about connections that end for one kind of reason, in [`WINDOW`](crate::limit::WINDOW).
+const LINES_MAX: u32 = 10;
+
+/// Sessions that are logged, likewise: three lines when one begins and one when it ends.
+const SESSIONS_MAX: u32 = 1000;
+
+/// Lines of `--verbose`, likewise.
+const DETAILS_MAX: u32 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::rig::{Setup, shared};
+
+    #[test]
+    fn a_flood_of_details_is_cut_and_counted() {
+        let shared = shared(&Setup::default());
+        for _ in 0..DETAILS_MAX + 5 {
+            shared.say_detail(|log| log.debug(format_args!("-")));
+        }
+        assert_eq!(shared.log.take_lines().lines().count(), DETAILS_MAX as usize);
+        shared.say_all_left_out();
+        assert_eq!(shared.log.take_lines(), "5 lines of --verbose were left out\n");
     }
 }

@@ -19,13 +19,13 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig};
 use super::cx::{Answer, Cx, Inbox, Resources};
 use super::end::Kind;
 use super::frontend::{Awaited, Destination, Frontend, Sessions, TapeOptions};
+use super::report;
 use super::shared::Shared;
 use super::state::State;
 use super::{Accepted, Conn};
 use crate::certs::Certificates;
 use crate::gate::Gate;
 use crate::id::{ConnId, Side};
-use crate::limit::Limiter;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::net::listen::Peer;
@@ -382,11 +382,12 @@ impl Rig {
     }
 }
 
-fn shared(setup: &Setup) -> Shared {
+/// What all connections share in this setup.
+pub fn shared(setup: &Setup) -> Shared {
     Shared {
         log: Arc::new(Log::in_memory(true)),
         resolver: Resolver::silent(HOST),
-        limiter: Limiter::new(Kind::ALL.len()),
+        limiter: report::limiter(),
         once: setup.once.map(AtomicBool::new),
         accepted: AtomicU64::new(1),
     }

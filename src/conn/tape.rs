@@ -1,9 +1,9 @@
 //! What is taken down of a session: traffic marks, one character per event on stdout, for watching a session by
 //! eye (`--traffic`), and a recording of all that is moved (`--record`).
 
+use super::client::Client;
 use super::cx::{Answer, Cx};
 use crate::id::Side;
-use crate::net::listen::Peer;
 use crate::record::{Mark, Recording};
 use crate::timers::Tick;
 
@@ -24,14 +24,15 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// Begins to take down the session of the connection with this number, which has been granted, if anything is
-    /// to be. The recording's file is opened by a helper.
-    pub fn begin(number: u64, peer: &Peer, cx: &Cx<'_>) -> Option<Box<Tape>> {
+    /// Begins to take down this client's session, which has been granted, if anything is to be. The recording's
+    /// file is opened by a helper.
+    pub fn begin(client: &Client, cx: &Cx<'_>) -> Option<Box<Tape>> {
         let options = cx.frontend.tape.as_ref()?;
         let recording = options.record.as_ref().map(|record| {
             let (inbox, id) = (cx.inbox.clone(), cx.id);
             let wake = Box::new(move || inbox.deliver(id, Answer::Recorded));
-            record.recorder.begin(number, peer.to_string(), wake)
+            let peer = client.is_logged.then(|| client.peer.to_string());
+            record.recorder.begin(client.number, peer, wake)
         });
         Some(Box::new(Tape {
             traffic: options.traffic,
@@ -180,7 +181,7 @@ mod tests {
         let release = recorder.hang();
         let mut tape = Tape {
             traffic: false,
-            recording: Some(recorder.begin(1, "127.0.0.1".into(), Box::new(|| ()))),
+            recording: Some(recorder.begin(1, Some("127.0.0.1".into()), Box::new(|| ()))),
             input: true,
             in_message: false,
             ends: Vec::new(),

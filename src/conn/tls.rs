@@ -30,14 +30,14 @@ enum Stage {
 
 impl Tls {
     /// Asks for the certificate. The clock starts now.
-    pub fn begin(cx: &Cx<'_>) -> Tls {
+    pub fn begin(client: &Client, cx: &Cx<'_>) -> Tls {
         let certificates = cx.frontend.tls.as_ref();
         let stage = match certificates.map(|certificates| certificates.ask(cx.reply(Answer::Certificate))) {
             Some(Asked::Now(config)) => Stage::Answered(config),
             Some(Asked::Later) => Stage::Asking,
             Some(Asked::Busy) | None => Stage::Answered(None),
         };
-        Tls { stage, deadline: cx.now.after(HANDSHAKE) }
+        Tls { stage, deadline: cx.now.after(HANDSHAKE).min(client.first_request_by) }
     }
 
     /// Takes in what a helper found.

@@ -226,6 +226,11 @@ impl Log {
         };
         // Writing to a String can't fail; a Display that reports an error leaves a shorter line.
         let _ = written;
+        if line.len() > LINE_BYTES_MAX {
+            let end = (0..=LINE_BYTES_MAX).rev().find(|&at| line.is_char_boundary(at));
+            line.truncate(end.unwrap_or(0));
+            line.push_str("...");
+        }
         self.lines.iter().for_each(|sink| sink.say(level, &line));
     }
 
@@ -257,5 +262,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A longer line is cut: whatever is in it, some of it may be a peer's.
+const LINE_BYTES_MAX: usize = 4096;
+
 /// How long the exit waits for the line about lines that did not get to their output.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_of_bounded_length() {
+        let log = Log::in_memory(false);
+        log.info(format_args!("{}", "\u{20ac}\n".repeat(10_000)));
+        let line = log.take_lines();
+        assert!(line.ends_with("...\n") && line.len() <= LINE_BYTES_MAX + 4, "{} bytes", line.len());
+    }
+}

@@ -408,7 +408,7 @@ impl Reactor {
                 self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
                 let shared = &self.resources.shared;
                 match end.kind().blame() {
-                    Blame::Nobody => shared.log.debug(format_args!("{peer}: {end}")),
+                    Blame::Nobody => shared.say_detail(|log| log.debug(format_args!("{peer}: {end}"))),
                     blame => shared.say_limited(&end, |log| {
                         log.at(blame.level(), format_args!("{peer}: {end}"));
                     }),

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::*;
 use crate::conn::end::Kind;
 use crate::conn::frontend::{Destination, Sessions};
+use crate::conn::report;
 use crate::conn::rig::wire;
 use crate::conn::rig::{Setup, frontend};
-use crate::limit::Limiter;
 use crate::log::Log;
 use crate::net::listen::Address;
 use crate::resolve::Resolver;
@@ -38,7 +38,7 @@ impl Running {
             shared: Arc::new(Shared {
                 log: Arc::new(Log::in_memory(true)),
                 resolver: Resolver::default(),
-                limiter: Limiter::new(Kind::ALL.len()),
+                limiter: report::limiter(),
                 once: None,
                 accepted: 0.into(),
             }),

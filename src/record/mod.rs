@@ -67,7 +67,8 @@ pub struct Recording(Arc<Session>);
 struct Session {
     recorder: Recorder,
     number: u64,
-    peer: String,
+    /// As whom the log knows the client; `None` if the session is left out of it.
+    peer: Option<String>,
     start: Instant,
     wake: Wake,
     /// The file's name, as far as it is known.
@@ -124,7 +125,7 @@ impl Recorder {
     }
 
     /// Begins the recording of the session with this number. Its file is opened by the lane.
-    pub fn begin(&self, number: u64, peer: String, wake: Wake) -> Recording {
+    pub fn begin(&self, number: u64, peer: Option<String>, wake: Wake) -> Recording {
         let place = self.place();
         let disk = place.map_or(Disk::Closed, Disk::Unopened);
         let has_place = matches!(disk, Disk::Unopened(_));
@@ -380,7 +381,9 @@ impl Session {
         let log = &self.recorder.0.log;
         match name::create(&self.recorder.0.base, self.number, script::EMPTY) {
             Ok((file, path)) => {
-                log.peer(&self.peer, format_args!("opening record file: {}", path.display()));
+                if let Some(peer) = &self.peer {
+                    log.peer(peer, format_args!("opening record file: {}", path.display()));
+                }
                 *lock(&self.name) = path;
                 *disk = Disk::Open(Script::new(file), place);
             }
@@ -438,7 +441,9 @@ impl Session {
         inner.failed.fetch_add(1, Ordering::Relaxed);
         let name = lock(&self.name).clone();
         let line = format_args!("recording to {} ended: {reason}", name.display());
-        inner.log.peer_at(Level::Warning, &self.peer, line);
+        if let Some(peer) = &self.peer {
+            inner.log.peer_at(Level::Warning, peer, line);
+        }
     }
 
     fn is_over(&self) -> bool {

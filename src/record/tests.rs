@@ -31,7 +31,7 @@ impl Drop for Scratch {
 
 fn begin(recorder: &Recorder, number: u64) -> (Recording, Receiver<()>) {
     let (sender, wakes) = channel();
-    let recording = recorder.begin(number, "127.0.0.1".into(), Box::new(move || _ = sender.send(())));
+    let recording = recorder.begin(number, Some("127.0.0.1".into()), Box::new(move || _ = sender.send(())));
     (recording, wakes)
 }
 

@@ -16,9 +16,9 @@ use std::time::Instant;
 
 use crate::cli::{Config, Sessions};
 use crate::conn::end::Kind;
+use crate::conn::report;
 use crate::conn::shared::Shared;
 use crate::gate;
-use crate::limit::Limiter;
 use crate::log::{Log, describe};
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
@@ -248,7 +248,7 @@ fn run(
     let shared = Arc::new(Shared {
         log: Arc::clone(log),
         resolver: Resolver::default(),
-        limiter: Limiter::new(Kind::ALL.len()),
+        limiter: report::limiter(),
         once: config.run_once.then(AtomicBool::default),
         accepted: AtomicU64::new(0),
     });

@@ -1,7 +1,7 @@
 //! The log under attack, and its rotation: peers that were not admitted can't flood it, what is left out is
 //! counted, and SIGHUP opens the file anew and does not end the service.
 
-use crate::common::client::Client;
+use crate::common::client::{Client, UPGRADE};
 use crate::common::process::size;
 use crate::common::server::Server;
 use crate::common::target::Target;
@@ -57,6 +57,37 @@ fn flood_the_log(count: usize, text: &str, kind: &str, bad: impl Fn(&Server)) {
 fn left_out(line: &str, kind: &str) -> Option<usize> {
     let suffix = format!(" lines about connections of kind {kind} were left out");
     line.strip_suffix(&suffix)?.parse().ok()
+}
+
+#[test]
+fn of_sessions_that_come_and_go_a_thousand_in_ten_seconds_are_logged_and_the_others_counted() {
+    // Nobody listens there: each of these has a line about that, too.
+    let target = Target::refusing();
+    let mut server = Server::relay_with(&target.address, &["-v"]);
+    let path = format!("/xxx{}", "/x".repeat(6_000));
+    let request = UPGRADE.replace("GET / ", &format!("GET {path} "));
+    let (start, count) = (std::time::Instant::now(), 1100);
+    for _ in 0..count {
+        let mut client = Client::connect(&server);
+        assert_eq!(client.ask(request.as_bytes()).status, 101);
+        client.closed_with(1011);
+    }
+    let windows = 1 + start.elapsed().as_secs() as usize / 10;
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    let lines = server.log.wait_for_end();
+    let with = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    let told = with("WebSocket connection");
+    assert!(told <= 1000 * windows, "{told} of {count} sessions were told in {windows} windows");
+    let number =
+        |line: &String| line.strip_suffix(" sessions were left out of the log")?.parse::<usize>().ok();
+    let left_out: usize = lines.iter().filter_map(number).sum();
+    assert_eq!(told + left_out, count, "sessions that were told and that were left out");
+    assert_eq!((with("Path: '/xxx/x"), with("connecting to: ")), (told, told));
+    assert!(with("Failed to connect to ") <= told + 10 * windows);
+    let longest = lines.iter().map(String::len).max();
+    assert!(longest < Some(500), "a line of {longest:?} bytes");
+    assert!(with("/x... (12004 bytes)") >= 2 * told, "the path, and the request's line");
 }
 
 #[test]

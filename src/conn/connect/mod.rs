@@ -20,6 +20,7 @@ use super::cx::{Answer, Cx, Turn};
 use super::early::{Early, Heard};
 use super::end::End;
 use super::frontend::{Destination, Way};
+use super::report;
 use super::tape::Tape;
 use crate::flight::Asked;
 use crate::id::Side;
@@ -179,7 +180,7 @@ impl Connect {
                 return Ok(Turn::Wait(()));
             }
             self.open_until = Tick::NEVER;
-            cx.shared.log.peer(&client.peer, format_args!("{}", self.to.announcement));
+            report::connecting(&self.to, client, cx);
         }
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Next) {

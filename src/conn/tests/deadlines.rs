@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::wire::{BINARY, PONG, REQUEST, frame};
 use super::*;
+use crate::conn::client::FIRST_REQUEST;
 use crate::conn::connect::CONNECT;
 use crate::conn::delivery::{LINGER, STALL};
 use crate::conn::handshake::REQUEST as REQUEST_TIME;
@@ -42,6 +43,16 @@ fn a_request_that_drips_does_not_extend_its_deadline() {
     }
     assert_eq!(session.rig.endings(), ["slow-request"]);
     assert!(passed < REQUEST_TIME + 2 * SECOND);
+}
+
+#[test]
+fn each_step_up_to_the_first_request_may_take_its_time_and_all_together_may_not() {
+    let mut session = Session::accepted(SMOOTH, &Setup::default());
+    session.rig.advance(FIRST_BYTE - SECOND);
+    session.client_sends(b"GET / HTTP/1.1\r\n");
+    session.run();
+    pass(&mut session, FIRST_REQUEST - (FIRST_BYTE - SECOND));
+    assert_eq!((session.rig.endings(), session.rig.is_alive()), (vec!["slow-request"], false));
 }
 
 #[test]
