@@ -24,6 +24,11 @@ fn every_seed_of_the_first_byte_holds() {
 }
 
 #[test]
+fn every_seed_of_programs_holds() {
+    replay("programs", properties::programs, DAMAGE_MAX);
+}
+
+#[test]
 fn every_seed_of_the_plain_requests_holds() {
     replay("files", properties::files, DAMAGE_MAX);
 }

@@ -7,6 +7,7 @@
 use websockify::http::path::{SHOWN_MAX, redact};
 use websockify::http::refusal::Refusal;
 use websockify::http::request::{HEAD_MAX, HeadError, HeadReader, Request};
+use websockify::os::rebind::Head;
 use websockify::sniff::{Protocol, classify};
 use websockify::ws::decode::{CloseFrame, Control, Decoder, Finish, Violation};
 use websockify::ws::{CONTROL_MAX, encode, handshake};
@@ -27,6 +28,19 @@ pub use services::{http_answers, redis_answers, service_urls_stay};
 pub use states::states;
 pub use tls::tls;
 use twin::Yield;
+
+/// Whatever a file holds, it is told what it is, by its beginning alone.
+pub fn programs(data: &[u8]) {
+    const LINE: usize = 256;
+    match Head::of(data) {
+        Head::Script(interpreter) => {
+            assert!(data.starts_with(b"#!") && !interpreter.is_empty() && interpreter.len() < LINE);
+            assert!(data[..data.len().min(LINE)].windows(interpreter.len()).any(|part| part == interpreter));
+        }
+        Head::Elf(_) | Head::Foreign => assert!(data.starts_with(b"\x7fELF")),
+        Head::Other => assert!(!data.starts_with(b"\x7fELF")),
+    }
+}
 
 /// Frames decode alike whole, in pieces, and with the plain twin; nothing follows the end.
 pub fn decode(data: &[u8]) {

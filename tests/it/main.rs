@@ -29,6 +29,7 @@ mod network;
 mod openssl;
 mod own_files;
 mod readme;
+mod rebind;
 mod record;
 mod redis;
 mod run;

@@ -1,4 +1,5 @@
 use super::place::{file_name, private};
+use super::reach::{Reason, Rights, Us, Verdict, why};
 use super::*;
 use crate::source::scratch::Scratch;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -197,4 +198,128 @@ fn what_the_user_preloads_stays_behind_ours() {
     assert_eq!(preload(None), ours);
     assert_eq!(preload(Some("")), ours);
     assert_eq!(preload(Some("/lib/a.so b.so")), format!("{ours}:/lib/a.so b.so").as_str());
+}
+
+/// A file of nobody in particular.
+const PLAIN: Rights = Rights { mode: 0o755, user: 0, group: 0, has_capabilities: false, are_void: false };
+/// An ordinary user.
+const US: Us = Us { user: 1000, group: 1000 };
+
+/// The smallest program with these segments: kind and content.
+fn program(segments: &[(u32, &[u8])]) -> Vec<u8> {
+    let mut file = LIBRARY[..64].to_vec();
+    file[32..40].copy_from_slice(&64_u64.to_le_bytes());
+    file[54..56].copy_from_slice(&56_u16.to_le_bytes());
+    file[56..58].copy_from_slice(&u16::try_from(segments.len()).expect("few").to_le_bytes());
+    let mut at = 64 + 56 * segments.len() as u64;
+    for (kind, content) in segments {
+        let mut header = [0; 56];
+        header[..4].copy_from_slice(&kind.to_le_bytes());
+        header[8..16].copy_from_slice(&at.to_le_bytes());
+        header[32..40].copy_from_slice(&(content.len() as u64).to_le_bytes());
+        file.extend(header);
+        at += content.len() as u64;
+    }
+    file.extend(segments.iter().flat_map(|(_, content)| content.iter().copied()));
+    file
+}
+
+const INTERP: (u32, &[u8]) = (3, b"/lib64/ld-linux-x86-64.so.2\0");
+const GNU: &[u8] = b"\x04\0\0\0\x05\0\0\0\x03\0\0\0GNU\0abcde\0\0\0";
+const GO: &[u8] = b"\x04\0\0\0\x04\0\0\0\x04\0\0\0Go\0\0wxyz";
+
+#[test]
+#[cfg(all(target_pointer_width = "64", target_endian = "little"))]
+fn a_program_is_told_by_its_segments() {
+    let of = |segments: &[(u32, &[u8])]| why(&program(segments), PLAIN, US);
+    assert_eq!(of(&[INTERP]), Verdict::Reached);
+    assert_eq!(of(&[(1, b"code"), INTERP, (4, GNU)]), Verdict::Reached);
+    assert_eq!(of(&[]), Verdict::Not(Reason::Static));
+    assert_eq!(of(&[(1, b"code"), (2, b"dynamic"), (4, GNU)]), Verdict::Not(Reason::Static), "static-pie");
+    assert_eq!(of(&[INTERP, (4, &[GNU, GO].concat())]), Verdict::Not(Reason::Go));
+    assert_eq!(of(&[(4, GO)]), Verdict::Not(Reason::Go), "it is static, too");
+    let mut other = program(&[INTERP]);
+    other[18] ^= 0x40;
+    assert_eq!(why(&other, PLAIN, US), Verdict::Not(Reason::Foreign));
+    assert_eq!(why(b"\x7fELF", PLAIN, US), Verdict::Not(Reason::Foreign));
+}
+
+#[test]
+fn a_script_is_what_its_interpreter_is() {
+    let of = |text: &[u8]| why(text, Rights { mode: 0o6755, user: 7, group: 7, ..PLAIN }, US);
+    let ask = |path: &str| Verdict::Ask(path.into());
+    assert_eq!(of(b"#!/usr/bin/perl -w\nuse x"), ask("/usr/bin/perl"));
+    assert_eq!(of(b"#! \t/bin/sh"), ask("/bin/sh"));
+    assert_eq!(of(b"#!\n/bin/sh"), ask("/bin/sh"), "without a word the shell reads it");
+    assert_eq!(of(b"echo hello\n"), ask("/bin/sh"));
+    assert_eq!(of(b""), ask("/bin/sh"));
+    assert_eq!(
+        of(format!("#!{}\n", "x".repeat(999)).as_bytes()),
+        ask(&"x".repeat(254)),
+        "as far as the system reads"
+    );
+}
+
+#[test]
+#[cfg(all(target_pointer_width = "64", target_endian = "little"))]
+fn rights_of_a_file_count_only_if_they_change_something() {
+    let file = program(&[INTERP]);
+    let of = |rights: Rights, us: Us| why(&file, rights, us);
+    let root = Us { user: 0, group: 0 };
+    let set_user = Rights { mode: 0o4755, ..PLAIN };
+    assert_eq!(of(set_user, US), Verdict::Not(Reason::SetUserId));
+    assert_eq!(of(set_user, root), Verdict::Reached, "root's own for root");
+    assert_eq!(of(Rights { user: 1000, ..set_user }, US), Verdict::Reached, "one's own");
+    assert_eq!(of(Rights { user: 1000, ..set_user }, root), Verdict::Not(Reason::SetUserId));
+    assert_eq!(of(Rights { are_void: true, ..set_user }, US), Verdict::Reached, "nosuid");
+    assert_eq!(of(Rights { mode: 0o2755, ..PLAIN }, US), Verdict::Not(Reason::SetGroupId));
+    assert_eq!(of(Rights { mode: 0o2745, ..PLAIN }, US), Verdict::Reached, "mandatory locking");
+    let capable = Rights { has_capabilities: true, ..PLAIN };
+    assert_eq!(of(capable, US), Verdict::Not(Reason::Capabilities));
+    assert_eq!(of(capable, root), Verdict::Reached);
+}
+
+#[test]
+fn no_content_of_a_file_is_too_odd_to_be_looked_at() {
+    let whole = program(&[INTERP, (4, &[GNU, GO].concat())]);
+    for end in 0..whole.len() {
+        let _ = Head::of(&whole[..end]);
+    }
+    for at in 0..whole.len() {
+        for byte in [0, 1, 2, 3, 4, 0x7f, 0x80, 0xff] {
+            let mut odd = whole.clone();
+            odd[at] = byte;
+            let _ = Head::of(&odd);
+            odd[at..].fill(byte);
+            let _ = Head::of(&odd);
+        }
+    }
+}
+
+#[test]
+fn programs_are_found_as_execvp_finds_them() {
+    let scratch = Scratch::new();
+    for (name, mode) in [("a/static", 0o644), ("b/static", 0o755)] {
+        let path = scratch.path(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(&path, program(&[])).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("changed");
+    }
+    let of = |word: &str, path: &str| {
+        let found = unreachable_by_preload(OsStr::new(word), scratch.dir(), Some(OsStr::new(path)));
+        found.map(|found| (found.file, found.reason))
+    };
+    let expected = Some((scratch.path("b/static"), Reason::Static));
+    assert_eq!(of("static", "nowhere:a:b"), expected, "what can't be executed is passed over");
+    assert_eq!(of("b/static", ""), expected, "relative to the directory that it will have");
+    assert_eq!(of("static", "a"), None);
+    assert_eq!(of("", "a:b"), None);
+    assert_eq!(of("no/such", "a:b"), None);
+    fs::copy(scratch.path("b/static"), scratch.path("here")).expect("copied");
+    assert_eq!(
+        of("here", ":b"),
+        Some((scratch.path("here"), Reason::Static)),
+        "an empty folder is the current one"
+    );
+    assert_eq!(of("sh", "/bin"), None);
 }

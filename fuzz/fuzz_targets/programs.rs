@@ -1,0 +1,5 @@
+//! The beginning of a program's file. The property is in the library.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| websockify_fuzz::programs(data));
