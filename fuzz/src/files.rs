@@ -67,7 +67,7 @@ fn range(value: &[u8], length: u64) {
 
 fn conditions(request: &Request<'_>) {
     let conditions = Conditions::of(request);
-    let state = Validators { tag: "\"a-1\"".into(), modified: 784_111_777 };
+    let state = Validators { tag: "\"a-1\"".into(), modified: Some(784_111_777), changed: 784_111_777 };
     let verdict = conditions.verdict(&state);
     let names = ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
     if names.iter().all(|name| request.header(name).is_none()) {

@@ -9,8 +9,11 @@ use super::request::Request;
 pub struct Validators {
     /// The strong entity tag, with its quotes.
     pub tag: String,
-    /// The last change, in seconds since the Unix epoch, inside of what [`date`] can write.
-    pub modified: u64,
+    /// The file's own date, in seconds since the Unix epoch, if it has one that means something.
+    pub modified: Option<u64>,
+    /// When the file was last changed in any way, in the same seconds. A file that took the place of a newer one
+    /// has a date before that.
+    pub changed: u64,
 }
 
 /// The conditions of a request, in bytes of their own.
@@ -61,7 +64,7 @@ impl Conditions {
     pub fn verdict(&self, state: &Validators) -> Verdict {
         let matched = match (&self.if_match, self.if_unmodified_since) {
             (Some(list), _) => is_listed(list, &state.tag, true),
-            (None, Some(since)) => state.modified <= since,
+            (None, Some(since)) => state.is_unmodified_since(since).unwrap_or(true),
             (None, None) => true,
         };
         if !matched {
@@ -69,20 +72,29 @@ impl Conditions {
         }
         let known = match (&self.if_none_match, self.if_modified_since) {
             (Some(list), _) => is_listed(list, &state.tag, false),
-            (None, Some(since)) => state.modified <= since,
+            (None, Some(since)) => state.is_unmodified_since(since).unwrap_or(false),
             (None, None) => false,
         };
         if known { Verdict::NotModified } else { Verdict::Go }
     }
 
-    /// The value of `Range`, if it counts for this state of the file.
+    /// The value of `Range`, if it counts for this state of the file. Whoever could give a tag and gives a date is
+    /// answered as if the file had changed: a date can't tell two states of one second apart (RFC 9110, 13.1.5).
     pub fn range(&self, state: &Validators) -> Option<&[u8]> {
         let range = self.range.as_deref()?;
         let counts = match self.if_range.as_deref() {
             None => true,
-            Some(value) => value == state.tag.as_bytes() || parse_date(value) == Some(state.modified),
+            Some(value) => value == state.tag.as_bytes(),
         };
         counts.then_some(range)
+    }
+}
+
+impl Validators {
+    /// Whether the file is the same as at that moment; `None` if its dates can't say so. The date that it was sent
+    /// with is believed; a later one only if nothing was done to the file since.
+    fn is_unmodified_since(&self, since: u64) -> Option<bool> {
+        self.modified.map(|modified| since == modified || since >= modified.max(self.changed))
     }
 }
 
@@ -135,7 +147,7 @@ mod tests {
     }
 
     fn state() -> Validators {
-        Validators { tag: "\"a-1\"".into(), modified: 784_111_777 }
+        Validators { tag: "\"a-1\"".into(), modified: Some(784_111_777), changed: 784_111_777 }
     }
 
     #[test]
@@ -182,7 +194,7 @@ mod tests {
             ("Range: bytes=0-\r\nIf-Range: \"a-1\"\r\n", true),
             ("Range: bytes=0-\r\nIf-Range: W/\"a-1\"\r\n", false),
             ("Range: bytes=0-\r\nIf-Range: \"b\"\r\n", false),
-            ("Range: bytes=0-\r\nIf-Range: Sun, 06 Nov 1994 08:49:37 GMT\r\n", true),
+            ("Range: bytes=0-\r\nIf-Range: Sun, 06 Nov 1994 08:49:37 GMT\r\n", false),
             ("Range: bytes=0-\r\nIf-Range: Sun, 06 Nov 1994 08:49:38 GMT\r\n", false),
             ("Range: bytes=0-\r\nIf-Range: Sun, 06 Nov 1994 08:49:36 GMT\r\n", false),
             ("Range: bytes=0-\r\nIf-Range: x\r\n", false),
@@ -190,6 +202,32 @@ mod tests {
         ];
         for (headers, counts) in table {
             assert_eq!(conditions(headers).range(&state()).is_some(), counts, "{headers}");
+        }
+    }
+
+    #[test]
+    fn dates_are_believed_only_as_far_as_they_say_something() {
+        use Verdict::{Failed, Go, NotModified};
+        let since = |at: u64| (conditions(&format!("If-Modified-Since: {}\r\n", date(at))), at);
+        let until = |at: u64| (conditions(&format!("If-Unmodified-Since: {}\r\n", date(at))), at);
+        let dated = |modified, changed| Validators { tag: "\"a\"".into(), modified, changed };
+        // A file that an older one was put into the place of: its date is before the one that clients know.
+        let rolled_back = dated(Some(1_700_000_000), 1_760_000_000);
+        for (at, known) in [
+            (1_600_000_000, false),
+            (1_700_000_000, true),
+            (1_750_000_000, false),
+            (1_760_000_000, true),
+            (1_790_000_000, true),
+        ] {
+            let (not_modified, unmodified) = if known { (NotModified, Go) } else { (Go, Failed) };
+            assert_eq!(since(at).0.verdict(&rolled_back), not_modified, "since {at}");
+            assert_eq!(until(at).0.verdict(&rolled_back), unmodified, "until {at}");
+        }
+        // Without a date that means something there is nothing to compare with.
+        for at in [0, 1, 315_532_800, 4_000_000_000] {
+            assert_eq!(since(at).0.verdict(&dated(None, 1)), Go);
+            assert_eq!(until(at).0.verdict(&dated(None, 1)), Go);
         }
     }
 

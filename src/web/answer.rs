@@ -5,7 +5,7 @@ use std::collections::hash_map::RandomState;
 use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, Hasher};
 use std::os::unix::fs::MetadataExt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::body::{Body, Part};
 use super::tree::{Entry, Folder, Missing};
@@ -18,20 +18,26 @@ use crate::http::refusal::Refusal;
 use crate::http::resource::Resource;
 use crate::http::response::{Head, Status};
 
-/// A status that is no success, and what is wrong in the words of the Python program's log.
-type Missed = (Status, &'static str);
-
 impl Site {
     /// The answer to a question. Whatever goes wrong is an answer, too.
     pub fn answer(&self, question: &Question) -> Response {
-        match self.find(question) {
+        match self.find_in_one_root(question) {
             Ok(response) => response,
-            // The client is told what it is told of a file that is not there; the log knows better.
-            Err(OWN) => {
-                let response = self.refuse(&Refusal::new(NOT_FOUND.0.0, NOT_FOUND.1), question.options);
-                Response { reason: OWN.1.into(), ..response }
+            Err(refusal) => self.refuse(&refusal, question.options),
+        }
+    }
+
+    /// What is found in the directory that the root's path leads to at the end, also if that was turned to another
+    /// one meanwhile and the first is being taken away.
+    fn find_in_one_root(&self, question: &Question) -> Result<Response, Refusal> {
+        let mut turns = 0;
+        loop {
+            let root = self.tree.root()?;
+            let found = self.find(question, &root);
+            if turns == TURNS_MAX || !self.tree.has_turned(&root) {
+                return found;
             }
-            Err((status, reason)) => self.refuse(&Refusal::new(status.0, reason), question.options),
+            turns += 1;
         }
     }
 
@@ -47,21 +53,23 @@ impl Site {
         response(refusal.status, refusal.log_words().to_owned(), head, text.into_bytes(), options)
     }
 
-    fn find(&self, question: &Question) -> Result<Response, Missed> {
-        let resource = Resource::parse(&question.target).map_err(|_| (Status(400), "Path contains NUL"))?;
+    fn find(&self, question: &Question, root: &Folder) -> Result<Response, Refusal> {
+        let resource =
+            Resource::parse(&question.target).map_err(|_| Refusal::new(400, "Path contains NUL"))?;
         if resource.is_hidden() && !self.settings.dot_files {
-            return Err(NOT_FOUND);
+            let note = "File not found (a name begins with a dot: --web-dot-files)";
+            return Err(Refusal::from(Missing::Absent).noted(note));
         }
-        match self.tree.descend(&resource.names)? {
+        match self.tree.descend(root, &resource.names)? {
             Entry::Folder(_) if !resource.slash => Ok(self.moved(&resource.location(), question.options)),
             Entry::Folder(folder) => self.folder(question, &resource, &folder),
-            Entry::File(_) if resource.slash => Err(NOT_FOUND),
+            Entry::File(_) if resource.slash => Err(Missing::Absent.into()),
             Entry::File(file) => {
-                let (name, way) = resource.names.split_last().ok_or(NOT_FOUND)?;
+                let (name, way) = resource.names.split_last().ok_or(Missing::Absent)?;
                 let sibling = |suffix: &str| {
                     let mut names = way.to_vec();
                     names.push([name, suffix.as_bytes()].concat());
-                    self.tree.descend(&names)
+                    self.tree.descend(root, &names)
                 };
                 self.file(question, name, file, sibling)
             }
@@ -69,19 +77,22 @@ impl Site {
     }
 
     /// The directory's index page, or its list of names.
-    fn folder(&self, question: &Question, resource: &Resource, folder: &Folder) -> Result<Response, Missed> {
+    fn folder(&self, question: &Question, resource: &Resource, folder: &Folder) -> Result<Response, Refusal> {
         for name in INDEX_NAMES {
             match self.tree.find(folder, name.as_bytes()) {
                 Ok(Entry::File(file)) => {
                     let sibling = |suffix: &str| self.tree.find(folder, format!("{name}{suffix}").as_bytes());
                     return self.file(question, name.as_bytes(), file, sibling);
                 }
-                Err(missing @ (Missing::Busy | Missing::Own)) => return Err(missing.into()),
                 Ok(Entry::Folder(_)) | Err(Missing::Absent) => {}
+                // There may well be an index page, so a list of names is not the answer.
+                Err(missing @ (Missing::Denied | Missing::Outside | Missing::Busy | Missing::Own)) => {
+                    return Err(missing.into());
+                }
             }
         }
         if !self.settings.listings {
-            return Err((Status(404), "Not Found"));
+            return Err(Refusal::new(404, "Not Found"));
         }
         let page = listing::page(&self.tree, folder, &resource.shown(), self.settings.dot_files)?;
         let mut head = self.head(Status(200), question.options);
@@ -97,19 +108,19 @@ impl Site {
         name: &[u8],
         plain: File,
         sibling: impl Fn(&str) -> Result<Entry, Missing>,
-    ) -> Result<Response, Missed> {
-        let compressed = question.codings.iter().find_map(|&coding| match sibling(coding.suffix()) {
-            Ok(Entry::File(file)) => Some((file, coding)),
-            _ => None,
+    ) -> Result<Response, Refusal> {
+        let described = |file: File| file.metadata().map(|metadata| (file, metadata));
+        let (plain, metadata) = described(plain).map_err(|_| Missing::Busy)?;
+        let compressed = question.codings.iter().find_map(|&coding| {
+            let Ok(Entry::File(form)) = sibling(coding.suffix()) else { return None };
+            let (form, of_form) = described(form).ok()?;
+            // One that is older than its file was made from another one.
+            (written(&of_form) >= written(&metadata)).then_some((form, of_form, Some(coding)))
         });
-        let (file, coding) = match compressed {
-            Some((file, coding)) => (file, Some(coding)),
-            None => (plain, None),
-        };
-        let metadata = file.metadata().map_err(|_| BUSY)?;
-        let state = validators(&metadata);
+        let (file, metadata, coding) = compressed.unwrap_or((plain, metadata, None));
+        let state = validators(&metadata, SystemTime::now());
         match question.conditions.verdict(&state) {
-            Verdict::Failed => return Err((Status(412), "Precondition Failed")),
+            Verdict::Failed => return Err(Refusal::new(412, "Precondition Failed")),
             Verdict::NotModified => return Ok(self.not_modified(&state, question.options)),
             Verdict::Go => {}
         }
@@ -174,8 +185,7 @@ impl Site {
 
     fn not_modified(&self, state: &Validators, options: ResponseOptions) -> Response {
         let mut head = self.head(Status(304), options);
-        head.field("ETag", &state.tag);
-        head.field("Last-Modified", date(state.modified));
+        validate(&mut head, state);
         head.field("Vary", "Accept-Encoding");
         let bytes = head.finish();
         Response { status: Status(304), reason: "".into(), head_len: bytes.len(), bytes, body: None }
@@ -184,8 +194,7 @@ impl Site {
     /// What answers with a file's bytes have in common.
     fn page_head(&self, status: Status, page: &Page<'_>, options: ResponseOptions) -> Head {
         let mut head = self.head(status, options);
-        head.field("ETag", &page.state.tag);
-        head.field("Last-Modified", date(page.state.modified));
+        validate(&mut head, &page.state);
         head.field("Accept-Ranges", "bytes");
         // Whether there are other forms is found out only for those who take them, so it is said to all.
         head.field("Vary", "Accept-Encoding");
@@ -264,7 +273,7 @@ fn streamed(
     mut head: Head,
     body: Body,
     options: ResponseOptions,
-) -> Result<Response, Missed> {
+) -> Result<Response, Refusal> {
     head.field("Content-Length", body.length());
     let mut bytes = head.finish();
     let head_len = bytes.len();
@@ -272,15 +281,47 @@ fn streamed(
         return Ok(Response { status, reason: "".into(), bytes, head_len, body: None });
     }
     // Nothing has been promised yet, so there is still a better answer than an end in the middle.
-    body.read(0, FIRST_BYTES, &mut bytes).map_err(|_| (Status(503), "File changed while it was read"))?;
+    body.read(0, FIRST_BYTES, &mut bytes).map_err(|_| Refusal::new(503, "File changed while it was read"))?;
     Ok(Response { status, reason: "".into(), bytes, head_len, body: Some(body) })
 }
 
-/// The strong tag of a file: it changes with every change that its file system tells of.
-fn validators(metadata: &Metadata) -> Validators {
-    let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
-    let tag = format!("\"{:x}-{:x}-{seconds:x}.{nanos:x}\"", metadata.ino(), metadata.len());
-    Validators { tag, modified: u64::try_from(seconds).unwrap_or(0) }
+/// What tells this state of a file from all others: a strong tag, and a date if it means something.
+fn validators(metadata: &Metadata, now: SystemTime) -> Validators {
+    let changed = time(metadata.ctime(), metadata.ctime_nsec());
+    let age = |moment: Duration| now.duration_since(UNIX_EPOCH).unwrap_or_default().checked_sub(moment);
+    let is_coarse = metadata.mtime_nsec() == 0 && metadata.ctime_nsec() == 0;
+    let tick = if is_coarse { COARSE_TICK } else { TICK };
+    // The time of the last change can't be set by anybody, so it tells states apart: but for those of one tick, and
+    // where an image was made with times of its own.
+    let tells = changed > MEANINGLESS && age(changed).is_some_and(|age| age > tick);
+    let tag = if tells {
+        let numbers = [metadata.dev(), metadata.ino(), metadata.len()].map(|number| format!("{number:x}"));
+        let times = [written(metadata), changed].map(|time| format!("{:x}", time.as_nanos()));
+        format!("\"{}-{}\"", numbers.join("-"), times.join("-"))
+    } else {
+        format!("\"{}\"", new_boundary())
+    };
+    let modified = written(metadata);
+    let means = modified > MEANINGLESS && age(modified).is_some_and(|age| age > COARSE_TICK);
+    Validators { tag, modified: means.then_some(modified.as_secs()), changed: changed.as_secs() }
+}
+
+/// The date of a file; what is before 1970 is 1970.
+fn written(metadata: &Metadata) -> Duration {
+    time(metadata.mtime(), metadata.mtime_nsec())
+}
+
+fn time(seconds: i64, nanos: i64) -> Duration {
+    let nanos = u32::try_from(nanos).unwrap_or(0);
+    u64::try_from(seconds).map_or(Duration::ZERO, |seconds| Duration::new(seconds, nanos))
+}
+
+/// Says which state of a file it is.
+fn validate(head: &mut Head, state: &Validators) {
+    head.field("ETag", &state.tag);
+    if let Some(modified) = state.modified {
+        head.field("Last-Modified", date(modified));
+    }
 }
 
 fn content_range(span: Span, length: u64) -> String {
@@ -293,24 +334,38 @@ pub(super) fn new_boundary() -> String {
     format!("{:016x}{:016x}", random(), random())
 }
 
-impl From<Missing> for Missed {
-    fn from(missing: Missing) -> Missed {
+impl From<Missing> for Refusal {
+    /// The client is told the same of all that it may not see; the log knows better.
+    fn from(missing: Missing) -> Refusal {
+        let absent = Refusal::new(404, "File not found");
         match missing {
-            Missing::Absent => NOT_FOUND,
-            Missing::Busy => BUSY,
-            Missing::Own => OWN,
+            Missing::Absent => absent,
+            Missing::Denied => absent.noted("File not found (Permission denied)"),
+            Missing::Outside => {
+                absent.noted("File not found (a link leads out of the web root: --web-outside-links)")
+            }
+            Missing::Own => absent.noted("File is one of this program's own"),
+            Missing::Busy => Refusal::new(503, "File can't be opened now"),
         }
     }
 }
 
-const NOT_FOUND: Missed = (Status(404), "File not found");
-
-const OWN: Missed = (Status(404), "File is one of this program's own");
-
-const BUSY: Missed = (Status(503), "File can't be opened now");
-
 /// What stands for a directory, in this order.
 const INDEX_NAMES: [&str; 2] = ["index.html", "index.htm"];
+
+/// A root that is turned more often while one answer is found is taken as it was found.
+const TURNS_MAX: usize = 3;
+
+/// What a file system's clock may take from one time to the next, where it has parts of a second: twice the
+/// longest tick of Linux.
+const TICK: Duration = Duration::from_millis(20);
+
+/// The same for dates of whole seconds, or of every second one.
+const COARSE_TICK: Duration = Duration::from_secs(2);
+
+/// The 1st of January 2000 is over everywhere. Files of packages and images that can be built again with the same
+/// result have dates up to then, whatever is in them: 1970, 1980 (zip), 1985 (npm).
+const MEANINGLESS: Duration = Duration::from_secs(946_814_400);
 
 /// So much of a body comes with its head: most files of a web page whole.
 const FIRST_BYTES: usize = 64 << 10;

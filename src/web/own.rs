@@ -37,7 +37,7 @@ pub enum Extent {
 }
 
 /// What tells a file or a directory from all others.
-type Identity = (u64, u64);
+pub(super) type Identity = (u64, u64);
 
 /// The own files among those of a directory.
 #[derive(Default)]
@@ -184,13 +184,13 @@ fn is_numbered(rest: &[u8]) -> bool {
     numbers.split(|&byte| byte == b'.').all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
 }
 
-/// Follows links.
-fn identity(path: &Path) -> Option<Identity> {
+/// What `path` leads to, links included.
+pub(super) fn identity(path: &Path) -> Option<Identity> {
     let of = |found: Metadata| (found.dev(), found.ino());
     fs::metadata(path).ok().map(of)
 }
 
-fn identity_of(file: impl AsFd) -> Option<Identity> {
+pub(super) fn identity_of(file: impl AsFd) -> Option<Identity> {
     rustix::fs::fstat(file).ok().map(|found| (found.st_dev, found.st_ino))
 }
 

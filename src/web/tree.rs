@@ -5,6 +5,7 @@
 //! was passed. So there is no moment between a check and a use. A file is looked at before it is opened,
 //! since opening a device or a pipe can do things, or wait.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,12 +19,10 @@ use rustix::io::Errno;
 use super::own::{self, OwnFile};
 
 /// A root, by its path: it is opened for each question, so that a directory that was moved into its place is
-/// served from then on.
+/// served from then on, and once for each, so that all of an answer is from the same directory.
 #[derive(Debug)]
 pub(super) struct Tree {
     root: PathBuf,
-    /// The root's path without links, by which absolute links that stay inside are known.
-    canonical: PathBuf,
     outside_links: bool,
     /// Files that are not there for anybody.
     pub(super) own: Vec<OwnFile>,
@@ -46,8 +45,12 @@ pub(super) enum Entry {
 /// Why there is nothing to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// It does not exist, or is out of reach, or is no file.
+    /// It does not exist, or is no file.
     Absent,
+    /// The system does not let this program look at it.
+    Denied,
+    /// A link on the way leads out of the root.
+    Outside,
     /// The system can't say now: too many files are open, for instance.
     Busy,
     /// It is a file of the program's own.
@@ -59,18 +62,24 @@ impl Tree {
     /// The root is no directory, or is out of reach.
     pub(super) fn open(root: &Path, outside_links: bool) -> io::Result<Tree> {
         rustix::fs::openat(CWD, root, DIRECTORY, Mode::empty())?;
-        Ok(Tree { root: root.to_owned(), canonical: root.canonicalize()?, outside_links, own: Vec::new() })
+        Ok(Tree { root: root.to_owned(), outside_links, own: Vec::new() })
     }
 
     /// The program's own files that lie below the root now.
     pub(super) fn own_below_root(&self) -> Vec<OwnFile> {
-        self.own.iter().filter(|own| own.lies_below(&self.canonical)).cloned().collect()
+        let Ok(root) = self.root.canonicalize() else { return Vec::new() };
+        self.own.iter().filter(|own| own.lies_below(&root)).cloned().collect()
     }
 
-    /// The root itself.
+    /// The root as it is now.
     pub(super) fn root(&self) -> Result<Folder, Missing> {
         let root = rustix::fs::openat(CWD, &self.root, DIRECTORY, Mode::empty())?;
         Ok(Folder { way: vec![Rc::new(root)] })
+    }
+
+    /// Whether the root's path leads to another directory by now than to the one that `folder` is below.
+    pub(super) fn has_turned(&self, folder: &Folder) -> bool {
+        own::identity(&self.root).is_some_and(|now| Some(now) != own::identity_of(folder.root()))
     }
 
     /// What `name` in `folder` is. Links are followed as far as they may be.
@@ -78,9 +87,9 @@ impl Tree {
         if self.outside_links { self.follow(folder, name) } else { self.walk(folder, name) }
     }
 
-    /// The same for names from the root down.
-    pub(super) fn descend(&self, names: &[Vec<u8>]) -> Result<Entry, Missing> {
-        let mut folder = self.root()?;
+    /// The same for names from `root` down.
+    pub(super) fn descend(&self, root: &Folder, names: &[Vec<u8>]) -> Result<Entry, Missing> {
+        let mut folder = root.clone();
         for (at, name) in names.iter().enumerate() {
             match self.find(&folder, name)? {
                 Entry::Folder(next) => folder = next,
@@ -115,7 +124,7 @@ impl Tree {
         while let Some(name) = ahead.pop() {
             match &name[..] {
                 b"" | b"." => continue,
-                b".." if folder.way.len() == 1 => return Err(Missing::Absent),
+                b".." if folder.way.len() == 1 => return Err(Missing::Outside),
                 b".." => {
                     folder.way.pop();
                     continue;
@@ -139,7 +148,7 @@ impl Tree {
                     let link = rustix::fs::readlinkat(&look, "", Vec::new())?;
                     let mut rest = link.as_bytes();
                     if rest.starts_with(b"/") {
-                        rest = self.inside(rest).ok_or(Missing::Absent)?;
+                        rest = self.inside(folder.root(), rest).ok_or(Missing::Outside)?;
                         folder.way.truncate(1);
                     }
                     ahead.extend(rest.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec));
@@ -163,13 +172,22 @@ impl Tree {
         }
     }
 
-    /// What is behind the root in an absolute path that leads into it.
-    fn inside<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
-        let roots = [&self.canonical, &self.root].map(|root| root.as_os_str().as_bytes());
-        roots.into_iter().find_map(|root| {
-            let rest = path.strip_prefix(root)?;
-            (rest.is_empty() || rest.starts_with(b"/") || root.ends_with(b"/")).then_some(rest)
+    /// What is behind the root in an absolute path that leads into `root`: one that names the root as the
+    /// operator did, wherever that leads by now, or one on whose way the same directory lies.
+    fn inside<'a>(&self, root: &OwnedFd, path: &'a [u8]) -> Option<&'a [u8]> {
+        let named = self.root.as_os_str().as_bytes();
+        if let Some(rest) = path.strip_prefix(named)
+            && (rest.is_empty() || rest.starts_with(b"/") || named.ends_with(b"/"))
+        {
+            return Some(rest);
+        }
+        let root = own::identity_of(root)?;
+        let ends = memchr::memchr_iter(b'/', path).map(|at| at.max(1)).chain([path.len()]);
+        ends.map_while(|end| {
+            let (way, rest) = path.split_at(end);
+            own::identity(Path::new(OsStr::from_bytes(way))).map(|id| (id, rest))
         })
+        .find_map(|(id, rest)| (id == root).then_some(rest))
     }
 }
 
@@ -183,6 +201,10 @@ impl Folder {
 
     pub(super) fn top(&self) -> &OwnedFd {
         self.way.last().expect("a folder begins with the root and never loses it")
+    }
+
+    fn root(&self) -> &OwnedFd {
+        &self.way[0]
     }
 
     /// One step further down.
@@ -211,10 +233,12 @@ fn regular(file: OwnedFd) -> Result<File, Missing> {
 impl From<Errno> for Missing {
     fn from(error: Errno) -> Missing {
         match error {
-            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO | Errno::STALE | Errno::INTR => {
-                Missing::Busy
-            }
-            _ => Missing::Absent,
+            Errno::ACCESS | Errno::PERM => Missing::Denied,
+            // What open(2) says when there is no such file, or none of that kind, or can be none.
+            Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::LOOP | Errno::NAMETOOLONG => Missing::Absent,
+            Errno::INVAL | Errno::ILSEQ | Errno::NXIO | Errno::NODEV => Missing::Absent,
+            // A file server that does not answer, for instance, has not said that there is nothing.
+            _ => Missing::Busy,
         }
     }
 }
@@ -231,9 +255,9 @@ const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY
 /// Directories below each other. Each is a descriptor while a path is walked.
 const DEPTH_MAX: usize = 20;
 
-/// Descriptors that a walk can have open at a time: the root and the directories below it, what is looked at,
-/// and what is read.
-pub(super) const DESCRIPTORS_MAX: usize = DEPTH_MAX + 3;
+/// Descriptors that a question can have open at a time: the root and the directories below it, what is looked
+/// at, what is read, and the file whose compressed form is looked for.
+pub(super) const DESCRIPTORS_MAX: usize = DEPTH_MAX + 4;
 
 /// Links on one way, as many as Linux follows.
 const LINKS_MAX: usize = 40;

@@ -10,6 +10,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::common::client::Client;
 use crate::common::server::Server;
@@ -437,6 +438,9 @@ fn site() -> Scratch {
         fs::write(root.join(name), format!("content of {name}\n")).expect("write a file");
     }
     fs::write(root.join("empty"), "").expect("write a file");
+    // The date of a file of just now would not be sent.
+    let file = fs::File::options().write(true).open(root.join("a.txt")).expect("open a file");
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(1_717_171_717)).expect("set a date");
     symlink("sub/b.txt", root.join("inside.txt")).expect("link");
     symlink("../secret.txt", root.join("outside.txt")).expect("link");
     scratch

@@ -2,8 +2,11 @@
 //! serves, and how its connections live.
 
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::Server;
 use crate::common::client::{ACCEPT, Client, UPGRADE};
@@ -38,6 +41,7 @@ impl Site {
             ("tail\\", "backslash"),
         ] {
             site.write(name, content);
+            site.set_date(name, 1_717_171_717);
         }
         site
     }
@@ -51,6 +55,12 @@ impl Site {
         fs::create_dir_all(self.scratch.path("root")).expect("make the root");
         fs::create_dir_all(path.parent().expect("below the root")).expect("make a directory");
         fs::write(path, content).expect("write a file");
+    }
+
+    /// Sets a file's date, in seconds since the Unix epoch: one of just now is not sent to anybody.
+    fn set_date(&self, name: &str, seconds: u64) {
+        let file = fs::File::options().write(true).open(self.path(name)).expect("it is there");
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).expect("set a date");
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -264,7 +274,7 @@ fn a_client_that_has_the_file_or_a_part_of_it_gets_no_more_than_it_needs() {
         ("Range: bytes=10-".into(), 416, "Range Not Satisfiable\n"),
         ("Range: bytes=4-2".into(), 200, "0123456789"),
         (format!("Range: bytes=0-1\r\nIf-Range: {tag}"), 206, "01"),
-        (format!("Range: bytes=0-1\r\nIf-Range: {date}"), 206, "01"),
+        (format!("Range: bytes=0-1\r\nIf-Range: {date}"), 200, "0123456789"),
         ("Range: bytes=0-1\r\nIf-Range: \"x\"".into(), 200, "0123456789"),
     ] {
         let got = ask(&mut client, &format!("GET /a.txt HTTP/1.1\r\n{headers}\r\n\r\n"));
@@ -489,12 +499,111 @@ fn a_web_root_that_is_replaced_by_another_is_served() {
         fs::write(root.join("a"), content).expect("write a file");
     }
     let current = site.scratch.path("current");
+    // Links that releases are made with: to their own files by either name.
+    for root in [&first, &second] {
+        symlink(root.join("a"), root.join("by-release")).expect("link");
+        symlink(current.join("a"), root.join("by-current")).expect("link");
+    }
     symlink(&first, &current).expect("link");
     let server = Server::start(&["--web", &text(&current), "127.0.0.1:0", "127.0.0.1:1"]);
-    assert_eq!(get(&server, "/a").body, "1");
-    symlink(&second, site.scratch.path("next")).expect("link");
-    fs::rename(site.scratch.path("next"), &current).expect("swap");
-    assert_eq!(get(&server, "/a").body, "2");
+    let turn_to = |root: &Path| {
+        symlink(root, site.scratch.path("next")).expect("link");
+        fs::rename(site.scratch.path("next"), &current).expect("swap");
+    };
+    for (root, content) in [(&first, "1"), (&second, "2"), (&first, "1")] {
+        turn_to(root);
+        for target in ["/a", "/by-release", "/by-current"] {
+            let got = get(&server, target);
+            assert_eq!((got.status, &got.body[..]), (200, content), "{target}");
+        }
+    }
+    // While it is turned to and fro, and what it was turned away from is taken away and comes back, whatever both
+    // have is there.
+    let (answers, away) = (AtomicU32::new(0), site.scratch.path("away"));
+    std::thread::scope(|scope| {
+        let turner = scope.spawn(|| {
+            for turn in 0..200 {
+                let (next, last) = if turn % 2 == 0 { (&second, &first) } else { (&first, &second) };
+                let before = answers.load(Ordering::Relaxed);
+                turn_to(next);
+                fs::rename(last.join("a"), &away).expect("taken away");
+                fs::rename(&away, last.join("a")).expect("back");
+                // One request meets one turn at most: no release is turned to twice in a moment.
+                while answers.load(Ordering::Relaxed) == before {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut client = Client::connect(&server);
+        let mut wrong = Vec::new();
+        while !turner.is_finished() {
+            for target in ["/a", "/by-release", "/by-current"] {
+                let got = ask(&mut client, &format!("GET {target} HTTP/1.1\r\n\r\n"));
+                answers.fetch_add(1, Ordering::Relaxed);
+                if got.status != 200 || !["1", "2"].contains(&&got.body[..]) {
+                    wrong.push((target, got.status));
+                }
+            }
+        }
+        assert_eq!(wrong, []);
+    });
+}
+
+#[test]
+fn what_may_not_be_read_is_not_there_and_the_log_says_why() {
+    if Server::IS_SECURE {
+        return;
+    }
+    let site = Site::new();
+    site.write("shut/index.html", "the index");
+    site.write("shut/a.txt", "a");
+    site.write("closed/a.txt", "a");
+    site.write("unlisted/a.txt", "a");
+    for (name, mode) in [
+        ("shut/index.html", 0o000),
+        ("app.js", 0o000),
+        ("page/index.html", 0o200),
+        ("closed", 0o600),
+        ("unlisted", 0o311),
+        ("app.js.br", 0o000),
+    ] {
+        fs::set_permissions(site.path(name), fs::Permissions::from_mode(mode)).expect("set the mode");
+    }
+    symlink("closed/a.txt", site.path("to-closed")).expect("link");
+    // What the superuser may is no test.
+    let prefix: &[&str] = match rustix::process::geteuid().is_root() {
+        true => &["setpriv", "--reuid", "65531", "--clear-groups"],
+        false => &["env"],
+    };
+    let program = crate::common::server::program();
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(prefix[0]);
+        command.args(&prefix[1..]).arg(&program).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    if !run(&["--version"]).status().is_ok_and(|status| status.success()) {
+        crate::common::skipped("the program can't be started as another user");
+        return;
+    }
+    let server = crate::common::server::Server::launch(&mut run(&[
+        "--web",
+        &site.root(),
+        "127.0.0.1:0",
+        "127.0.0.1:1",
+    ]));
+    let get = |target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nAccept-Encoding: br, gzip\r\n\r\n");
+        ask(&mut Client::connect(&server), &request)
+    };
+    let denied = ["/shut/", "/app.js", "/page/", "/closed/a.txt", "/to-closed", "/unlisted/"];
+    for (at, target) in denied.into_iter().enumerate() {
+        let got = get(target);
+        assert_eq!((got.status, &got.body[..]), (404, "File not found\n"), "{target}");
+        server.log.wait_for_nth("code 404, message File not found (Permission denied)", at + 1);
+    }
+    assert_eq!(get("/unlisted/a.txt").body, "a");
+    assert_eq!(get("/shut/a.txt").body, "a");
 }
 
 /// Whether a program that other people wrote agrees; skipped, and said so, where it is not installed.

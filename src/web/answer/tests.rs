@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::http::request::Request;
@@ -33,9 +33,24 @@ impl Place {
         ] {
             let path = place.root.join(path);
             std::fs::create_dir_all(path.parent().expect("below the root")).expect("made");
-            std::fs::write(path, text).expect("written");
+            std::fs::write(&path, text).expect("written");
+            set_date(&path, DATE);
         }
+        place.settle("list/.hidden");
         place
+    }
+
+    /// Waits until a change of this file would show at its times.
+    fn settle(&self, name: &str) {
+        let started = std::time::Instant::now();
+        let tag = || {
+            let metadata = std::fs::metadata(self.root.join(name)).expect("it is there");
+            validators(&metadata, SystemTime::now()).tag
+        };
+        while tag() != tag() {
+            assert!(started.elapsed() < Duration::from_secs(30), "the clock of the file system stands");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn plain(name: &str) -> Place {
@@ -55,6 +70,7 @@ impl Place {
         }
         Answer {
             status: response.status.0,
+            reason: response.reason.into_owned(),
             head: String::from_utf8(head.to_vec()).expect("text"),
             body: String::from_utf8(body).expect("text"),
         }
@@ -63,6 +79,14 @@ impl Place {
     fn get(&self, target: &str, headers: &str) -> Answer {
         self.ask(&format!("GET {target}"), headers)
     }
+}
+
+/// A date that means something, in seconds since the Unix epoch.
+const DATE: u64 = 1_717_171_717;
+
+fn set_date(path: &Path, seconds: u64) {
+    let file = File::options().write(true).open(path).expect("it is there");
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).expect("its date can be set");
 }
 
 impl Drop for Place {
@@ -75,6 +99,7 @@ struct Answer {
     status: u16,
     head: String,
     body: String,
+    reason: String,
 }
 
 impl Answer {
@@ -233,4 +258,116 @@ fn a_large_file_comes_in_pieces() {
     let answer = place.get("/large", "");
     assert_eq!(answer.header("Content-Length"), Some(&content.len().to_string()[..]));
     assert!(answer.body.as_bytes() == content);
+}
+
+#[test]
+fn a_tag_tells_each_state_of_a_file_from_all_others() {
+    let place = Place::plain("tags");
+    let path = place.root.join("a.txt");
+    let mut before = place.get("/a.txt", "");
+    for round in 0..60 {
+        let content = format!("{round:010}");
+        // In its place, or renamed to it; of the same length and date, and often within one tick of the clock.
+        match round % 3 {
+            0 => std::fs::write(&path, &content).expect("written"),
+            1 => {
+                let next = place.root.join("next");
+                std::fs::write(&next, &content).expect("written");
+                set_date(&next, DATE);
+                std::fs::rename(&next, &path).expect("moved");
+            }
+            _ => {
+                std::fs::write(&path, &content).expect("written");
+                place.settle("a.txt");
+            }
+        }
+        set_date(&path, DATE);
+        let tag = before.header("ETag").expect("a tag").to_owned();
+        let now = place.get("/a.txt", &format!("If-None-Match: {tag}\r\n"));
+        assert_eq!((now.status, &now.body[..]), (200, &content[..]), "round {round}");
+        let part = place.get("/a.txt", &format!("Range: bytes=0-3\r\nIf-Range: {tag}\r\n"));
+        assert_eq!((part.status, &part.body[..]), (200, &content[..]), "round {round}");
+        before = now;
+    }
+    place.settle("a.txt");
+    let settled = place.get("/a.txt", "").header("ETag").expect("a tag").to_owned();
+    assert_eq!(place.get("/a.txt", &format!("If-None-Match: {settled}\r\n")).status, 304);
+}
+
+#[test]
+fn dates_that_mean_nothing_are_neither_sent_nor_believed() {
+    let place = Place::plain("dates");
+    let path = place.root.join("a.txt");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    // What builds that can be repeated, zip and npm set; the last second of 1999, some hours into 2000; just now;
+    // to come.
+    for seconds in [0, 1, 315_532_800, 499_162_500, 946_684_799, 946_720_800, now, now + 1, now + 86_400] {
+        set_date(&path, seconds);
+        place.settle("a.txt");
+        let answer = place.get("/a.txt", "");
+        assert_eq!(answer.header("Last-Modified"), None, "{seconds}");
+        for since in [seconds, now, now + 100_000] {
+            let headers = format!("If-Modified-Since: {}\r\n", date(since));
+            assert_eq!(place.get("/a.txt", &headers).status, 200, "{seconds} {since}");
+            let headers = format!("Range: bytes=0-1\r\nIf-Range: {}\r\n", date(since));
+            assert_eq!(place.get("/a.txt", &headers).status, 200, "{seconds} {since}");
+        }
+        let tag = answer.header("ETag").expect("a tag");
+        let again = place.get("/a.txt", &format!("If-None-Match: {tag}\r\n"));
+        assert_eq!((again.status, again.header("Last-Modified")), (304, None), "{seconds}");
+    }
+    for seconds in [946_900_000, DATE, now - 60] {
+        set_date(&path, seconds);
+        let sent = date(seconds);
+        assert_eq!(place.get("/a.txt", "").header("Last-Modified"), Some(&sent[..]));
+        assert_eq!(place.get("/a.txt", &format!("If-Modified-Since: {sent}\r\n")).status, 304);
+        // A date is of no use for putting a file together, where there are tags.
+        assert_eq!(place.get("/a.txt", &format!("Range: bytes=0-1\r\nIf-Range: {sent}\r\n")).status, 200);
+    }
+}
+
+#[test]
+fn a_change_that_is_to_come_tells_nothing() {
+    let metadata = std::fs::metadata(std::env::current_exe().expect("this program")).expect("it is there");
+    let state = || validators(&metadata, UNIX_EPOCH + Duration::from_secs(DATE));
+    assert_ne!(state().tag, state().tag, "the clock was set back, or is another machine's");
+    assert_eq!(state().modified, None);
+}
+
+#[test]
+fn a_compressed_form_that_is_older_than_its_file_is_not_sent() {
+    let place = Place::plain("siblings");
+    let dates = |plain: u64, br: u64, gz: u64| {
+        for (name, seconds) in [("app.js", plain), ("app.js.br", br), ("app.js.gz", gz)] {
+            set_date(&place.root.join(name), seconds);
+        }
+        place.get("/app.js", "Accept-Encoding: br, gzip\r\n").body
+    };
+    assert_eq!(dates(DATE, DATE, DATE), "brotli");
+    assert_eq!(dates(DATE, DATE - 1, DATE), "gzip", "the other one may be newer");
+    assert_eq!(dates(DATE, DATE - 1, DATE - 1), "plain");
+    assert_eq!(dates(DATE, DATE + 9, DATE - 1), "brotli");
+    assert_eq!(dates(0, 0, 0), "brotli", "an image in which all are of one date");
+    let file = File::options().write(true).open(place.root.join("app.js")).expect("there");
+    file.set_modified(UNIX_EPOCH + Duration::new(DATE, 1)).expect("set");
+    assert_eq!(place.get("/app.js", "Accept-Encoding: br\r\n").body, "plain", "by a nanosecond");
+    set_date(&place.root.join("page/index.htm.gz"), DATE - 1);
+    assert_eq!(place.get("/page/", "Accept-Encoding: gzip\r\n").body, "index");
+}
+
+#[test]
+fn an_index_that_leads_out_of_the_root_is_not_answered_with_a_list() {
+    let place = Place::plain("outside");
+    std::os::unix::fs::symlink("/etc/passwd", place.root.join("list/index.html")).expect("linked");
+    let answer = place.get("/list/", "");
+    assert_eq!((answer.status, &answer.body[..]), (404, "File not found\n"));
+    assert_eq!(answer.reason, "File not found (a link leads out of the web root: --web-outside-links)");
+    assert_eq!(
+        place.get("/.secret", "").reason,
+        "File not found (a name begins with a dot: --web-dot-files)"
+    );
+    assert_eq!(place.get("/gone", "").reason, "File not found");
+    std::fs::remove_file(place.root.join("list/index.html")).expect("removed");
+    std::os::unix::fs::symlink("gone", place.root.join("list/index.html")).expect("linked");
+    assert_eq!(place.get("/list/", "").status, 200, "a link to nothing is no index");
 }

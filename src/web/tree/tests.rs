@@ -46,7 +46,7 @@ impl Drop for Place {
 /// What is found: a file's content, `/` for a folder, or why there is nothing.
 fn found(tree: &Tree, path: &str) -> Result<String, Missing> {
     let names: Vec<Vec<u8>> = path.split('/').filter(|name| !name.is_empty()).map(Vec::from).collect();
-    match tree.descend(&names)? {
+    match tree.descend(&tree.root()?, &names)? {
         Entry::Folder(_) => Ok("/".to_owned()),
         Entry::File(mut file) => {
             let mut text = String::new();
@@ -112,7 +112,7 @@ fn links_are_followed_as_long_as_they_stay_below_the_root() {
         assert_eq!(found(&open, path).as_deref(), Ok(expected), "{path}, links allowed");
     }
     for (path, expected) in outside {
-        assert_eq!(found(&tree, path), Err(Missing::Absent), "{path}");
+        assert_eq!(found(&tree, path), Err(Missing::Outside), "{path}");
         assert_eq!(found(&open, path).as_deref(), Ok(expected), "{path}, links allowed");
     }
     for path in ["loop", "nothing", "through-file"] {
@@ -131,9 +131,11 @@ fn what_is_no_file_is_never_opened_and_never_waited_for() {
     place.link("device", "/dev/zero");
     for outside_links in [false, true] {
         let tree = place.tree(outside_links);
-        for path in ["socket", "fifo", "to-fifo", "device"] {
+        for path in ["socket", "fifo", "to-fifo"] {
             assert_eq!(found(&tree, path), Err(Missing::Absent), "{path}");
         }
+        let device = if outside_links { Missing::Absent } else { Missing::Outside };
+        assert_eq!(found(&tree, "device"), Err(device));
     }
 }
 
@@ -168,4 +170,127 @@ fn a_root_must_be_a_directory() {
     let place = Place::new("root");
     assert!(Tree::open(&place.root.join("a"), false).is_err());
     assert!(Tree::open(&place.root.join("gone"), false).is_err());
+}
+
+#[test]
+fn a_root_that_is_a_link_is_followed_wholly_when_it_is_turned() {
+    let place = Place::new("turned");
+    let current = place.base.join("current");
+    for release in ["one", "two"] {
+        let root = place.base.join(release);
+        std::fs::create_dir_all(root.join("app")).expect("made");
+        std::fs::write(root.join("app/a"), release).expect("written");
+        symlink(root.join("app/a"), root.join("by-release")).expect("linked");
+        symlink(current.join("app/a"), root.join("by-current")).expect("linked");
+        symlink(place.base.join("alias").join(release).join("app"), root.join("by-alias")).expect("linked");
+        symlink(place.base.join("one/app/a"), root.join("to-one")).expect("linked");
+    }
+    symlink(".", place.base.join("alias")).expect("linked");
+    symlink("one", &current).expect("linked");
+    let tree = Tree::open(&current, false).expect("a directory");
+    let read = |path: &str| found(&tree, path);
+    for release in ["one", "two", "one"] {
+        symlink(release, place.base.join("next")).expect("linked");
+        std::fs::rename(place.base.join("next"), &current).expect("turned");
+        for path in ["app/a", "by-release", "by-current", "by-alias/a"] {
+            assert_eq!(read(path).as_deref(), Ok(release), "{path}");
+        }
+        let other = if release == "one" { Ok("one".to_owned()) } else { Err(Missing::Outside) };
+        assert_eq!(read("to-one"), other, "{release}");
+    }
+    let before = tree.root().expect("there");
+    assert!(!tree.has_turned(&before));
+    std::fs::remove_file(&current).expect("removed");
+    assert!(!tree.has_turned(&before), "it leads nowhere for a moment");
+    symlink("two", &current).expect("linked");
+    assert!(tree.has_turned(&before));
+    assert_eq!(tree.descend(&before, &[b"by-current".into()]).map(|_| ()), Ok(()), "it is whole as it was");
+}
+
+#[test]
+fn what_may_not_be_seen_is_told_from_what_is_not_there_and_from_what_is_not_known() {
+    for (error, missing) in [
+        (Errno::NOENT, Missing::Absent),
+        (Errno::NOTDIR, Missing::Absent),
+        (Errno::NAMETOOLONG, Missing::Absent),
+        (Errno::ACCESS, Missing::Denied),
+        (Errno::PERM, Missing::Denied),
+        (Errno::MFILE, Missing::Busy),
+        (Errno::IO, Missing::Busy),
+        (Errno::TIMEDOUT, Missing::Busy),
+        (Errno::NOTCONN, Missing::Busy),
+        (Errno::HOSTDOWN, Missing::Busy),
+    ] {
+        assert_eq!(Missing::from(error), missing, "{error}");
+    }
+}
+
+/// Names that are swapped while they are walked: what is found is always something that was there and that may be
+/// seen.
+#[test]
+fn a_tree_that_changes_while_it_is_walked_leads_nowhere_else() {
+    use rustix::fs::{RenameFlags, renameat_with};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let place = Place::new("racing");
+    std::fs::create_dir_all(place.base.join("outside/deep")).expect("made");
+    for name in ["outside/b", "outside/deep/c", "outside/a"] {
+        std::fs::write(place.base.join(name), "secret").expect("written");
+    }
+    std::fs::create_dir_all(place.root.join("spare/deep")).expect("made");
+    std::fs::write(place.root.join("spare/b"), "b").expect("written");
+    std::fs::write(place.root.join("spare/deep/c"), "c").expect("written");
+    for (at, to) in [
+        ("out", "../outside"),
+        ("out-absolute", place.base.join("outside").to_str().expect("text")),
+        ("out-file", "../secret"),
+        ("way", "sub/deep/../.."),
+        ("round", "sub/deep/../../sub/b"),
+    ] {
+        place.link(at, to);
+    }
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(CWD, place.root.join("fifo"), fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let swapper = scope.spawn(|| {
+            let pairs = [
+                ("sub", "out"),
+                ("a", "out-file"),
+                ("sub", "spare"),
+                ("sub", "out-absolute"),
+                ("a", "fifo"),
+                ("sub/deep", "out"),
+                ("sub/b", "out-file"),
+                ("sub", "a"),
+                ("sub", "way"),
+            ];
+            let swap = |(one, other): (&str, &str)| {
+                let (one, other) = (place.root.join(one), place.root.join(other));
+                let _ = renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE);
+            };
+            // Each swap is taken back, and there are moments between.
+            let mut swaps = 0_u64;
+            while !is_over.load(Ordering::Relaxed) {
+                let pair = pairs[usize::try_from(swaps / 2).expect("few") % pairs.len()];
+                swap(pair);
+                swaps += 1;
+            }
+            swaps
+        });
+        let tree = place.tree(false);
+        let mut seen = std::collections::HashMap::<String, u32>::new();
+        for round in 0..6_000 {
+            let path = ["a", "sub/b", "sub/deep/c", "round", "way/a", "way/sub/b"][round % 6];
+            let name = match found(&tree, path) {
+                Ok(text) => text,
+                Err(missing) => format!("{missing:?}"),
+            };
+            *seen.entry(name).or_default() += 1;
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let swaps = swapper.join().expect("it swaps");
+        assert!(!seen.contains_key("secret") && !seen.contains_key("Busy"), "{seen:?}");
+        // Otherwise nothing was tested: names were swapped meanwhile, and both kinds of answers came.
+        assert!(swaps > 100 && seen.contains_key("b") && seen.len() > 3, "{swaps} swaps: {seen:?}");
+    });
 }
