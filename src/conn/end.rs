@@ -16,6 +16,8 @@ pub enum End {
     Silent,
     /// As many connections as allowed were there.
     Full,
+    /// Its request had not come when another one needed its place.
+    Displaced,
     /// The client speaks TLS, and there is no certificate to answer it with.
     NoCertificate,
     /// The TLS handshake timed out.
@@ -116,6 +118,9 @@ impl fmt::Display for End {
             End::Probe => f.write_str("client closed the connection before sending anything"),
             End::Silent => f.write_str("ignoring socket not ready"),
             End::Full => f.write_str("refused: --max-connections reached"),
+            End::Displaced => {
+                f.write_str("gave its place to another before its request came: --max-connections reached")
+            }
             End::NoCertificate => f.write_str("SSL connection but no certificate found"),
             End::SlowTls => f.write_str("TLS handshake timed out"),
             End::TlsFailed(fault) => write!(f, "TLS handshake failed: {fault}"),
@@ -184,6 +189,7 @@ kinds! {
     Probe, "probe", Nobody;
     Silent, "silent", Peer;
     Full, "full", Operator;
+    Displaced, "displaced", Peer;
     NoCertificate, "no-certificate", Peer;
     SlowTls, "slow-tls", Peer;
     TlsFailed(_), "tls-failed", Peer;

@@ -93,6 +93,11 @@ impl Handshake {
         self.resting
     }
 
+    /// Whether no request was answered on this connection before.
+    pub fn is_first(&self) -> bool {
+        self.served == 0
+    }
+
     /// When the request is overdue, however it drips.
     pub fn deadline(&self) -> Tick {
         self.deadline

@@ -230,6 +230,17 @@ impl Conn {
         }
     }
 
+    /// Whether its first request is still to come.
+    pub fn awaits_first_request(&self) -> bool {
+        self.state.awaits_first_request()
+    }
+
+    /// Ends the connection because another one was given its place.
+    pub fn displaced(&mut self, cx: &mut Cx<'_>) {
+        self.finish(&End::Displaced, cx);
+        self.cut(cx);
+    }
+
     /// Ends the session because its reactor holds too much for peers that do not read.
     pub fn overcommitted(&mut self, cx: &mut Cx<'_>) {
         let end = self.state.end_or(End::Overcommitted);

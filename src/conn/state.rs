@@ -142,6 +142,21 @@ impl State {
         }
     }
 
+    /// Whether the connection's first request head is still to come.
+    pub(super) fn awaits_first_request(&self) -> bool {
+        match self {
+            State::Sniff(_) | State::Tls(_) => true,
+            State::Handshake(handshake) => handshake.is_first(),
+            State::Lookup(_)
+            | State::Serve(_)
+            | State::Connect(_)
+            | State::Relay(_)
+            | State::Reply(_)
+            | State::Close(_)
+            | State::Gone => false,
+        }
+    }
+
     /// Whether the client's input is not looked at any more.
     pub(super) fn ignores_input(&self) -> bool {
         match self {

@@ -57,6 +57,31 @@ pub enum Peer {
     Unix(Arc<Path>),
 }
 
+/// Where clients come from, as far as they are told apart when places are short: an IPv4 address, the network of an
+/// IPv6 address (64 bits, which one client may have all of), or a Unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The bits of the address.
+    V4(u32),
+    /// The upper half of the address.
+    V6(u64),
+    /// Any client of a Unix socket.
+    Unix,
+}
+
+impl Peer {
+    /// Where the client comes from.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Peer::Ip(address) => match address.to_canonical() {
+                IpAddr::V4(address) => Origin::V4(address.to_bits()),
+                IpAddr::V6(address) => Origin::V6((address.to_bits() >> 64) as u64),
+            },
+            Peer::Unix(_) => Origin::Unix,
+        }
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,13 +3,16 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Handle;
+use super::half_open::HalfOpen;
+use super::handle::Message;
 use crate::conn::end::End;
 use crate::conn::shared::Shared;
-use crate::id::SLOTS_MAX;
+use crate::id::{ConnId, SLOTS_MAX};
 use crate::net::listen::{Listener, Peer};
 use crate::net::socket::Io;
 use crate::timers::Tick;
@@ -23,6 +26,16 @@ pub(super) struct Acceptor {
     retry_at: Tick,
     reactors: Vec<Handle>,
     limits: Limits,
+    half_open: Arc<HalfOpen>,
+}
+
+/// What one turn of accepting means for the reactor that accepts.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    /// Its connections that have given their place away.
+    pub(super) displaced: Vec<ConnId>,
+    /// Sockets that were placed with it.
+    pub(super) placed: Vec<Placed>,
 }
 
 /// One listening socket.
@@ -69,6 +82,7 @@ impl Acceptor {
         poll: BorrowedFd<'_>,
         reactors: Vec<Handle>,
         limits: Limits,
+        half_open: Arc<HalfOpen>,
     ) -> io::Result<Acceptor> {
         if listeners.len() > DOORS_MAX {
             return Err(io::Error::other(format!("more than {DOORS_MAX} listeners")));
@@ -78,7 +92,7 @@ impl Acceptor {
             listener.watch(poll, token_of(index), true)?;
             doors.push(Door { listener, ready: false, retry_at: Tick::NEVER, burst: 1 });
         }
-        Ok(Acceptor { doors, ready: false, retry_at: Tick::NEVER, reactors, limits })
+        Ok(Acceptor { doors, ready: false, retry_at: Tick::NEVER, reactors, limits, half_open })
     }
 
     /// Takes in that connections are waiting at the listener with this token.
@@ -100,18 +114,18 @@ impl Acceptor {
         self.ready || now >= self.retry_at
     }
 
-    /// Accepts what is waiting, as much as this turn may. What belongs to the reactor `own` goes to `kept`.
+    /// Accepts what is waiting, as much as this turn may. What the reactor `own` has to do for it goes to `own_part`.
     pub(super) fn accept(
         &mut self,
         own: usize,
         poll: BorrowedFd<'_>,
         now: Tick,
         shared: &Shared,
-        kept: &mut Vec<Placed>,
+        own_part: &mut Arrivals,
     ) {
         self.ready = false;
         for index in 0..self.doors.len() {
-            self.accept_at(index, own, poll, now, shared, kept);
+            self.accept_at(index, own, poll, now, shared, own_part);
         }
         self.retry_at = self.doors.iter().map(|door| door.retry_at).min().unwrap_or(Tick::NEVER);
     }
@@ -123,7 +137,7 @@ impl Acceptor {
         poll: BorrowedFd<'_>,
         now: Tick,
         shared: &Shared,
-        kept: &mut Vec<Placed>,
+        own_part: &mut Arrivals,
     ) {
         let door = &mut self.doors[index];
         if now >= door.retry_at {
@@ -136,7 +150,13 @@ impl Acceptor {
         }
         for _ in 0..door.burst {
             match self.doors[index].listener.accept() {
-                Ok((io, peer)) => self.place(own, index, io, peer, shared, kept),
+                Ok((io, peer)) => {
+                    self.place(own, index, io, peer, shared, own_part);
+                    if !own_part.displaced.is_empty() {
+                        // The newcomer is to be counted before the next one is looked at.
+                        break;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.doors[index].burst = 1;
                     return;
@@ -151,7 +171,7 @@ impl Acceptor {
     }
 
     /// Gives a socket to the reactor with the fewest connections.
-    fn place(&self, own: usize, door: usize, io: Io, peer: Peer, shared: &Shared, kept: &mut Vec<Placed>) {
+    fn place(&self, own: usize, door: usize, io: Io, peer: Peer, shared: &Shared, own_part: &mut Arrivals) {
         let number = shared.next_number();
         let (mut live, mut fewest) = (0, (usize::MAX, 0));
         for (index, reactor) in self.reactors.iter().enumerate() {
@@ -160,20 +180,33 @@ impl Acceptor {
             fewest = fewest.min((count, index));
         }
         let reactor = &self.reactors[fewest.1];
-        if live >= self.limits.connections_max + self.limits.overflow_max {
+        live = live.saturating_sub(self.half_open.leaving());
+        let admitted = live < self.limits.connections_max || self.make_room(own, own_part);
+        if !admitted && live >= self.limits.connections_max + self.limits.overflow_max {
             // There is not even room to say that there is none.
             self.reactors[own].metrics.accepted.add(1);
             self.reactors[own].metrics.ended(End::Full.kind() as usize);
             shared.say_limited(&End::Full, |log| log.warn(format_args!("{peer}: {}", End::Full)));
             return;
         }
-        let placed = Placed { io, peer, admitted: live < self.limits.connections_max, number, door };
+        let placed = Placed { io, peer, admitted, number, door };
         if fewest.1 == own {
             reactor.metrics.live.fetch_add(1, Ordering::Relaxed);
-            kept.push(placed);
+            own_part.placed.push(placed);
         } else {
             reactor.hand_over(placed);
         }
+    }
+
+    /// Has a connection give its place away that has not even asked for anything; false when there is none.
+    fn make_room(&self, own: usize, own_part: &mut Arrivals) -> bool {
+        let Some((reactor, id)) = self.half_open.displace() else { return false };
+        if reactor == own {
+            own_part.displaced.push(id);
+        } else {
+            self.reactors[reactor].send(Message::Displaced(id));
+        }
+        true
     }
 
     /// Out of descriptors, most likely. What is waiting stays in the backlog for a while.

@@ -66,6 +66,8 @@ pub(super) struct Mailbox {
 pub(super) enum Message {
     Accepted(Placed),
     Answer(ConnId, Answer),
+    /// The connection has given its place away.
+    Displaced(ConnId),
     Control(Control),
 }
 

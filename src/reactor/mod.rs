@@ -5,6 +5,7 @@
 //! answers, and [`Control`]. On the data path they share nothing.
 
 mod accept;
+mod half_open;
 mod handle;
 mod queue;
 mod stopwatch;
@@ -33,12 +34,14 @@ use crate::net::socket::Socket;
 use crate::ring::Pool;
 use crate::sys;
 use crate::timers::{Tick, Timers};
-use accept::{Acceptor, FIRST_DOOR, Placed};
+use accept::{Acceptor, Arrivals, FIRST_DOOR, Placed};
+use half_open::Ticket;
 use handle::{Mailbox, Message};
 use queue::{Account, Budget, Queue, Weight};
 use stopwatch::Stopwatch;
 
 pub use accept::Limits;
+pub use half_open::HalfOpen;
 pub use handle::{Control, Frontends, Handle, Notice, Notify};
 
 /// One event loop with everything that belongs to it.
@@ -59,7 +62,8 @@ pub struct Reactor {
     /// Ends when the last connection has ended.
     stopping: bool,
     due: Vec<u32>,
-    accepted: Vec<Placed>,
+    arrivals: Arrivals,
+    half_open: Arc<HalfOpen>,
     trimmed_at: Tick,
 }
 
@@ -72,6 +76,8 @@ struct Slot {
     door: u16,
     /// Tells this connection from those that had its slot before.
     generation: u32,
+    /// While its first request is not whole.
+    half_open: Option<Box<Ticket>>,
     /// Whether it waits in the run queue.
     marked: bool,
     /// What it has cost lately.
@@ -90,6 +96,8 @@ pub struct Options {
     pub frontends: Frontends,
     /// Its counters, which anyone may read.
     pub metrics: Arc<Metrics>,
+    /// The connections of all reactors whose first request is to come.
+    pub half_open: Arc<HalfOpen>,
 }
 
 impl Reactor {
@@ -98,7 +106,7 @@ impl Reactor {
     /// # Errors
     /// The system gives no poll or no waker.
     pub fn new(options: Options, notify: Notify) -> io::Result<Reactor> {
-        let Options { index, held_bytes_max, shared, frontends, metrics } = options;
+        let Options { index, held_bytes_max, shared, frontends, metrics, half_open } = options;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let (sender, messages) = channel();
@@ -131,7 +139,8 @@ impl Reactor {
             acceptor: None,
             stopping: false,
             due: Vec::new(),
-            accepted: Vec::new(),
+            arrivals: Arrivals::default(),
+            half_open,
             trimmed_at: Tick::ZERO,
         })
     }
@@ -146,7 +155,8 @@ impl Reactor {
     /// # Errors
     /// A listener can't be watched, or there are too many.
     pub fn listen(&mut self, listeners: Vec<Listener>, peers: Vec<Handle>, limits: Limits) -> io::Result<()> {
-        self.acceptor = Some(Acceptor::new(listeners, sys::descriptor(&self.resources.poll), peers, limits)?);
+        let poll = sys::descriptor(&self.resources.poll);
+        self.acceptor = Some(Acceptor::new(listeners, poll, peers, limits, Arc::clone(&self.half_open))?);
         Ok(())
     }
 
@@ -257,6 +267,9 @@ impl Reactor {
         let alive = slot.conn.drive(&mut cx);
         let (again, worked) = (cx.again, cx.worked);
         let cost = self.stopwatch.lap(slot.account.is_light());
+        if slot.half_open.is_some() && !slot.conn.awaits_first_request() {
+            slot.half_open.take().iter().for_each(|ticket| self.half_open.leave(ticket));
+        }
         if alive {
             slot.account.charge(cost, worked >= BULK_BYTES, self.stopwatch.thresholds(), self.resources.tick);
             self.timers.set(number, slot.conn.deadline());
@@ -272,7 +285,8 @@ impl Reactor {
 
     /// Lets go of a connection that is gone.
     fn reap(&mut self, number: u32) {
-        let conn = self.slots.remove(number as usize).conn;
+        let Slot { conn, half_open, .. } = self.slots.remove(number as usize);
+        half_open.iter().for_each(|ticket| self.half_open.leave(ticket));
         self.timers.set(number, Tick::NEVER);
         self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
         if conn.is_upgraded() || self.stopping {
@@ -335,6 +349,7 @@ impl Reactor {
                         self.touch(id.slot);
                     }
                 }
+                Message::Displaced(id) => self.displace(id),
                 Message::Control(control) => self.obey(control),
             }
         }
@@ -369,18 +384,24 @@ impl Reactor {
     fn accept(&mut self) {
         let now = self.resources.tick;
         let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.has_work(now)) else { return };
-        let mut own = std::mem::take(&mut self.accepted);
-        acceptor.accept(
-            self.index,
-            sys::descriptor(&self.resources.poll),
-            now,
-            &self.resources.shared,
-            &mut own,
-        );
-        for placed in own.drain(..) {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        let Resources { poll, shared, .. } = &self.resources;
+        acceptor.accept(self.index, sys::descriptor(poll), now, shared, &mut arrivals);
+        for id in arrivals.displaced.drain(..) {
+            self.displace(id);
+        }
+        for placed in arrivals.placed.drain(..) {
             self.add(placed);
         }
-        self.accepted = own;
+        self.arrivals = arrivals;
+    }
+
+    /// Ends a connection that has given its place away, unless its request has come meanwhile.
+    fn displace(&mut self, id: ConnId) {
+        if self.slot(id).is_some_and(|slot| slot.half_open.is_some()) {
+            self.with_conn(id.slot, |conn, cx| conn.displaced(cx));
+            self.drive(id.slot);
+        }
     }
 
     /// Makes an accepted socket a connection of this reactor.
@@ -416,12 +437,13 @@ impl Reactor {
                 return;
             }
         };
+        let half_open = admitted.then(|| self.half_open.enter(peer.origin(), (self.index, id)).into());
         let accepted = Accepted { socket, peer, admitted, number };
         let conn = Conn::new(accepted, &self.resources.to(id, &frontend));
         self.timers.set(slot, conn.deadline());
         let (generation, door) = (id.generation, door as u16);
         let account = Account::new();
-        entry.insert(Slot { conn, frontend, door, generation, marked: false, account });
+        entry.insert(Slot { conn, frontend, door, generation, half_open, marked: false, account });
     }
 }
 

@@ -44,6 +44,7 @@ impl Running {
             }),
             frontends: frontends.into(),
             metrics: Arc::new(Metrics::new(Kind::ALL.len())),
+            half_open: Arc::default(),
         };
         let notify = Box::new(move |notice| drop(sender.send(notice)));
         let mut reactor = Reactor::new(options, notify).expect("a poll");
@@ -185,7 +186,7 @@ fn more_listeners_than_there_are_tokens_are_refused() {
     let listeners = (0..=accept::DOORS_MAX).map(|_| Listener::bind(&address).expect("a port")).collect();
     let poll = Poll::new().expect("a poll");
     let limits = Limits { connections_max: 1, overflow_max: 0 };
-    assert!(Acceptor::new(listeners, sys::descriptor(&poll), Vec::new(), limits).is_err());
+    assert!(Acceptor::new(listeners, sys::descriptor(&poll), Vec::new(), limits, Arc::default()).is_err());
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);

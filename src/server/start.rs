@@ -27,7 +27,7 @@ use crate::os::inherited::{self, Strangers};
 use crate::os::notify::{Notify, Variables};
 use crate::os::pid_file::PidFile;
 use crate::os::signal;
-use crate::reactor::{self, Frontends, Handle, Limits, Reactor};
+use crate::reactor::{self, Frontends, HalfOpen, Handle, Limits, Reactor};
 use crate::record::Recorder;
 use crate::resolve::Resolver;
 use crate::ring::{HELD_BYTES_MAX, LEFTOVER_BYTES};
@@ -298,6 +298,7 @@ fn start_reactors(
     to_main: &Sender<Event>,
 ) -> io::Result<Vec<Handle>> {
     let held_bytes_max = config.memory_limit_bytes.unwrap_or(HELD_BYTES_MAX) / config.workers;
+    let half_open = Arc::new(HalfOpen::default());
     let mut reactors = Vec::with_capacity(config.workers);
     for index in 0..config.workers {
         let to_main = to_main.clone();
@@ -309,6 +310,7 @@ fn start_reactors(
             shared: Arc::clone(shared),
             frontends: Arc::clone(frontends),
             metrics: Arc::new(Metrics::new(Kind::ALL.len())),
+            half_open: Arc::clone(&half_open),
         };
         reactors.push(Reactor::new(options, notify)?);
     }

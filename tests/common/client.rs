@@ -61,6 +61,14 @@ impl Client {
         Self { wire: Wire::new(secured(server, socket, true)) }
     }
 
+    /// Connects from another address of this machine, 127.0.0.2 for instance.
+    pub(crate) fn connect_from(address: [u8; 4], server: &Server) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((address, 0)).into()).expect("an address of this machine");
+        socket.connect(&server.address().into()).expect("connect to the gateway");
+        Self { wire: Wire::new(secured(server, socket, false)) }
+    }
+
     /// Connects to a Unix socket.
     pub(crate) fn connect_unix(path: &Path) -> Self {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");

@@ -1,6 +1,7 @@
 //! Limits: of descriptors, of connections, of time before a handshake is done. Whoever runs into one is told
 //! or let go; nobody else notices, and no processor is burnt meanwhile.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
@@ -152,6 +153,37 @@ fn one_connection_too_many_is_told_so_and_the_next_is_served_when_one_has_left()
     });
     next.expect("it was served").echo(b"served at last");
     assert_eq!(target.accepted(), 4);
+}
+
+#[test]
+fn half_requests_of_one_address_that_fill_all_places_do_not_keep_another_address_out() {
+    let target = Target::tcp().echo();
+    for workers in ["1", "2"] {
+        let options = ["--max-connections", "60", "--workers", workers];
+        let mut server = Server::relay_with(&target.address, &options);
+        let mut session = Client::open(&server);
+        let half = |server: &Server| {
+            let mut client = Client::connect_from([127, 0, 0, 2], server);
+            client.wire.send(b"GET /");
+            client
+        };
+        let mut crowd: VecDeque<Client> = (0..200).map(|_| half(&server)).collect();
+        for _ in 0..20 {
+            // The address goes on opening them, and another one comes between.
+            for _ in 0..10 {
+                crowd.push_back(half(&server));
+                crowd.pop_front();
+            }
+            let mut client = Client::open(&server);
+            client.echo(b"served");
+            client.close();
+        }
+        session.echo(b"what was served before is never ended for another");
+        server.log.wait_for("gave its place to another before its request came");
+        drop(crowd);
+        server.signal("TERM");
+        assert_eq!(server.wait().code(), Some(0));
+    }
 }
 
 #[test]
