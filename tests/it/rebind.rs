@@ -11,6 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use socket2::{Domain, Socket, Type};
 
+use crate::common::namespace::Namespace;
 use crate::common::server::program;
 use crate::common::{Scratch, eventually, has, skipped};
 
@@ -200,6 +201,81 @@ fn an_address_is_read_without_a_fault_also_where_process_vm_readv_is_forbidden()
     assert_moved(&lines, MOVED, ports.has_v6);
     let untouched: Vec<&String> = lines.iter().filter(|line| natural.contains(line)).collect();
     assert_eq!(untouched, natural.iter().collect::<Vec<_>>(), "as without the library");
+}
+
+/// What ours moves and Debian's does not, or the other way round, with the reason.
+const DIFFERENT: &[(&str, &str)] = &[
+    ("udp", "it is no stream socket"),
+    ("moved v4 any without family", "Linux takes it for any IPv4 address"),
+    ("moved v6 any", "IPv6 is moved, too"),
+    ("moved v6 loopback", "IPv6 is moved, too"),
+    ("moved v6 mapped", "IPv6 is moved, too"),
+    ("moved v6 without scope", "IPv6 is moved, too"),
+    ("moved v6 only any", "IPv6 is moved, too"),
+    ("moved v6 only loopback", "IPv6 is moved, too"),
+    ("moved v6 loopback beside v4", "IPv6 is moved, too"),
+    ("moved v6 only beside v4", "IPv6 is moved, too"),
+    ("v6 any beside v4", "IPv6 is moved, too, and its place is taken"),
+    ("v6 socket, v4 address", "another error of the system, since theirs hands on another length"),
+    ("v4 length 0", "the system refuses it"),
+    ("v4 length 1", "the system refuses it"),
+    ("v4 length 2", "the system refuses it"),
+    ("v4 length 4", "the system refuses it"),
+    ("v4 length 15", "the system refuses it"),
+    ("v4 length 129", "the system refuses it"),
+    ("v4 length 4096", "the system refuses it"),
+    ("v4 length -1", "the system refuses it"),
+];
+
+/// Debian's package of the Python program has the library that this one comes after. In a network of its own, so that
+/// nobody else has the ports.
+#[test]
+fn beside_debian_s_library_only_what_is_intended_is_different() {
+    let theirs = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ci/debian/usr/lib/websockify/rebind.so");
+    if !fs::exists(theirs).unwrap_or(false) {
+        return skipped(".ci/prepare has not unpacked Debian's websockify");
+    }
+    let scratch = Scratch::new();
+    let (Some(network), Some(binds)) = (Namespace::new(), binds(&scratch, &[])) else { return };
+    let binds = binds.to_str().expect("UTF-8");
+    let preload = format!("LD_PRELOAD={theirs}");
+    let run = |before: &[&str]| {
+        let args = [&["--rebind", "5901", "5911"], before, &[binds, "5901", "5911", "forbidden"]].concat();
+        let output = network.command(&args).current_dir(scratch.path(".")).output().expect("started");
+        let place = |line: &str| {
+            let (name, rest) = line.split_once(": ")?;
+            Some((
+                name.to_owned(),
+                rest.split(" seen=").next()?.to_owned(),
+                rest.split("real=").nth(1)?.to_owned(),
+            ))
+        };
+        text(&output.stdout).lines().filter_map(place).collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (run(&[]), run(&["env", &preload]));
+    // With theirs the program crashes at its first pointer to nowhere.
+    assert!(ours.len() > theirs.len() && theirs.len() > 35, "{ours:#?} {theirs:#?}");
+    let pairs = ours.iter().zip(&theirs);
+    let mut different: Vec<&str> = pairs.filter(|(a, b)| a != b).map(|(a, _)| a.0.as_str()).collect();
+    let mut intended: Vec<&str> = DIFFERENT.iter().map(|(name, _)| *name).collect();
+    different.sort_unstable();
+    intended.sort_unstable();
+    assert_eq!(different, intended, "{ours:#?} {theirs:#?}");
+}
+
+#[test]
+fn a_program_with_musl_is_moved() {
+    if !has("musl-gcc") {
+        return;
+    }
+    let (scratch, ports) = (Scratch::new(), Ports::new());
+    let one = scratch.arg("one");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rebind/one.c");
+    let done = Command::new("musl-gcc").args(["-o", &one, source]).output().expect("musl-gcc can be started");
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let (output, errors) = ends(ports.rebind(&one).arg(ports.old.to_string()));
+    assert_eq!(errors, "");
+    assert_eq!(text(&output.stdout), format!("seen {} real {}\n", ports.old, ports.new));
 }
 
 #[test]
