@@ -170,14 +170,14 @@ fn request(head: &[u8]) {
             assert!(request.method == "GET" && handshake::is_upgrade(&request));
             assert_answer(&upgrade.response(None), b"HTTP/1.1 101 ", "");
         }
-        Err(refused) => assert_answer(&refused.response(false), b"HTTP/1.1 4", &refused.reason),
+        Err(refused) => assert_answer(&refused.response("now", false), b"HTTP/1.1 4", &refused.reason),
     }
 }
 
 fn refused(error: HeadError) {
     assert!([400, 414, 431, 505].contains(&error.status().0));
     let refusal = Refusal::new(error.status().0, error.to_string());
-    assert_answer(&refusal.response(false), b"HTTP/1.1 ", &error.to_string());
+    assert_answer(&refusal.response("now", false), b"HTTP/1.1 ", &error.to_string());
 }
 
 /// An answer is one head and one line of body, or none.

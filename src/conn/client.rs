@@ -56,7 +56,9 @@ impl Client {
         // Who reads heads and bodies refuses those that are longer, so there is always room for a byte.
         let room = (HEAD_MAX + 1).saturating_sub(self.kept.len()).max(1);
         let mut ring = cx.rings.take();
-        let result = self.socket.read(&mut ring.space()[..room], cx.rings);
+        let space = ring.space();
+        let room = room.min(space.len());
+        let result = self.socket.read(&mut space[..room], cx.rings);
         let more = match result {
             Ok(ReadEnd::Data(count)) => {
                 self.kept.reserve_exact(count);

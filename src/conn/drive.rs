@@ -245,7 +245,8 @@ impl Conn {
 
     /// The request is answered with an error, which ends the connection.
     fn refuse(&mut self, refusal: &Refusal, line: &RequestLine, cx: &Cx<'_>) -> State {
-        self.refuse_as(&End::Refused(refusal.status.0), refusal, line, cx)
+        let end = if refusal.is_error() { End::Refused(refusal.status.0) } else { End::Served };
+        self.refuse_as(&end, refusal, line, cx)
     }
 
     /// The same with an ending of its own.

@@ -16,6 +16,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::certs::ClientIdentity;
 use crate::gate::Wants;
+use crate::http::host;
 use crate::http::refusal::Refusal;
 use crate::http::request::{HeadError, HeadReader, Request};
 use crate::net::listen::Peer;
@@ -117,13 +118,23 @@ impl Handshake {
             let common_name = || client.socket.tls().and_then(|tls| common_name(tls.peer_certificates()?));
             cx.frontend.gate.question(wants, &request, address(&client.peer), tls, common_name)
         };
+        let fault = host::check(&request).err().or_else(|| handshake::lost_upgrade(&request));
+        if let Some(refusal) = fault {
+            return Wanted::Refused(refusal, line);
+        }
         if !handshake::is_upgrade(&request) {
+            let is_check = request.method == "OPTIONS";
             let Some(pages) = &cx.frontend.pages else {
                 // Only a WebSocket is served, so a plain request is refused like a wrong method.
-                return Wanted::Refused(Refusal::new(405, "Method Not Allowed"), line);
+                let refusal = match is_check {
+                    true => Refusal::new(204, ""),
+                    false => Refusal::new(405, "Method Not Allowed"),
+                };
+                return Wanted::Refused(refusal.with("Allow", "GET, OPTIONS"), line);
             };
             let mut page = Box::new(PageRequest::new(&request, line, Arc::clone(pages), self.served));
-            page.question = question(Wants::Page);
+            // Health checks and browsers that ask beforehand have no password.
+            page.question = if is_check { None } else { question(Wants::Page) };
             return Wanted::Page(page);
         }
         match handshake::check(&request) {
@@ -132,7 +143,8 @@ impl Handshake {
             }
             Ok(upgrade) => {
                 let (path, question) = (cx.shared.target(&request), question(Wants::Session));
-                Wanted::Session(Box::new(SessionRequest { upgrade, line, path, question }))
+                let foreign = handshake::foreign_protocols(&request);
+                Wanted::Session(Box::new(SessionRequest { upgrade, line, path, foreign, question }))
             }
             Err(refusal) => Wanted::Refused(refusal, line),
         }

@@ -1,9 +1,12 @@
 //! An error of HTTP on its way to the client, which ends the connection.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use super::client::Client;
 use super::cx::{Cx, Turn};
 use super::delivery::LINGER;
 use super::end::End;
+use crate::http::conditional::date;
 use crate::http::refusal::Refusal;
 use crate::timers::Tick;
 
@@ -16,7 +19,8 @@ pub struct Reply {
 impl Reply {
     /// Queues the answer. With `head_only` (for HEAD) its body is left out.
     pub fn begin(refusal: &Refusal, head_only: bool, client: &mut Client, cx: &Cx<'_>) -> Reply {
-        client.out.push(&refusal.response(head_only));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        client.out.push(&refusal.response(&date(now), head_only));
         Reply { deadline: cx.now.after(LINGER) }
     }
 

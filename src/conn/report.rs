@@ -2,7 +2,7 @@
 //! more lines than the limiter lets pass.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Instant, SystemTime};
 
 use super::client::Client;
@@ -17,6 +17,7 @@ use crate::http::request::Request;
 use crate::http::response::Status;
 use crate::limit::Limiter;
 use crate::log::{Level, Log};
+use crate::ws::handshake::Hint;
 
 /// Counts the lines that peers can cause, for [`Shared::limiter`].
 pub fn limiter() -> Limiter {
@@ -180,7 +181,7 @@ pub(super) fn upgraded(
 ) {
     client.is_logged = cx.shared.admits(SESSIONS);
     if let Some(hint) = request.upgrade.hint {
-        hint_once(cx, &hint);
+        hint_once(cx, hint);
     }
     if !client.is_logged {
         return;
@@ -197,6 +198,14 @@ pub(super) fn upgraded(
     }
     if let Some(left) = expires.and_then(|expires| expires.duration_since(SystemTime::now()).ok()) {
         detail(client, format_args!("its token is good for another {} s", left.as_secs()), cx);
+    }
+    if let Some(offers) = &request.foreign {
+        log.peer(
+            peer,
+            format_args!(
+                "client offered only the sub-protocols {offers}: browsers break off, unless 'binary' is among them"
+            ),
+        );
     }
 }
 
@@ -232,10 +241,10 @@ pub(super) fn refused(
     }
 }
 
-/// Says once per process what a proxy in front of this one should be taught.
-fn hint_once(cx: &Cx<'_>, hint: &dyn fmt::Display) {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    if !SAID.swap(true, Ordering::Relaxed) {
+/// Says once per process and kind what a client, or a proxy in front of this one, should be taught.
+fn hint_once(cx: &Cx<'_>, hint: Hint) {
+    static SAID: AtomicU8 = AtomicU8::new(0);
+    if SAID.fetch_or(hint.bit(), Ordering::Relaxed) & hint.bit() == 0 {
         cx.shared.log.info(format_args!("{hint}"));
     }
 }

@@ -40,6 +40,8 @@ pub struct SessionRequest {
     pub line: RequestLine,
     /// The request's target without secrets, fit for the log.
     pub path: String,
+    /// The sub-protocols that the client offers, fit for the log, if none of them is spoken here.
+    pub foreign: Option<String>,
     /// What the gate is to be asked; `None` where it is open.
     pub question: Option<Box<gate::Question>>,
 }
@@ -84,11 +86,14 @@ impl PageRequest {
             keep: wants_more(request) && served + 1 < REQUESTS_MAX,
             minor_version: request.minor_version,
         };
-        let not_allowed = Refusal::new(405, "Method Not Allowed").with("Allow", "GET, HEAD");
+        let refusal = match request.method {
+            "OPTIONS" => Refusal::new(204, ""),
+            _ => Refusal::new(405, "Method Not Allowed"),
+        };
         let mut page = PageRequest {
             line,
             options,
-            action: Action::Refuse(not_allowed),
+            action: Action::Refuse(refusal.with("Allow", "GET, HEAD, OPTIONS")),
             pages,
             served,
             body: None,

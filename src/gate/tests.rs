@@ -136,7 +136,7 @@ fn the_answers_of_a_token_plugin_have_a_status_each() {
     else {
         panic!("not broken")
     };
-    let answer = String::from_utf8(refusal.response(false)).expect("text");
+    let answer = String::from_utf8(refusal.response("now", false)).expect("text");
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nRetry-After: 5\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\nService Unavailable\n"), "{answer}");
     assert!(refusal.log_words().ends_with("tokens: not found"), "{}", refusal.log_words());
@@ -192,7 +192,7 @@ fn who_is_not_admitted_learns_nothing_of_tokens() {
     else {
         panic!("granted")
     };
-    let answer = String::from_utf8(refusal.response(false)).expect("text");
+    let answer = String::from_utf8(refusal.response("now", false)).expect("text");
     assert!(answer.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{answer}");
     assert!(answer.contains("\r\nWWW-Authenticate: Basic realm=\"Websockify\"\r\n"), "{answer}");
 }
@@ -222,7 +222,7 @@ fn a_wrong_page_is_told_so_in_the_status_line() {
         else {
             panic!("granted")
         };
-        assert!(refusal.response(false).starts_with(b"HTTP/1.1 403 Invalid Origin\r\n"));
+        assert!(refusal.response("now", false).starts_with(b"HTTP/1.1 403 Invalid Origin\r\n"));
     }
 }
 

@@ -76,6 +76,11 @@ impl Framing {
         if length.is_some() && lengths.any(|other| Some(other) != length) {
             return Err(BodyError::Framing);
         }
+        // A server in the way may see a coding in a line without one, or in an empty member.
+        let mut members = request.headers("transfer-encoding").flat_map(|value| value.split(|&b| b == b','));
+        if members.any(|member| member.trim_ascii().is_empty()) {
+            return Err(BodyError::Framing);
+        }
         let mut codings = request.list("transfer-encoding");
         match (codings.next(), codings.next(), length) {
             (None, _, None) => Ok(Framing::None),
@@ -234,6 +239,12 @@ mod tests {
             ("Transfer-Encoding: gzip, chunked\r\n", Err(BodyError::Coding)),
             ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(BodyError::Coding)),
             ("Transfer-Encoding: xchunked\r\n", Err(BodyError::Coding)),
+            ("Transfer-Encoding:\r\n", Err(BodyError::Framing)),
+            ("Transfer-Encoding:\r\nContent-Length: 3\r\n", Err(BodyError::Framing)),
+            ("Transfer-Encoding: ,\r\n", Err(BodyError::Framing)),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: \t\r\n", Err(BodyError::Framing)),
+            ("Transfer-Encoding: chunked,\r\n", Err(BodyError::Framing)),
+            ("Transfer-Encoding: , chunked\r\n", Err(BodyError::Framing)),
         ];
         for (headers, expected) in table {
             assert_eq!(framing(1, headers), expected, "{headers}");

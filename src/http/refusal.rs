@@ -59,10 +59,15 @@ impl Refusal {
         self
     }
 
-    /// The complete answer, which ends the connection; see [`response::refusal`].
-    pub fn response(&self, head_only: bool) -> Vec<u8> {
-        let headers: Vec<(&str, &str)> =
-            self.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+    /// Whether something is wrong: all but the answer to a question about what is allowed.
+    pub fn is_error(&self) -> bool {
+        self.status.0 >= 400
+    }
+
+    /// The complete answer, which ends the connection; see [`response::refusal`]. `date` is that of now.
+    pub fn response(&self, date: &str, head_only: bool) -> Vec<u8> {
+        let own = self.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        let headers: Vec<(&str, &str)> = [("Date", date)].into_iter().chain(own).collect();
         let phrase = if self.is_phrase { &self.reason } else { self.status.reason() };
         response::refusal(self.status, phrase, &self.reason, &headers, head_only)
     }
@@ -76,7 +81,7 @@ mod tests {
     fn a_refusal_carries_headers_that_were_made_at_run_time() {
         let realm = format!("Basic realm=\"{}\"", "a".repeat(3));
         let refusal = Refusal::new(401, String::from("who are you?")).with("WWW-Authenticate", realm);
-        let answer = String::from_utf8(refusal.response(false)).expect("text");
+        let answer = String::from_utf8(refusal.response("now", false)).expect("text");
         assert!(answer.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{answer}");
         assert!(answer.contains("\r\nWWW-Authenticate: Basic realm=\"aaa\"\r\n"), "{answer}");
         assert!(answer.ends_with("\r\n\r\nwho are you?\n"), "{answer}");
@@ -85,7 +90,7 @@ mod tests {
     #[test]
     fn the_client_is_not_told_what_the_log_is() {
         let refusal = Refusal::new(403, "Invalid Origin").phrased().noted("origin is http://evil.example");
-        let answer = String::from_utf8(refusal.response(false)).expect("text");
+        let answer = String::from_utf8(refusal.response("now", false)).expect("text");
         assert!(answer.starts_with("HTTP/1.1 403 Invalid Origin\r\n"), "{answer}");
         assert!(!answer.contains("evil"), "{answer}");
         assert_eq!(refusal.log_words(), "origin is http://evil.example");

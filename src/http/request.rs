@@ -10,12 +10,12 @@ use std::fmt;
 use super::response::Status;
 pub use head_reader::HeadReader;
 
-/// The longest request line, in bytes with its line end: tokens may be whole JWTs, so twice the usual 8 KiB.
-pub const REQUEST_LINE_MAX: usize = 16 << 10;
+/// The longest request line, in bytes with its line end: tokens may be whole JWTs that carry more.
+pub const REQUEST_LINE_MAX: usize = 64 << 10;
 
 /// The longest request head, in bytes: room for the longest request line and as much again for headers,
-/// among which browsers send every cookie of the site.
-pub const HEAD_MAX: usize = 32 << 10;
+/// among which browsers send every cookie of the site, and Kerberos tickets of 64 KiB (`Authorization: Negotiate`).
+pub const HEAD_MAX: usize = 128 << 10;
 
 /// The most header lines: more than any browser behind any chain of proxies sends.
 pub const HEADERS_MAX: usize = 100;

@@ -12,7 +12,15 @@ impl Status {
     pub fn reason(self) -> &'static str {
         REASONS.iter().find(|(code, _)| *code == self.0).map_or("Unknown", |(_, reason)| reason)
     }
+
+    /// Whether an answer with it has a body, and fields about that (RFC 9110, 6.4.1 and 8.6).
+    pub fn has_body(self) -> bool {
+        self != Status(204)
+    }
 }
+
+/// What this program is called in its answers.
+pub const SERVER: &str = "websockify";
 
 /// A complete answer that says `reason` in one line of plain text and ends the connection. `phrase` stands in the
 /// status line. `extra` are
@@ -27,13 +35,15 @@ pub fn refusal(
     extra: &[(&str, &str)],
     head_only: bool,
 ) -> Vec<u8> {
-    let mut body = String::with_capacity(reason.len() + 1);
-    push_line(&mut body, &[reason]);
-    body.push('\n');
-
     let mut head = Head::phrased(status, phrase);
-    head.field("Content-Type", "text/plain; charset=utf-8");
-    head.field("Content-Length", body.len());
+    head.field("Server", SERVER);
+    let mut body = String::with_capacity(reason.len() + 1);
+    if status.has_body() {
+        push_line(&mut body, &[reason]);
+        body.push('\n');
+        head.field("Content-Type", "text/plain; charset=utf-8");
+        head.field("Content-Length", body.len());
+    }
     if !extra.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
         head.field("Connection", "close");
     }
@@ -102,6 +112,7 @@ const HEAD_BYTES_USUAL: usize = 512;
 const REASONS: &[(u16, &str)] = &[
     (101, "Switching Protocols"),
     (200, "OK"),
+    (204, "No Content"),
     (206, "Partial Content"),
     (301, "Moved Permanently"),
     (304, "Not Modified"),
@@ -136,12 +147,21 @@ mod tests {
     fn a_refusal_is_a_complete_answer() {
         let answer = text(refusal(Status(405), Status(405).reason(), "only GET", &[("Allow", "GET")], false));
         let expected = "HTTP/1.1 405 Method Not Allowed\r\n\
+             Server: websockify\r\n\
              Content-Type: text/plain; charset=utf-8\r\n\
              Content-Length: 9\r\n\
              Connection: close\r\n\
              Allow: GET\r\n\
              \r\n\
              only GET\n";
+        assert_eq!(answer, expected);
+    }
+
+    #[test]
+    fn an_answer_without_content_says_nothing_about_it() {
+        let answer = text(refusal(Status(204), "No Content", "", &[("Allow", "GET")], false));
+        let expected =
+            "HTTP/1.1 204 No Content\r\nServer: websockify\r\nConnection: close\r\nAllow: GET\r\n\r\n";
         assert_eq!(answer, expected);
     }
 

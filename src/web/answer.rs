@@ -16,7 +16,7 @@ use crate::http::mime;
 use crate::http::range::{self, Selection, Span};
 use crate::http::refusal::Refusal;
 use crate::http::resource::Resource;
-use crate::http::response::{Head, Status};
+use crate::http::response::{Head, SERVER, Status};
 
 impl Site {
     /// The answer to a question. Whatever goes wrong is an answer, too.
@@ -43,11 +43,21 @@ impl Site {
 
     /// An answer that says what is wrong in a line of text. This does not block.
     pub fn refuse(&self, refusal: &Refusal, options: ResponseOptions) -> Response {
-        let text = format!("{}\n", refusal.reason);
         let mut head = self.head(refusal.status, options);
         for (name, value) in &refusal.headers {
             head.field(name, value);
         }
+        if !refusal.status.has_body() {
+            let bytes = head.finish();
+            return Response {
+                status: refusal.status,
+                reason: "".into(),
+                head_len: bytes.len(),
+                bytes,
+                body: None,
+            };
+        }
+        let text = format!("{}\n", refusal.reason);
         self.nosniff(&mut head);
         head.field("Content-Type", "text/plain; charset=utf-8");
         response(refusal.status, refusal.log_words().to_owned(), head, text.into_bytes(), options)
@@ -211,7 +221,7 @@ impl Site {
     fn head(&self, status: Status, options: ResponseOptions) -> Head {
         let mut head = Head::new(status);
         if !self.is_replaced("Server") {
-            head.field("Server", "websockify");
+            head.field("Server", SERVER);
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         head.field("Date", date(now));

@@ -8,12 +8,42 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::http::host;
+use crate::http::path;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 
 /// Whether a request asks for a WebSocket; [`check`] decides whether it gets one.
 pub fn is_upgrade(request: &Request<'_>) -> bool {
     request.has_token("upgrade", "websocket")
+}
+
+/// The answer to a request that can only be an upgrade which has lost its `Upgrade` on the way.
+pub fn lost_upgrade(request: &Request<'_>) -> Option<Refusal> {
+    let is_handshake = |name| request.header(name).is_some();
+    let is_lost =
+        !is_upgrade(request) && (is_handshake("sec-websocket-key") || is_handshake("sec-websocket-version"));
+    is_lost.then(|| {
+        upgrade_required(
+            "WebSocket handshake without \"Upgrade: websocket\": the proxy in front dropped it (nginx: \
+             proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
+             proxy_set_header Connection \"upgrade\";)",
+        )
+    })
+}
+
+/// The sub-protocols that a client offers, for the log, if there are any and none of them is `binary`: browsers
+/// break off a session that is answered without one of theirs.
+pub fn foreign_protocols(request: &Request<'_>) -> Option<String> {
+    let offers = || request.list("sec-websocket-protocol");
+    if offers().next().is_none() || offers().any(|offer| offer == b"binary") {
+        return None;
+    }
+    // Some clients pass tokens in place of a name.
+    let names: Vec<String> =
+        offers().take(OFFERS_SHOWN).map(|offer| format!("'{}'", path::redact_word(offer))).collect();
+    let more = if offers().nth(OFFERS_SHOWN).is_some() { ", ..." } else { "" };
+    Some(format!("{}{more}", names.join(", ")))
 }
 
 /// What to answer an acceptable handshake with.
@@ -36,6 +66,20 @@ pub enum Hint {
     NoConnectionUpgrade,
     /// A draft of the protocol, version 7 or 8.
     Draft(u8),
+    /// The key is not 16 bytes in base64.
+    OddKey,
+}
+
+impl Hint {
+    /// A bit of its own for each kind, to remember that it was given.
+    pub fn bit(self) -> u8 {
+        match self {
+            Hint::Http10 => 1,
+            Hint::NoConnectionUpgrade => 2,
+            Hint::Draft(_) => 4,
+            Hint::OddKey => 8,
+        }
+    }
 }
 
 /// Checks a request for an upgrade.
@@ -46,15 +90,16 @@ pub fn check(request: &Request<'_>) -> Result<Upgrade, Refusal> {
     if request.method != "GET" {
         return Err(Refusal::new(405, "a WebSocket upgrade must be a GET").with("Allow", "GET"));
     }
-    check_host(request)?;
+    host::check(request)?;
     check_body(request)?;
     let version = check_version(request)?;
     let key = check_key(request)?;
+    let offers = || request.list("sec-websocket-protocol");
     Ok(Upgrade {
         accept: accept(key),
         // Names of sub-protocols are case-sensitive.
-        binary: request.list("sec-websocket-protocol").any(|offer| offer == b"binary"),
-        hint: hint(request, version),
+        binary: offers().any(|offer| offer == b"binary"),
+        hint: hint(request, version, key),
     })
 }
 
@@ -91,6 +136,10 @@ impl fmt::Display for Hint {
                 "WebSocket upgrade without \"Connection: Upgrade\": accepted, but the proxy in front should \
                  forward it (nginx: proxy_set_header Connection \"upgrade\";)"
             }
+            Hint::OddKey => {
+                "WebSocket upgrade whose Sec-WebSocket-Key is not 16 bytes in base64: accepted, but the client \
+                 should be updated (RFC 6455, 4.1)"
+            }
             Hint::Draft(version) => {
                 return write!(
                     f,
@@ -99,16 +148,6 @@ impl fmt::Display for Hint {
                 );
             }
         })
-    }
-}
-
-/// HTTP/1.1 wants exactly one Host (RFC 9112, 3.2): with two, a proxy and this server could each believe
-/// another, and tokens may be taken from it.
-fn check_host(request: &Request<'_>) -> Result<(), Refusal> {
-    match request.headers("host").count() {
-        0 if request.minor_version > 0 => Err(refuse("Host header is missing")),
-        0 | 1 => Ok(()),
-        _ => Err(refuse("there are several Host headers")),
     }
 }
 
@@ -128,10 +167,7 @@ fn check_version(request: &Request<'_>) -> Result<u8, Refusal> {
         (Some(b"13"), None) => Ok(13),
         (Some(b"8"), None) => Ok(8),
         (Some(b"7"), None) => Ok(7),
-        (Some(_), None) => Err(Refusal::new(426, "WebSocket version is not supported")
-            .with("Sec-WebSocket-Version", "13")
-            .with("Upgrade", "websocket")
-            .with("Connection", "Upgrade, close")),
+        (Some(_), None) => Err(upgrade_required("WebSocket version is not supported")),
         (Some(_), Some(_)) => Err(refuse("there are several Sec-WebSocket-Version headers")),
     }
 }
@@ -140,13 +176,19 @@ fn check_key<'a>(request: &Request<'a>) -> Result<&'a [u8], Refusal> {
     let mut keys = request.headers("sec-websocket-key");
     match (keys.next(), keys.next()) {
         (None, _) => Err(refuse("Sec-WebSocket-Key header is missing")),
-        (Some(key), None) if is_key(key) => Ok(key),
-        (Some(_), None) => Err(refuse("Sec-WebSocket-Key is not 16 bytes in base64")),
+        (Some(key), None) if is_usable(key) => Ok(key),
+        (Some(_), None) => Err(refuse("Sec-WebSocket-Key is not 1 to 128 visible characters")),
         (Some(_), Some(_)) => Err(refuse("there are several Sec-WebSocket-Key headers")),
     }
 }
 
-/// 16 bytes in base64 are 22 digits and two signs of padding. Loose bits in the last digit are let pass,
+/// Some front ends and devices send keys of other lengths, or without their padding. The proof is made from the
+/// text, so any will do.
+fn is_usable(key: &[u8]) -> bool {
+    (1..=KEY_MAX).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic)
+}
+
+/// Whether a key is as it should be. 16 bytes in base64 are 22 digits and two signs of padding. Loose bits in the last digit are let pass,
 /// since the example in the RFC itself has them.
 fn is_key(key: &[u8]) -> bool {
     let is_digit = |&byte: &u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
@@ -164,13 +206,15 @@ fn accept(key: &[u8]) -> [u8; 28] {
     accept
 }
 
-fn hint(request: &Request<'_>, version: u8) -> Option<Hint> {
+fn hint(request: &Request<'_>, version: u8, key: &[u8]) -> Option<Hint> {
     if request.minor_version == 0 {
         Some(Hint::Http10)
     } else if !request.has_token("connection", "upgrade") {
         Some(Hint::NoConnectionUpgrade)
     } else if version != 13 {
         Some(Hint::Draft(version))
+    } else if !is_key(key) {
+        Some(Hint::OddKey)
     } else {
         None
     }
@@ -179,6 +223,20 @@ fn hint(request: &Request<'_>, version: u8) -> Option<Hint> {
 fn refuse(reason: &'static str) -> Refusal {
     Refusal::new(400, reason)
 }
+
+/// A refusal that says what would be accepted.
+fn upgrade_required(reason: &'static str) -> Refusal {
+    Refusal::new(426, reason)
+        .with("Sec-WebSocket-Version", "13")
+        .with("Upgrade", "websocket")
+        .with("Connection", "Upgrade, close")
+}
+
+/// The longest key, in bytes.
+const KEY_MAX: usize = 128;
+
+/// Sub-protocols that a log line names.
+const OFFERS_SHOWN: usize = 4;
 
 #[cfg(test)]
 mod tests;

@@ -145,7 +145,11 @@ fn files_come_with_what_is_known_of_them() {
     let mut client = Client::connect(&server);
     let head = ask(&mut client, "HEAD /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!((head.status, head.header("content-length")), (200, Some("10")));
-    assert_eq!(ask(&mut client, "GET /sub/one.txt HTTP/1.1\r\n\r\n").body, "1", "no body was in between");
+    assert_eq!(
+        ask(&mut client, "GET /sub/one.txt HTTP/1.1\r\nHost: a\r\n\r\n").body,
+        "1",
+        "no body was in between"
+    );
 }
 
 #[test]
@@ -277,7 +281,7 @@ fn a_client_that_has_the_file_or_a_part_of_it_gets_no_more_than_it_needs() {
         (format!("Range: bytes=0-1\r\nIf-Range: {date}"), 200, "0123456789"),
         ("Range: bytes=0-1\r\nIf-Range: \"x\"".into(), 200, "0123456789"),
     ] {
-        let got = ask(&mut client, &format!("GET /a.txt HTTP/1.1\r\n{headers}\r\n\r\n"));
+        let got = ask(&mut client, &format!("GET /a.txt HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n"));
         assert_eq!((got.status, &got.body[..]), (status, body), "{headers}");
     }
     let part = get_with(&server, "/a.txt", "Range: bytes=2-4\r\n");
@@ -332,12 +336,17 @@ fn other_methods_are_refused_and_the_connection_goes_on() {
     let site = Site::new();
     let server = site.serve();
     let mut client = Client::connect(&server);
-    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get"] {
-        let got = ask(&mut client, &format!("{method} /a.txt HTTP/1.1\r\nContent-Length: 3\r\n\r\nGET"));
-        assert_eq!((got.status, got.header("allow")), (405, Some("GET, HEAD")), "{method}");
+    for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "get"] {
+        let got =
+            ask(&mut client, &format!("{method} /a.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nGET"));
+        assert_eq!((got.status, got.header("allow")), (405, Some("GET, HEAD, OPTIONS")), "{method}");
     }
-    assert_eq!(ask(&mut client, "OPTIONS * HTTP/1.1\r\n\r\n").status, 405);
-    assert_eq!(ask(&mut client, "GET /sub/one.txt HTTP/1.1\r\n\r\n").body, "1");
+    for target in ["*", "/", "/gone"] {
+        let got = ask(&mut client, &format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!((got.status, got.header("allow")), (204, Some("GET, HEAD, OPTIONS")));
+        assert_eq!((got.header("content-length"), got.header("content-type")), (None, None));
+    }
+    assert_eq!(ask(&mut client, "GET /sub/one.txt HTTP/1.1\r\nHost: a\r\n\r\n").body, "1");
 }
 
 #[test]
@@ -348,7 +357,7 @@ fn requests_may_come_together_and_an_upgrade_may_be_the_last() {
     let mut client = Client::connect(&server);
     let get = "GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let head = "HEAD /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    client.wire.send([get, head, "GET /gone HTTP/1.1\r\n\r\n", get, UPGRADE].concat().as_bytes());
+    client.wire.send([get, head, "GET /gone HTTP/1.1\r\nHost: a\r\n\r\n", get, UPGRADE].concat().as_bytes());
     let statuses = [false, true, false, false].map(|head_only| read(&mut client, head_only).status);
     assert_eq!(statuses, [200, 200, 404, 200]);
     let answer = client.read_head();
@@ -365,26 +374,30 @@ fn a_connection_lives_as_long_as_both_sides_want() {
     let site = Site::new();
     let server = site.serve();
     for (request, stays) in [
-        ("GET /a.txt HTTP/1.1\r\n\r\n", true),
-        ("GET /a.txt HTTP/1.1\r\nConnection: close\r\n\r\n", false),
+        ("GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n", true),
+        ("GET /a.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", false),
         ("GET /a.txt HTTP/1.0\r\n\r\n", false),
         ("GET /a.txt HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true),
-        ("GET /gone HTTP/1.1\r\n\r\n", true),
-        ("POST /a.txt HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", false),
-        ("POST /a.txt HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", false),
-        ("POST /a.txt HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", false),
+        ("GET /gone HTTP/1.1\r\nHost: a\r\n\r\n", true),
+        ("POST /a.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", false),
+        ("POST /a.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", false),
+        ("POST /a.txt HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", false),
     ] {
         let mut client = Client::connect(&server);
         let got = ask(&mut client, request);
         assert_eq!(got.header("connection") == Some("close"), !stays, "{request}");
         if stays {
-            assert_eq!(ask(&mut client, "GET /sub/one.txt HTTP/1.1\r\n\r\n").body, "1", "{request}");
+            assert_eq!(
+                ask(&mut client, "GET /sub/one.txt HTTP/1.1\r\nHost: a\r\n\r\n").body,
+                "1",
+                "{request}"
+            );
         } else {
             client.ended();
         }
     }
     let mut client = Client::connect(&server);
-    client.wire.send(b"GET /a.txt HTTP/1.1\r\n\r\n");
+    client.wire.send(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n");
     client.wire.finish();
     assert_eq!(read(&mut client, false).body, "0123456789", "a client may end its side behind its request");
     client.ended();
@@ -396,11 +409,11 @@ fn a_client_that_waits_for_leave_to_send_is_not_kept_waiting() {
     let server = site.serve();
     let mut client = Client::connect(&server);
     let expect = "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n";
-    let go_on = ask(&mut client, &format!("GET /a.txt HTTP/1.1\r\n{expect}"));
+    let go_on = ask(&mut client, &format!("GET /a.txt HTTP/1.1\r\nHost: a\r\n{expect}"));
     assert_eq!(go_on.status, 100);
     client.wire.send(b"abc");
     assert_eq!(read(&mut client, false).body, "0123456789");
-    assert_eq!(ask(&mut client, &format!("POST /a.txt HTTP/1.1\r\n{expect}")).status, 405);
+    assert_eq!(ask(&mut client, &format!("POST /a.txt HTTP/1.1\r\nHost: a\r\n{expect}")).status, 405);
     client.ended();
 }
 
@@ -414,7 +427,7 @@ fn a_huge_file_reaches_a_slow_client_in_bounded_memory() {
     let before = server.memory_kib();
     let mut clients: Vec<Client> = (0..20).map(|_| Client::connect_narrow(&server)).collect();
     for client in &mut clients {
-        client.wire.send(b"GET /large HTTP/1.1\r\n\r\n");
+        client.wire.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(client.read_head().header("content-length"), Some("2147483648"));
     }
     for client in &mut clients {
@@ -435,7 +448,7 @@ fn a_file_that_changes_while_it_is_sent_never_breaks_the_framing() {
     site.write("grows", &content);
     let server = site.serve();
     let mut client = Client::connect_narrow(&server);
-    client.wire.send(b"GET /shrinks HTTP/1.1\r\n\r\n");
+    client.wire.send(b"GET /shrinks HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.read_head().header("content-length"), Some("33554432"));
     File::options()
         .write(true)
@@ -446,7 +459,7 @@ fn a_file_that_changes_while_it_is_sent_never_breaks_the_framing() {
     server.log.wait_for("a file could not be read to its end");
 
     let mut client = Client::connect_narrow(&server);
-    client.wire.send(b"GET /grows HTTP/1.1\r\n\r\nGET /sub/one.txt HTTP/1.1\r\n\r\n");
+    client.wire.send(b"GET /grows HTTP/1.1\r\nHost: a\r\n\r\nGET /sub/one.txt HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.read_head().header("content-length"), Some("33554432"));
     // Appended, since writing it anew would let it shrink for a moment.
     let mut grows = File::options().append(true).open(site.path("grows")).expect("open");
@@ -465,7 +478,7 @@ fn requests_are_logged_as_the_python_program_does_and_without_secrets() {
     server.log.expect(&format!("  - Web server. Web root: {root}"), 1);
     get(&server, "/a.txt?token=abc");
     get(&server, "/gone?password=abc");
-    ask(&mut Client::connect(&server), "DELETE /a.txt HTTP/1.1\r\n\r\n");
+    ask(&mut Client::connect(&server), "DELETE /a.txt HTTP/1.1\r\nHost: a\r\n\r\n");
     server.log.wait_for("\"GET /a.txt?token=*** HTTP/1.1\" 200 -");
     server.log.wait_for("code 404, message File not found");
     server.log.wait_for("\"GET /gone?password=*** HTTP/1.1\" 404 -");

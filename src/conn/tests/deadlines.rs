@@ -89,7 +89,7 @@ fn a_refusal_that_nobody_takes_is_given_up_and_counted_once() {
     for admitted in [false, true] {
         let setup = Setup { admitted, ..Setup::default() };
         let mut session = Session::accepted(Pace { client_room: 0, ..SMOOTH }, &setup);
-        session.client_sends(b"GET / HTTP/1.1\r\n\r\n");
+        session.client_sends(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         session.run();
         pass(&mut session, LINGER);
         assert!(!session.rig.is_alive());
@@ -101,7 +101,7 @@ fn a_refusal_that_nobody_takes_is_given_up_and_counted_once() {
 fn a_refused_client_that_does_not_leave_is_left() {
     let mut session = Session::accepted(SMOOTH, &Setup::default());
     session.client_leaves = false;
-    session.client_sends(b"GET / HTTP/1.1\r\n\r\nand what follows");
+    session.client_sends(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nand what follows");
     session.run();
     assert!(session.rig.client.is_write_ended() && session.rig.is_alive());
     pass(&mut session, LINGER);

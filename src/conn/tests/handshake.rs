@@ -113,12 +113,18 @@ fn what_is_no_upgrade_is_refused_with_its_status() {
         ("GET / HTTP/1.1\r\nHost: a\r\n\r\n".into(), 405),
         (without("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), 400),
         (without("Host: gateway\r\n"), 400),
+        (without("Upgrade: websocket\r\n"), 426),
+        ("GET / HTTP/1.1\r\n\r\n".into(), 400),
+        ("HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".into(), 400),
+        ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n".into(), 400),
+        ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".into(), 400),
+        ("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".into(), 400),
         (String::from_utf8_lossy(REQUEST).replace("Version: 13", "Version: 12"), 426),
         (String::from_utf8_lossy(REQUEST).replace("GET", "PUT"), 405),
         ("\x01\x02\x03\x04".into(), 400),
-        (format!("GET /{} HTTP/1.1\r\n", "a".repeat(17_000)), 414),
+        (format!("GET /{} HTTP/1.1\r\n", "a".repeat(66_000)), 414),
         (format!("GET / HTTP/1.1\r\n{}", "A: b\r\n".repeat(200)), 431),
-        (format!("GET / HTTP/1.1\r\nA: {}", "b".repeat(40_000)), 431),
+        (format!("GET / HTTP/1.1\r\nA: {}", "b".repeat(132_000)), 431),
     ];
     for (request, status) in table {
         let mut session = Session::accepted(SMOOTH, &Setup::default());
@@ -128,6 +134,40 @@ fn what_is_no_upgrade_is_refused_with_its_status() {
         if request.len() < 1000 {
             assert_eq!(answer(request.as_bytes(), &Setup::default()), (Some(status), vec!["refused"]));
         }
+    }
+}
+
+#[test]
+fn heads_of_kerberos_and_long_tokens_are_read_whole() {
+    let long = [
+        String::from_utf8_lossy(REQUEST)
+            .replace("\r\n\r\n", &format!("\r\nAuthorization: Negotiate {}\r\n\r\n", "a".repeat(64 << 10))),
+        String::from_utf8_lossy(REQUEST).replace("/websockify", &format!("/?token={}", "a".repeat(65_500))),
+    ];
+    for request in long {
+        for read in [1000, ALL] {
+            let mut session = Session::accepted(Pace { read, ..SMOOTH }, &Setup::default());
+            session.client_sends(request.as_bytes());
+            session.run();
+            assert_eq!((session.received().status, session.rig.state()), (Some(101), "connect"));
+        }
+    }
+}
+
+#[test]
+fn health_checks_are_answered_and_are_no_refusals() {
+    for request in [
+        "OPTIONS / HTTP/1.0\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+        "OPTIONS /any?x HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        assert_eq!(answer(request.as_bytes(), &Setup::default()), (Some(204), vec!["served"]), "{request}");
+        let mut session = Session::accepted(SMOOTH, &Setup::default());
+        session.client_sends(request.as_bytes());
+        session.run_to_the_end();
+        let got = String::from_utf8_lossy(&session.rig.to_client).into_owned();
+        assert!(got.contains("\r\nAllow: GET, OPTIONS\r\n") && got.ends_with("\r\n\r\n"), "{got}");
+        assert!(!got.contains("Content-"), "{got}");
     }
 }
 
@@ -147,7 +187,7 @@ fn a_second_session_of_run_once_is_refused() {
 #[test]
 fn a_client_that_leaves_while_its_refusal_is_written_is_counted_once() {
     let mut session = Session::accepted(Pace { client_room: 0, ..SMOOTH }, &Setup::default());
-    session.client_sends(b"GET / HTTP/1.1\r\n\r\n");
+    session.client_sends(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     session.run();
     assert_eq!(session.rig.state(), "reply");
     session.rig.client.reset(ErrorKind::ConnectionReset);

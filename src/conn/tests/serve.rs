@@ -96,7 +96,8 @@ fn a_client_that_rests_and_leaves_has_been_served_however_it_leaves() {
 #[test]
 fn requests_that_come_together_are_answered_in_order() {
     let mut place = Place::smooth();
-    let together = format!("{SMALL}GET /gone HTTP/1.1\r\n\r\nPUT / HTTP/1.1\r\n\r\n{SMALL}");
+    let together =
+        format!("{SMALL}GET /gone HTTP/1.1\r\nHost: a\r\n\r\nPUT / HTTP/1.1\r\nHost: a\r\n\r\n{SMALL}");
     for byte in together.bytes() {
         place.rig.client.read_step(Step::Bytes(vec![byte]));
     }
@@ -112,8 +113,8 @@ fn requests_that_come_together_are_answered_in_order() {
 #[test]
 fn a_connection_ends_when_the_client_wants_it_to() {
     for (request, keep) in [
-        ("GET /small HTTP/1.1\r\nConnection: close\r\n\r\n", false),
-        ("GET /small HTTP/1.1\r\nConnection: Foo, Close\r\n\r\n", false),
+        ("GET /small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", false),
+        ("GET /small HTTP/1.1\r\nHost: a\r\nConnection: Foo, Close\r\n\r\n", false),
         ("GET /small HTTP/1.0\r\n\r\n", false),
         ("GET /small HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true),
     ] {
@@ -138,7 +139,7 @@ fn a_body_is_read_away_to_the_byte_and_the_next_request_is_found_behind_it() {
     let bodies =
         ["Content-Length: 5\r\n\r\nGET /", "Transfer-Encoding: chunked\r\n\r\n3;x\r\nGET\r\n0\r\n\r\n"];
     for body in bodies {
-        let stream = format!("POST /small HTTP/1.1\r\n{body}{SMALL}");
+        let stream = format!("POST /small HTTP/1.1\r\nHost: a\r\n{body}{SMALL}");
         for cut in (1..stream.len()).step_by(3) {
             let mut place = Place::smooth();
             place.send(&stream.as_bytes()[..cut]);
@@ -153,14 +154,14 @@ fn a_body_is_read_away_to_the_byte_and_the_next_request_is_found_behind_it() {
 #[test]
 fn a_body_that_can_not_be_read_away_ends_the_connection_behind_the_answer() {
     for (request, status) in [
-        ("POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n", "405"),
-        ("GET / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n", "413"),
-        ("GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400"),
-        ("GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400"),
-        ("GET / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", "501"),
-        ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx", "400"),
-        ("POST / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n", "405"),
-        ("GET / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 200-ok\r\n\r\n", "417"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", "405"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", "413"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "501"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx", "400"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n", "405"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 200-ok\r\n\r\n", "417"),
     ] {
         let mut place = Place::smooth();
         place.send(request.as_bytes());
@@ -174,7 +175,7 @@ fn a_body_that_can_not_be_read_away_ends_the_connection_behind_the_answer() {
 #[test]
 fn a_client_that_waits_for_leave_to_send_a_body_gets_it() {
     let mut place = Place::smooth();
-    place.send(b"GET /small HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    place.send(b"GET /small HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(place.take(), "HTTP/1.1 100 Continue\r\n\r\n");
     place.send(b"abc");
     place.rig.answer_from_helper();
@@ -286,7 +287,7 @@ fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
 #[test]
 fn a_body_that_does_not_come_is_not_waited_for() {
     let mut place = Place::smooth();
-    place.send(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab");
+    place.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
     place.rig.advance(Duration::from_secs(60));
     assert_eq!((place.rig.is_alive(), place.rig.endings()), (false, vec!["slow-request"]));
 }
@@ -318,7 +319,7 @@ fn a_connection_serves_a_limited_number_of_requests() {
     let mut place = Place::smooth();
     let mut requests = 0;
     while place.rig.state() != "close" {
-        place.send(b"PUT / HTTP/1.1\r\n\r\n");
+        place.send(b"PUT / HTTP/1.1\r\nHost: a\r\n\r\n");
         requests += 1;
         assert!(requests <= 1000);
     }

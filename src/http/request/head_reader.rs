@@ -41,6 +41,10 @@ impl HeadReader {
     /// grows from one call to the next. `Ok(Some(len))` says that the head is `bytes[..len]`, `Ok(None)`
     /// that it is not complete.
     pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
+        // Its signature looks like empty lines at first, so it is all there before anything is refused.
+        if self.part == Part::Before && bytes.starts_with(PROXY_V2) {
+            return Err(PROXY_PROTOCOL);
+        }
         let bytes = &bytes[..bytes.len().min(HEAD_MAX)];
         while self.seen < bytes.len() {
             match self.part {
@@ -138,6 +142,7 @@ fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let mut words = line.split(|&byte| byte == b' ');
     match (words.next(), words.next(), words.next(), words.next()) {
+        (Some(b"PROXY"), Some(b"TCP4" | b"TCP6" | b"UNKNOWN"), ..) => Err(PROXY_PROTOCOL),
         (Some(_), Some([_, ..]), Some(b"HTTP/1.0" | b"HTTP/1.1"), None) => Ok(()),
         (Some(_), Some([_, ..]), Some(version), None) if version.starts_with(b"HTTP/") => {
             Err(HeadError::Version)
@@ -151,6 +156,13 @@ fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
+
+/// What HAProxy says before a request with `send-proxy` or `send-proxy-v2`.
+const PROXY_PROTOCOL: HeadError =
+    HeadError::Malformed("PROXY protocol is not supported (HAProxy: leave out send-proxy)");
+
+/// What version 2 of it begins with, up to its first byte that no empty line has.
+const PROXY_V2: &[u8] = b"\r\n\r\n\0";
 
 /// The most bytes of empty lines before a request.
 const EMPTY_MAX: usize = 16;

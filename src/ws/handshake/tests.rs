@@ -10,6 +10,8 @@ const GOOD: &str = "GET /chat HTTP/1.1\r\n\
     Sec-WebSocket-Version: 13\r\n\
     \r\n";
 
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
 fn checked(head: &str) -> Result<Upgrade, Refusal> {
     check(&Request::parse(head.as_bytes()).expect("the head is well-formed"))
 }
@@ -40,7 +42,14 @@ fn the_example_of_the_rfc_is_answered_as_there() {
 
 #[test]
 fn an_independent_implementation_derives_the_same_proof() {
-    for key in ["AQIDBAUGBwgJCgsMDQ4PEC==", "x3JJHMbDL1EzLkh9GBhXDw==", "+/+/+/+/+/+/+/+/+/+/+w=="] {
+    for key in [
+        "!",
+        "MTIzNDU2Nzg5MDEyMzQ1Njc=",
+        "dGhlIHNhbXBsZSBub25jZQ",
+        "AQIDBAUGBwgJCgsMDQ4PEC==",
+        "x3JJHMbDL1EzLkh9GBhXDw==",
+        "+/+/+/+/+/+/+/+/+/+/+w==",
+    ] {
         let upgrade = changed("dGhlIHNhbXBsZSBub25jZQ==", key).expect("the key is valid");
         assert_eq!(
             upgrade.accept,
@@ -77,6 +86,11 @@ fn what_the_field_gets_wrong_is_accepted_with_a_hint() {
         (checked(&GOOD.replace("HTTP/1.1\r\nHost: server.example.com", "HTTP/1.0")), Hint::Http10),
         (changed("Version: 13", "Version: 8"), Hint::Draft(8)),
         (changed("Version: 13", "Version: 7"), Hint::Draft(7)),
+        (changed(KEY, "dGhlIHNhbXBsZSBub25jZQ"), Hint::OddKey),
+        (changed(KEY, "MTIzNDU2Nzg5MDEyMzQ1Njc="), Hint::OddKey),
+        (changed(KEY, "dGhlIHNhbXBsZSBub25j-Q=="), Hint::OddKey),
+        (changed(KEY, "1"), Hint::OddKey),
+        (changed(KEY, &"~".repeat(KEY_MAX)), Hint::OddKey),
     ];
     for (upgrade, hint) in table {
         assert_eq!(upgrade.map(|upgrade| upgrade.hint), Ok(Some(hint)));
@@ -113,9 +127,10 @@ fn everything_else_is_refused_with_its_status() {
         (changed(key, "X: y"), 400),
         (with(key), 400),
         (changed("dGhlIHNhbXBsZSBub25jZQ==", ""), 400),
-        (changed("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ"), 400),
-        (changed("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQA="), 400),
-        (changed("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25j-Q=="), 400),
+        (changed("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBs ZSBub25jZQ"), 400),
+        (changed("dGhlIHNhbXBsZSBub25jZQ==", "sch\u{f6}n"), 400),
+        (changed("dGhlIHNhbXBsZSBub25jZQ==", &"a".repeat(KEY_MAX + 1)), 400),
+        (with("Host: a/b"), 400),
         (changed("Sec-WebSocket-Version: 13", "X: y"), 400),
         (with("Sec-WebSocket-Version: 13"), 400),
         (changed("Version: 13", "Version: 14"), 426),
@@ -129,6 +144,46 @@ fn everything_else_is_refused_with_its_status() {
     for (at, (answer, status)) in table.into_iter().enumerate() {
         assert_eq!(answer.map_err(|refusal| refusal.status.0), Err(status), "row {at}");
     }
+}
+
+#[test]
+fn a_handshake_that_has_lost_its_upgrade_is_told_so() {
+    let lost = |head: &str| {
+        lost_upgrade(&Request::parse(head.as_bytes()).expect("well-formed")).map(|refusal| refusal.status.0)
+    };
+    for head in [
+        GOOD.replace("Upgrade: websocket\r\n", ""),
+        GOOD.replace("Upgrade: websocket\r\n", "Upgrade: h2c\r\n"),
+        GOOD.replace("Upgrade: websocket\r\nConnection: Upgrade\r\n", "Connection: close\r\n"),
+        GOOD.replace("Upgrade: websocket\r\n", "").replace(&format!("Sec-WebSocket-Key: {KEY}\r\n"), ""),
+    ] {
+        assert_eq!(lost(&head), Some(426), "{head}");
+    }
+    assert_eq!(lost(GOOD), None);
+    assert_eq!(lost("GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Protocol: binary\r\n\r\n"), None);
+}
+
+#[test]
+fn offers_of_other_sub_protocols_are_named_and_no_token_among_them() {
+    let foreign = |value: &str| {
+        let head = GOOD.replace("\r\n\r\n", &format!("\r\nSec-WebSocket-Protocol: {value}\r\n\r\n"));
+        foreign_protocols(&Request::parse(head.as_bytes()).expect("well-formed"))
+    };
+    for (value, expected) in [
+        ("base64", Some("'base64'")),
+        ("wamp.2.json, v12.stomp", Some("'wamp.2.json', 'v12.stomp'")),
+        ("a, b, c, d, e", Some("'a', 'b', 'c', 'd', ...")),
+        ("base64url.bearer.authorization.k8s.io.c2VjcmV0LXRva2Vu", Some("'***'")),
+        ("token, eyJhbGciOiJIUzI1NiJ9.e30.c2ln", Some("'token', '***'")),
+        ("s3cr3t9x8", Some("'***'")),
+        ("\u{202e}x", Some("'***'")),
+        ("base64, binary", None),
+        ("binary", None),
+        ("", None),
+    ] {
+        assert_eq!(foreign(value).as_deref(), expected, "{value}");
+    }
+    assert_eq!(foreign_protocols(&Request::parse(GOOD.as_bytes()).expect("well-formed")), None);
 }
 
 #[test]
