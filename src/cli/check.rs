@@ -112,6 +112,16 @@ fn dependencies(given: &Given) -> Result<(), String> {
             return Err(format!("You must use --{needed} to use --{name}"));
         }
     }
+    if given.flag("wrap-stdin") {
+        for (used, name) in [(has("wrap-mode"), "wrap-mode"), (has("unix-target"), "unix-target")] {
+            if used {
+                return Err(format!("You can't use --{name} with --wrap-stdin"));
+            }
+        }
+        if given.after_dashes.as_ref().is_none_or(Vec::is_empty) {
+            return Err("You must use a wrapped command (--) to use --wrap-stdin".to_owned());
+        }
+    }
     for name in ["allow-target", "deny-target"] {
         if has(name) && !has("token-plugin") && !has("target-config") {
             return Err(format!("You must use --token-plugin to use --{name}"));
@@ -325,6 +335,7 @@ fn ends(given: &Given, env: &Environment) -> Result<(Address, Sessions), String>
             }
         }
         (None, None, Some(path)) if command.is_empty() => Sessions::Fixed(Target::Unix(path)),
+        (None, None, None) if given.flag("wrap-stdin") => Sessions::PerSession { command },
         (None, None, unix_target) => {
             if !matches!(listen, Address::Tcp { .. }) {
                 return Err("A wrapped command (--) needs a source_port to take over: \

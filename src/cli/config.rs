@@ -87,6 +87,11 @@ pub enum Sessions {
         /// Connect to this socket, as it was given, instead of to the moved port.
         unix_target: Option<PathBuf>,
     },
+    /// To a program that is started for each (`--wrap-stdin`).
+    PerSession {
+        /// The program and its arguments; never empty.
+        command: Vec<OsString>,
+    },
     /// Each to where its token says.
     Tokens {
         /// What knows the tokens.

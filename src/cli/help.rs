@@ -38,13 +38,11 @@ pub(super) fn usage_error(text: &str) -> String {
     format!("{}\nwebsockify: error: {text}\n", usage())
 }
 
-/// What an option does, and whether it does it yet.
+/// What an option does.
 pub(super) fn description(row: &Row) -> String {
-    let note = if row.available { "" } else { " (not available yet)" };
     let tokens = plugins::listed(token::PLUGINS.iter().map(|row| row.name));
     let auths = plugins::listed(auth::PLUGINS.iter().map(|row| row.name));
-    let help = row.help.replace("{token-plugins}", &tokens).replace("{auth-plugins}", &auths);
-    format!("{help}{note}")
+    row.help.replace("{token-plugins}", &tokens).replace("{auth-plugins}", &auths)
 }
 
 fn usage() -> String {
@@ -112,13 +110,6 @@ mod tests {
         for line in help.lines() {
             assert!(line.len() <= WIDTH, "{line}");
             assert!(line.starts_with("Usage") || line == line.trim_end(), "{line:?}");
-        }
-    }
-
-    #[test]
-    fn an_option_that_is_not_built_says_so() {
-        for row in TABLE {
-            assert_eq!(description(row).contains("(not available yet)"), !row.available, "{}", row.name);
         }
     }
 

@@ -4,7 +4,7 @@
 //! need the generator, so it is not part of the program.
 
 use super::help;
-use super::options::{Group, TABLE, WRAPPING_AVAILABLE};
+use super::options::{Group, TABLE};
 
 /// The whole page in the man macros of roff.
 fn manual() -> String {
@@ -16,8 +16,7 @@ fn manual() -> String {
         let break_before = if n > 0 { ".br\n" } else { "" };
         out.push_str(&format!("{break_before}.B websockify\n{}\n", escaped(form)));
     }
-    let note = if WRAPPING_AVAILABLE { "" } else { " (Not available yet.)" };
-    out.push_str(&DESCRIPTION.replace("@WRAPPING@", note));
+    out.push_str(DESCRIPTION);
     out.push_str(".SH OPTIONS\n");
     for group in Group::ALL {
         out.push_str(&format!(".SS {}\n", escaped(group.title())));
@@ -80,9 +79,13 @@ and a wrapped program.
 \fIWRAP_COMMAND_LINE\fR
 A server to start. When it listens on
 .IR source_port ,
-it gets a free port instead, to which clients are connected. With
+it gets a free loopback port instead, to which clients are connected; those that come before it listens wait for up to 10
+seconds. With
 .B \-\-unix\-target
-they are connected to that socket.@WRAPPING@
+they are connected to that socket. Programs that are linked statically, made by Go or set\-user\-id keep their port; for
+these, and for programs that listen nowhere, there is
+.BR \-\-wrap\-stdin :
+then the program is started for each session (at most 256 at a time) and has its data on standard input and output.
 .TP
 \fB\-\-rebind\fR \fIOLD_PORT NEW_PORT COMMAND\fR
 As the first argument: start
@@ -111,7 +114,10 @@ const REST: &str = r#".SH SIGNALS
 .TP
 .BR SIGTERM ", " SIGINT
 End: the listener is closed, every client gets a Close frame with code 1001, and connections still open after
-3 seconds are cut. A second signal ends at once.
+3 seconds are cut. The process group of a wrapped program gets SIGTERM and, if something is left of it after 4 seconds,
+SIGKILL; with
+.B \-\-wrap\-mode=ignore
+it lives on. A second signal ends at once.
 .TP
 .B SIGHUP
 With
@@ -125,7 +131,7 @@ Reopen the log, after a rotation has moved it away, and the connection to syslog
 one stays in use, the other outputs of the log say why, and the next signal tries again.
 .TP
 .B SIGCHLD
-Children that other programs have left to this one are reaped, so that it can be process 1 of a container.
+A wrapped program may have ended. Children that other programs have left to this one are reaped, so that it can be process 1 of a container.
 .PP
 SIGUSR2 is ignored, and so are SIGXFSZ, SIGPIPE, SIGIO and SIGTTOU: a full file or a closed pipe costs log lines and
 never a session.
@@ -149,9 +155,13 @@ too, and the reason is on standard error.
 .B 2
 The command line was wrong.
 .PP
-With
+With a wrapped program and
 .B \-\-wrap\-mode=exit
-the status is that of the wrapped program.
+the status is that of the program: its exit code, or 128 and the number of the signal that has killed it, also when that
+was our own TERM at the end (143).
+.TP
+.BR 126 ", " 127
+The wrapped program can't be executed, or is not there.
 .SH FILES
 .TP
 .I self.pem
@@ -202,6 +212,11 @@ when the end begins (STOPPING=1).
 .BR WATCHDOG_USEC ", " WATCHDOG_PID
 At half of this time, and only while every worker answers, the service manager is told that the service is alive
 (WATCHDOG=1).
+.TP
+.BR REBIND_OLD_PORT ", " REBIND_NEW_PORT
+Set for a wrapped program: the port that it asks for, and the loopback port that it gets.
+.B LD_PRELOAD
+has the library that moves it before what it had.
 .TP
 .BR SSL_CERT_FILE ", " SSL_CERT_DIR
 Certificate authorities in place of the system's.

@@ -26,7 +26,7 @@ pub use rebind::Rebind;
 
 use crate::certs;
 use crate::os::inherited;
-use parse::{Given, Parsed};
+use parse::Parsed;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -66,18 +66,6 @@ impl Environment {
     }
 }
 
-/// Reads a command line (`args` without the program's name). An option whose feature is not built yet is
-/// an error, reported only when the line is otherwise right.
-pub fn parse(args: impl IntoIterator<Item = OsString>, env: &Environment) -> Outcome {
-    read(args, env, unavailable)
-}
-
-/// Reads a command line as [`parse`] will when every feature is built.
-#[cfg(test)]
-fn parse_unchecked(args: impl IntoIterator<Item = OsString>, env: &Environment) -> Outcome {
-    read(args, env, |_, _| None)
-}
-
 /// Whether a command line asks for `--inetd`, before it is read: where standard error is a client's socket, even
 /// an error in the command line must not go there.
 pub fn asks_for_inetd(mut args: impl Iterator<Item = OsString>) -> bool {
@@ -85,9 +73,8 @@ pub fn asks_for_inetd(mut args: impl Iterator<Item = OsString>) -> bool {
     args.any(|arg| arg.to_str().is_some_and(|arg| arg.len() >= "--in".len() && "--inetd".starts_with(arg)))
 }
 
-type Veto = fn(&Given, &Config) -> Option<String>;
-
-fn read(args: impl IntoIterator<Item = OsString>, env: &Environment, veto: Veto) -> Outcome {
+/// Reads a command line (`args` without the program's name).
+pub fn parse(args: impl IntoIterator<Item = OsString>, env: &Environment) -> Outcome {
     let mut words = args.into_iter().peekable();
     if words.next_if(|word| word == rebind::WORD).is_some() {
         return match rebind::read(words) {
@@ -101,22 +88,8 @@ fn read(args: impl IntoIterator<Item = OsString>, env: &Environment, veto: Veto)
         Ok(Parsed::Given(given)) => given,
         Err(text) => return Outcome::Usage(help::usage_error(&text)),
     };
-    let checked = check::config(&given, env).and_then(|config| match veto(&given, &config) {
-        Some(text) => Err(text),
-        None => Ok(config),
-    });
-    match checked {
+    match check::config(&given, env) {
         Ok(config) => Outcome::Run(Box::new(config)),
         Err(text) => Outcome::Usage(help::usage_error(&text)),
     }
-}
-
-/// The complaint about the first thing asked for that is not built yet.
-fn unavailable(given: &Given, config: &Config) -> Option<String> {
-    if let Some(name) = given.unavailable() {
-        return Some(format!("--{name} is not available yet"));
-    }
-    let wrapped = matches!(config.sessions, Sessions::Wrapped { .. });
-    (wrapped && !options::WRAPPING_AVAILABLE)
-        .then(|| "wrapping a command (--) is not available yet".to_owned())
 }

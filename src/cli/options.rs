@@ -19,8 +19,6 @@ pub(super) struct Row {
     pub(super) group: Group,
     /// Whether the Python program has it, too.
     pub(super) python: bool,
-    /// Whether its feature is built. Using one that is not ends the program with an error.
-    pub(super) available: bool,
     /// What it does, for help and man page.
     pub(super) help: &'static str,
 }
@@ -110,226 +108,227 @@ pub(super) fn by_name(name: &str) -> Result<&'static Row, String> {
     Err(format!("no such option: --{name}"))
 }
 
-/// Whether a program can be wrapped (`-- COMMAND`). Not an option, and so not a row.
-pub(super) const WRAPPING_AVAILABLE: bool = false;
-
 /// Every option, in the order of help and man page within its group.
 #[rustfmt::skip]
 pub(super) const TABLE: &[Row] = &[
     Row { name: "help", short: Some('h'), kind: Help,
-          group: General, python: true, available: true,
+          group: General, python: true,
           help: "print this help and exit" },
     Row { name: "version", short: None, kind: Version,
-          group: General, python: false, available: true,
+          group: General, python: false,
           help: "print the version and exit" },
     Row { name: "libserver", short: None, kind: Flag,
-          group: General, python: true, available: true,
+          group: General, python: true,
           help: "accepted for compatibility, has no effect" },
 
     Row { name: "prefer-ipv6", short: Some('6'), kind: Flag,
-          group: Listening, python: true, available: true,
+          group: Listening, python: true,
           help: "listen on the source address's IPv6 address when it has both kinds; without a source \
                  address listen on all IPv6 and IPv4 addresses" },
     Row { name: "unix-listen", short: None, kind: Text("FILE"),
-          group: Listening, python: true, available: true,
+          group: Listening, python: true,
           help: "listen on a Unix socket instead of a port; there is no source_port then" },
     Row { name: "unix-listen-mode", short: None, kind: Text("MODE"),
-          group: Listening, python: true, available: true,
+          group: Listening, python: true,
           help: "permissions of the --unix-listen socket, in octal (default: 0600)" },
     Row { name: "inetd", short: None, kind: Flag,
-          group: Listening, python: true, available: true,
+          group: Listening, python: true,
           help: "take the listening socket from standard input, or serve the one client that is connected there; \
                  there is no source_port then" },
 
     Row { name: "max-connections", short: None, kind: Integer("COUNT"),
-          group: Listening, python: false, available: true,
+          group: Listening, python: false,
           help: "serve so many connections at a time and answer more with 503 (default: half of what the \
                  limit of open files leaves, since each connection has two ends)" },
     Row { name: "workers", short: None, kind: Integer("COUNT"),
-          group: Listening, python: false, available: true,
+          group: Listening, python: false,
           help: "threads among which connections are spread, 1 to 256 (default: 1)" },
     Row { name: "memory-limit", short: None, kind: Integer("MIB"),
-          group: Listening, python: false, available: true,
+          group: Listening, python: false,
           help: "hold at most so many MiB for peers that do not take their data; beyond that the session that \
                  has been stalled for the longest time ends (default: 512)" },
 
     Row { name: "unix-target", short: None, kind: Text("FILE"),
-          group: Targets, python: true, available: true,
+          group: Targets, python: true,
           help: "connect every client to this Unix socket" },
     Row { name: "ssl-target", short: None, kind: Flag,
-          group: Targets, python: true, available: true,
+          group: Targets, python: true,
           help: "speak TLS to the target, whose certificate must be valid by the system's authorities (or \
                  those that SSL_CERT_FILE and SSL_CERT_DIR name)" },
     Row { name: "ssl-target-ca", short: None, kind: Text("FILE"),
-          group: Targets, python: false, available: true,
+          group: Targets, python: false,
           help: "trust these certificate authorities for --ssl-target, in PEM form, instead of the system's; \
                  may be the target's own self-signed certificate" },
     Row { name: "ssl-target-name", short: None, kind: Text("NAME"),
-          group: Targets, python: false, available: true,
+          group: Targets, python: false,
           help: "the name or address that the target's certificate must be for, instead of the one that is \
                  connected to (a Unix socket: localhost)" },
     Row { name: "ssl-target-insecure", short: None, kind: Flag,
-          group: Targets, python: false, available: true,
+          group: Targets, python: false,
           help: "accept any certificate from the target: whoever is in between can read and change \
                  everything" },
     Row { name: "wrap-mode", short: None, kind: Choice("MODE", &["exit", "ignore", "respawn"]),
-          group: Targets, python: true, available: true,
+          group: Targets, python: true,
           help: "what to do when the wrapped program exits or puts itself into the background: exit \
                  (default), ignore or respawn; no effect without a wrapped program" },
+    Row { name: "wrap-stdin", short: None, kind: Flag,
+          group: Targets, python: false,
+          help: "start the wrapped program for each session, with the session's data as its standard input and \
+                 output, as inetd does; for programs that listen nowhere, or that can't be moved to another port" },
 
     Row { name: "cert", short: None, kind: Text("FILE"),
-          group: Tls, python: true, available: true,
+          group: Tls, python: true,
           help: "certificate chain for TLS clients, in PEM form; may hold the key, too (default: \
                  self.pem). TLS is on once this file exists, and a new one is served from the next second on. \
                  Given again, it adds a certificate for clients that ask for another name; the first is for \
                  all others" },
     Row { name: "key", short: None, kind: Text("FILE"),
-          group: Tls, python: true, available: true,
+          group: Tls, python: true,
           help: "the certificate's private key, if it is not in the certificate's file. With as many --key as \
                  --cert, the nth key is for the nth certificate; else a key is for the --cert before it" },
     Row { name: "key-password", short: None, kind: Text("PASSWORD"),
-          group: Tls, python: true, available: true,
+          group: Tls, python: true,
           help: "password of encrypted private keys; @FILE takes it from a file, where other users don't see it in \
                  the list of processes" },
     Row { name: "ssl-only", short: None, kind: Flag,
-          group: Tls, python: true, available: true,
+          group: Tls, python: true,
           help: "refuse clients that do not use TLS" },
     Row { name: "verify-client", short: None, kind: Flag,
-          group: Tls, python: true, available: true,
+          group: Tls, python: true,
           help: "require a valid certificate from TLS clients; those that don't use TLS are not asked" },
     Row { name: "cafile", short: None, kind: Text("FILE"),
-          group: Tls, python: true, available: true,
+          group: Tls, python: true,
           help: "certificate authorities that --verify-client trusts, in PEM form (default: the system's)" },
     Row { name: "ssl-version", short: None,
           kind: Choice("VERSION", &["default", "tlsv1_1", "tlsv1_2", "tlsv1_3"]),
-          group: Tls, python: true, available: true,
+          group: Tls, python: true,
           help: "lowest TLS version to accept: default, tlsv1_1, tlsv1_2 or tlsv1_3; tlsv1_1 is taken as \
                  tlsv1_2" },
     Row { name: "ssl-ciphers", short: None, kind: Text("LIST"),
-          group: Tls, python: true, available: true,
+          group: Tls, python: true,
           help: "cipher suites to allow, separated by colons, by the names of OpenSSL or IANA. Words for groups \
                  of suites, such as HIGH, are not understood: an unknown name gives a list of all. Suites of \
                  TLS 1.3 stay allowed unless one of them is named" },
 
     Row { name: "token-plugin", short: None, kind: Text("CLASS"),
-          group: Tokens, python: true, available: true,
+          group: Tokens, python: true,
           help: "find each client's target by its token: {token-plugins}" },
     Row { name: "token-source", short: None, kind: Text("ARG"),
-          group: Tokens, python: true, available: true,
+          group: Tokens, python: true,
           help: "where the token plugin looks: a file, directory, URL or server, as the plugin wants it; \
                  @FILE takes it from a file" },
     Row { name: "token-once", short: None, kind: Flag,
-          group: Tokens, python: false, available: true,
+          group: Tokens, python: false,
           help: "with TokenRedis: a token is good for one session, over all instances that ask the same server; it is \
                  taken out when it is used (GETDEL, Redis 6.2 or newer)" },
     Row { name: "token-cache", short: None, kind: Integer("SECONDS"),
-          group: Tokens, python: false, available: true,
+          group: Tokens, python: false,
           help: "what a service (BaseTokenAPI, JSONTokenApi, TokenRedis) has found for a token is good for so many \
                  seconds, without asking again; also when it was withdrawn meanwhile (default: 0)" },
     Row { name: "host-token", short: None, kind: Flag,
-          group: Tokens, python: true, available: true,
+          group: Tokens, python: true,
           help: "take the token from the Host header instead of the query's token parameter" },
     Row { name: "target-config", short: None, kind: Text("FILE"),
-          group: Tokens, python: true, available: true,
+          group: Tokens, python: true,
           help: "deprecated: same as --token-plugin TokenFile --token-source FILE" },
     Row { name: "auth-plugin", short: None, kind: Text("CLASS"),
-          group: Tokens, python: true, available: true,
+          group: Tokens, python: true,
           help: "admit clients by {auth-plugins}" },
     Row { name: "auth-source", short: None, kind: Text("ARG"),
-          group: Tokens, python: true, available: true,
+          group: Tokens, python: true,
           help: "whom the auth plugin admits: user:password, or a list of origins or common names. @FILE takes \
                  it from a file, which may have many lines user:password and those of htpasswd with bcrypt and \
                  SHA-crypt, and counts as it is now" },
     Row { name: "auth-cookie", short: None, kind: Flag,
-          group: Tokens, python: false, available: true,
+          group: Tokens, python: false,
           help: "after a right password give the browser a cookie that admits it for 8 hours, since Safari sends \
                  no password with a WebSocket; implies --allow-origin same-origin" },
     Row { name: "allow-origin", short: None, kind: Text("ORIGIN"),
-          group: Tokens, python: false, available: true,
+          group: Tokens, python: false,
           help: "let browsers open sessions only from pages of this origin, such as https://example.org, or with \
                  same-origin only from pages of the same host and port; may be repeated. Clients that send no \
                  origin are no browsers, and pass" },
     Row { name: "allow-target", short: None, kind: Text("RULE"),
-          group: Tokens, python: false, available: true,
+          group: Tokens, python: false,
           help: "let tokens lead only to what such a rule names: an address, a network (10.0.0.0/8, [fd00::]/8), \
                  a name or *.example.org, each with ports if need be (:5900-5999,3389), or unix:/path/prefix/; \
                  may be repeated" },
     Row { name: "deny-target", short: None, kind: Text("RULE"),
-          group: Tokens, python: false, available: true,
+          group: Tokens, python: false,
           help: "never let tokens lead to what this rule names, even if --allow-target does; may be repeated. \
                  Link-local and multicast addresses, metadata services and this program itself are denied \
                  unless an --allow-target names their very address" },
 
     Row { name: "web", short: None, kind: Text("DIR"),
-          group: Web, python: true, available: true,
+          group: Web, python: true,
           help: "serve the files of this directory on the same port" },
     Row { name: "web-auth", short: None, kind: Flag,
-          group: Web, python: true, available: true,
+          group: Web, python: true,
           help: "require the auth plugin's consent for files, too" },
     Row { name: "file-only", short: None, kind: Flag,
-          group: Web, python: true, available: true,
+          group: Web, python: true,
           help: "never list directories" },
     Row { name: "web-header", short: None, kind: Text("HEADER"),
-          group: Web, python: false, available: true,
+          group: Web, python: false,
           help: "send this header with every file, for instance 'Access-Control-Allow-Origin: *'; may be \
                  repeated" },
     Row { name: "web-cache-control", short: None, kind: Text("VALUE"),
-          group: Web, python: false, available: true,
+          group: Web, python: false,
           help: "what browsers and proxies may keep of files, for instance 'max-age=3600' (default: \
                  no-cache, which lets them keep files and makes them ask whether they are still good)" },
     Row { name: "web-dot-files", short: None, kind: Flag,
-          group: Web, python: false, available: true,
+          group: Web, python: false,
           help: "serve and list names that begin with a dot, too; without this only .well-known is served" },
     Row { name: "web-outside-links", short: None, kind: Flag,
-          group: Web, python: false, available: true,
+          group: Web, python: false,
           help: "follow symbolic links that lead out of the directory" },
 
     Row { name: "daemon", short: Some('D'), kind: Flag,
-          group: Lifetime, python: true, available: true,
+          group: Lifetime, python: true,
           help: "go into the background once the socket listens; the command ends when the service is ready, \
                  with its error if it can't be" },
     Row { name: "pid-file", short: None, kind: Text("FILE"),
-          group: Lifetime, python: false, available: true,
+          group: Lifetime, python: false,
           help: "write the process number to this file when the service is ready; the file is removed at the \
                  exit" },
     Row { name: "run-once", short: None, kind: Flag,
-          group: Lifetime, python: true, available: true,
+          group: Lifetime, python: true,
           help: "serve one WebSocket connection, then exit" },
     Row { name: "timeout", short: None, kind: Integer("SECONDS"),
-          group: Lifetime, python: true, available: true,
+          group: Lifetime, python: true,
           help: "stop listening this long after the start; running sessions go on (0: never)" },
     Row { name: "idle-timeout", short: None, kind: Integer("SECONDS"),
-          group: Lifetime, python: true, available: true,
+          group: Lifetime, python: true,
           help: "exit when there was no connection for this long (0: never)" },
     Row { name: "heartbeat", short: None, kind: Integer("SECONDS"),
-          group: Lifetime, python: true, available: true,
+          group: Lifetime, python: true,
           help: "send each client a ping this often, and end the session of one that was silent for two and a half \
                  times as long, at least 10 seconds (0: never)" },
 
     Row { name: "verbose", short: Some('v'), kind: Flag,
-          group: Logging, python: true, available: true,
+          group: Logging, python: true,
           help: "log requests and the ends of connections, too" },
     Row { name: "traffic", short: None, kind: Flag,
-          group: Logging, python: true, available: true,
+          group: Logging, python: true,
           help: "print a character to standard output for each piece of data relayed" },
     Row { name: "log-file", short: None, kind: Text("FILE"),
-          group: Logging, python: true, available: true,
+          group: Logging, python: true,
           help: "append the log to this file, too; SIGHUP and SIGUSR1 reopen it, for log rotation" },
     Row { name: "log-tokens", short: None, kind: Flag,
-          group: Logging, python: false, available: true,
+          group: Logging, python: false,
           help: "write tokens and credentials to the log as they are, instead of hiding them" },
     Row { name: "syslog", short: None, kind: Text("SERVER"),
-          group: Logging, python: true, available: true,
+          group: Logging, python: true,
           help: "log to syslog, too: a Unix socket such as /dev/log, or host:port for UDP" },
     Row { name: "legacy-syslog", short: None, kind: Flag,
-          group: Logging, python: true, available: true,
+          group: Logging, python: true,
           help: "use the older syslog form (RFC 3164) instead of RFC 5424" },
     Row { name: "record", short: None, kind: Text("FILE"),
-          group: Logging, python: true, available: true,
+          group: Logging, python: true,
           help: "record each session to FILE.N, where N counts connections, for noVNC's player; an existing file is \
                  never overwritten: then it is FILE.N.1 and so on. A recording holds all that was typed and shown" },
     Row { name: "record-input", short: None, kind: Choice("WORD", &["yes", "no"]),
-          group: Logging, python: false, available: true,
+          group: Logging, python: false,
           help: "no: leave what clients send, such as keystrokes, out of recordings" },
 ];
 

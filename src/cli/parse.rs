@@ -68,12 +68,6 @@ impl Given {
         }
     }
 
-    /// The first option given whose feature is not built. Empty text is no option.
-    pub(super) fn unavailable(&self) -> Option<&'static str> {
-        let used = |value: &Value| !matches!(value, Value::Text(text) if text.is_empty());
-        self.options.iter().find(|(row, value)| !row.available && used(value)).map(|(row, _)| row.name)
-    }
-
     fn last(&self, name: &'static str) -> Option<&Value> {
         debug_assert!(options::TABLE.iter().any(|row| row.name == name), "no row for --{name}");
         self.options.iter().rev().find(|(row, _)| row.name == name).map(|(_, value)| value)

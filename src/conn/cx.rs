@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mio::{Poll, Registry};
 
-use super::frontend::Frontend;
+use super::frontend::{Frontend, Started};
 use super::shared::Shared;
 use crate::certs::Served;
 use crate::flight::ReplyTo;
@@ -66,6 +66,8 @@ pub enum Answer {
     Page(Box<Response>),
     /// The next bytes of an answer, or that they can't be read.
     Chunk(Chunk),
+    /// A program for the session.
+    Started(Started),
     /// The recording's file is open or can't be, or its queue has room again.
     Recorded,
 }

@@ -1,7 +1,8 @@
 //! What the clients of one listener get. A reload replaces a frontend as a whole: a session keeps the one it
 //! began with, and a connection that waits for a request takes its listener's current one before each head.
 
-use std::fmt;
+use std::fmt::{self, Debug};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,10 @@ use std::time::{Duration, SystemTime};
 use rustls::ClientConfig;
 
 use crate::certs::{Certificates, TargetOptions};
+use crate::flight::{Asked, ReplyTo};
 use crate::gate::{Gate, Reach, TokenTarget};
+use crate::net::listen::Peer;
+use crate::net::socket::Place;
 use crate::record::Recorder;
 use crate::target::Target;
 use crate::web::Pages;
@@ -67,8 +71,27 @@ pub enum Way {
     /// It is dialled, each of its addresses once.
     Dial(Target),
     /// A program that this one has started listens there, or will. At a port that is at the loopback addresses.
-    #[allow(dead_code, reason = "for wrapped programs")]
     Await(Awaited),
+    /// A program is started for the session, and its standard input and output are the other end.
+    Start(Arc<dyn Start>),
+}
+
+/// Starts a program for each session.
+pub trait Start: Send + Sync + Debug {
+    /// Starts one for this client; `to` gets it, on a helper thread.
+    fn start(&self, peer: &Peer, to: ReplyTo<Started>) -> Asked<Started>;
+}
+
+/// A program that was started for a session; or, for the log, why it was not.
+pub type Started = Result<Begun, String>;
+
+/// A program that runs for a session.
+#[derive(Debug)]
+pub struct Begun {
+    /// The other end of its standard input and output.
+    pub socket: UnixStream,
+    /// Dropped when the session has closed that end; the program ends then.
+    pub place: Place,
 }
 
 /// A program that is dialled until it listens, for as long as a dial may take.
@@ -112,7 +135,6 @@ impl Destination {
         Destination { way, name, announcement, reach: None, forbidden: None, expires: None }
     }
 
-    #[allow(dead_code, reason = "for wrapped programs")]
     /// A program of ours; `command` is what was started, and `port` what it was told to listen on.
     pub fn program(awaited: Awaited, command: &str, port: u16, over_tls: bool) -> Destination {
         let name = awaited.target.to_string();
@@ -121,10 +143,19 @@ impl Destination {
         Destination { way, name, announcement, reach: None, forbidden: None, expires: None }
     }
 
-    /// Where to dial.
-    pub fn target(&self) -> &Target {
+    /// A program for each session; `command` is what is started.
+    pub fn started(start: Arc<dyn Start>, command: &str, over_tls: bool) -> Destination {
+        let name = format!("'{command}'");
+        let announcement = format!("connecting to command: {name}{}", suffix(over_tls));
+        let way = Way::Start(start);
+        Destination { way, name, announcement, reach: None, forbidden: None, expires: None }
+    }
+
+    /// Where to dial, if that is the way.
+    pub fn target(&self) -> Option<&Target> {
         match &self.way {
-            Way::Dial(target) | Way::Await(Awaited { target, .. }) => target,
+            Way::Dial(target) | Way::Await(Awaited { target, .. }) => Some(target),
+            Way::Start(_) => None,
         }
     }
 

@@ -125,6 +125,7 @@ impl Conn {
     pub fn answered(&mut self, answer: Answer) {
         match (answer, &mut self.state) {
             (Answer::Resolved(addresses), State::Connect(connect)) => connect.answered(addresses),
+            (Answer::Started(started), State::Connect(connect)) => connect.started(started),
             (Answer::Certificate(config), State::Tls(tls)) => tls.answered(config),
             (Answer::Verdict(verdict), State::Lookup(lookup)) => lookup.answered(verdict),
             (Answer::Page(response), State::Serve(serve)) => serve.found(*response),
@@ -137,7 +138,8 @@ impl Conn {
                 | Answer::Certificate(_)
                 | Answer::Verdict(_)
                 | Answer::Page(_)
-                | Answer::Chunk(_),
+                | Answer::Chunk(_)
+                | Answer::Started(_),
                 _,
             ) => {}
         }
@@ -257,6 +259,11 @@ impl Conn {
     /// Whether bytes are held for this connection beyond a turn.
     fn is_holding(&self) -> bool {
         self.state.is_holding() || self.kept_bytes > 0 || self.client.socket.unsent() > 0
+    }
+
+    /// Whether this is a session whose target was reached and that is not closing its sockets yet.
+    pub fn is_relaying(&self) -> bool {
+        self.state.session().is_some_and(|session| session.has_target)
     }
 
     /// Whether this became a WebSocket.

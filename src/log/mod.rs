@@ -12,8 +12,9 @@ mod sink;
 mod syslog;
 
 use std::fmt::{self, Write as _};
+use std::fs;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -62,6 +63,14 @@ pub enum Level {
     Info,
     /// Details, with `--verbose`.
     Debug,
+}
+
+/// Opens a log file for another program that appends to it, too.
+///
+/// # Errors
+/// The system's, or what lies there can't be a log.
+pub fn append_to(path: &Path) -> io::Result<fs::File> {
+    output::File::open(path)?.into_blocking()
 }
 
 impl Log {

@@ -174,6 +174,16 @@ impl File {
         Ok(File { file, path: path.to_owned() })
     }
 
+    /// The file, for who waits for it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn into_blocking(self) -> io::Result<fs::File> {
+        let flags = rustix::fs::fcntl_getfl(&self.file)?;
+        rustix::fs::fcntl_setfl(&self.file, flags - rustix::fs::OFlags::NONBLOCK)?;
+        Ok(self.file)
+    }
+
     fn identity(&self) -> Option<(u64, u64)> {
         self.file.metadata().ok().map(|found| (found.dev(), found.ino()))
     }

@@ -4,6 +4,7 @@
 //! them. Nothing is ever re-armed, so no re-arming can be forgotten, and what a connection does next never
 //! depends on which event woke it.
 
+use std::any::Any;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown};
 use std::os::fd::AsFd;
@@ -31,9 +32,14 @@ pub enum Io {
     Tcp(TcpStream),
     /// A Unix stream socket.
     Unix(UnixStream),
+    /// One whose other end is a program's standard input and output, and the program's place.
+    Program(Box<(UnixStream, Place)>),
     /// Anything else that behaves like a stream; the scripted sockets of tests and fuzz targets.
     Other(Box<dyn Stream>),
 }
+
+/// What is dropped behind a socket that was closed.
+pub type Place = Box<dyn Any + Send>;
 
 /// A byte stream that never blocks: it answers `WouldBlock` instead.
 pub trait Stream: Read + Write + Send + std::fmt::Debug {
@@ -87,6 +93,7 @@ impl Socket {
             // Urgent data ends a read early, so the socket has to hear of it (see `note`).
             Io::Tcp(tcp) => registry.register(tcp, Token(token), interests | Interest::PRIORITY),
             Io::Unix(unix) => registry.register(unix, Token(token), interests),
+            Io::Program(program) => registry.register(&mut program.0, Token(token), interests),
             Io::Other(_) => Ok(()),
         }
     }
@@ -98,6 +105,7 @@ impl Socket {
         let _ = match &mut self.io {
             Io::Tcp(tcp) => registry.deregister(tcp),
             Io::Unix(unix) => registry.deregister(unix),
+            Io::Program(program) => registry.deregister(&mut program.0),
             Io::Other(_) => Ok(()),
         };
     }
@@ -171,6 +179,7 @@ impl Socket {
             let result = match &mut self.io {
                 Io::Tcp(tcp) => receive(tcp, space),
                 Io::Unix(unix) => unix.read(space),
+                Io::Program(program) => program.0.read(space),
                 Io::Other(other) => other.read(space),
             };
             return match result {
@@ -202,6 +211,7 @@ impl Socket {
             let result = match &mut self.io {
                 Io::Tcp(tcp) => send(tcp, rest),
                 Io::Unix(unix) => unix.write(rest),
+                Io::Program(program) => program.0.write(rest),
                 Io::Other(other) => other.write(rest),
             };
             match result {
@@ -221,6 +231,7 @@ impl Socket {
         let _ = match &mut self.io {
             Io::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
             Io::Unix(unix) => unix.shutdown(Shutdown::Write),
+            Io::Program(program) => program.0.shutdown(Shutdown::Write),
             Io::Other(other) => other.shutdown_write(),
         };
     }
@@ -230,6 +241,7 @@ impl Socket {
         match &self.io {
             Io::Tcp(tcp) => sys::unacknowledged(tcp.as_fd()).unwrap_or(0),
             Io::Unix(unix) => sys::unacknowledged(unix.as_fd()).unwrap_or(0),
+            Io::Program(program) => sys::unacknowledged(program.0.as_fd()).unwrap_or(0),
             Io::Other(other) => other.unacknowledged(),
         }
     }
@@ -239,7 +251,7 @@ impl Socket {
     pub fn unanswered(&self) -> u8 {
         match &self.io {
             Io::Tcp(tcp) => sys::unanswered(tcp.as_fd()).unwrap_or(0),
-            Io::Unix(_) => 0,
+            Io::Unix(_) | Io::Program(_) => 0,
             Io::Other(other) => other.unanswered(),
         }
     }
@@ -268,7 +280,7 @@ impl Socket {
                 Some(error) => Err(error),
                 None => Ok(true),
             },
-            Io::Other(_) => Ok(self.is_writable()),
+            Io::Program(_) | Io::Other(_) => Ok(self.is_writable()),
         }
     }
 }

@@ -27,6 +27,8 @@ pub enum Control {
     Ping,
     /// Accept no more, and end when the last connection has ended by itself.
     Finish,
+    /// The same for sessions that have a target; all others are sent away, and cut after this time.
+    Outlive(Duration),
     /// Accept no more, send every client away, and cut what is left after this time.
     Drain(Duration),
 }
@@ -39,6 +41,8 @@ pub type Frontends = Arc<[Arc<Frontend>]>;
 pub enum Notice {
     /// The reactor of this index has come to a [`Control::Ping`].
     Alive(usize),
+    /// A reactor has sent every client away ([`Control::Drain`]): none is told anything else now.
+    Drained,
     /// A WebSocket session has ended.
     SessionEnded(Peer),
     /// The reactor of this index has ended, because it was told to or because of an error.

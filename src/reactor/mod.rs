@@ -360,13 +360,24 @@ impl Reactor {
             Control::Frontends(frontends) => self.frontends = frontends,
             Control::Ping => (self.notify)(Notice::Alive(self.index)),
             Control::Finish => self.stop(),
+            Control::Outlive(patience) => self.send_away(patience, Conn::is_relaying),
             Control::Drain(patience) => {
-                self.stop();
-                let cut_at = self.resources.tick.after(patience);
-                for slot in self.numbers() {
-                    self.with_conn(slot, |conn, cx| conn.drain(cut_at, cx));
-                }
+                self.send_away(patience, |_| false);
+                (self.notify)(Notice::Drained);
             }
+        }
+    }
+
+    /// Accepts no more, and sends every client away but those who may stay.
+    fn send_away(&mut self, patience: Duration, may_stay: impl Fn(&Conn) -> bool) {
+        self.stop();
+        let cut_at = self.resources.tick.after(patience);
+        for slot in self.numbers() {
+            self.with_conn(slot, |conn, cx| {
+                if !may_stay(conn) {
+                    conn.drain(cut_at, cx);
+                }
+            });
         }
     }
 

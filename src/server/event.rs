@@ -7,6 +7,8 @@ use crate::reactor::Notice;
 pub(super) enum Event {
     /// A signal came.
     Signal(i32),
+    /// A program of a session was started, or its session is over.
+    Programs,
     /// A reactor has something to tell.
     Reactor(Notice),
 }

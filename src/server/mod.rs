@@ -6,6 +6,7 @@
 mod banner;
 mod event;
 mod frontends;
+mod programs;
 mod rebind;
 mod sockets;
 mod start;
@@ -32,6 +33,7 @@ use crate::os::pid_file::PidFile;
 use crate::reactor::{Control, Handle, Notice};
 use crate::record::Recorder;
 use event::Event;
+use programs::Programs;
 pub use rebind::rebind;
 use start::Started;
 use watch::{Due, Watch};
@@ -78,6 +80,16 @@ struct Server {
     events: Receiver<Event>,
     reactors: Vec<Handle>,
     running: usize,
+    programs: Programs,
+    /// Reactors that have been told to send every client away and have not said that they have.
+    undrained: usize,
+    /// At the latest then programs are told to go: when all clients have been sent away, so that it is not the
+    /// program's end that they hear of.
+    programs_end_at: Option<Instant>,
+    /// The wrapped program has ended, and its sessions get what it said last; those that are left then are ended.
+    sessions_end_at: Option<Instant>,
+    /// The end was asked for by a signal.
+    is_told: bool,
     /// Whether clients can come, and are not all here already.
     has_listeners: bool,
     /// Who among them is alive.
@@ -108,8 +120,9 @@ impl Server {
         let mut code = ExitCode::SUCCESS;
         // For children that ended before their signal was waited for none comes any more.
         child::reap_orphans();
-        while self.running > 0 {
+        while self.running > 0 || !self.programs.is_over() {
             match self.next_event() {
+                Some(Event::Programs) => self.programs.look(Instant::now()),
                 Some(Event::Signal(number)) => {
                     if self.obey_signal(number).is_break() {
                         break;
@@ -126,8 +139,17 @@ impl Server {
                         self.drain();
                     }
                 }
+                Some(Event::Reactor(Notice::Drained)) => {
+                    self.undrained = self.undrained.saturating_sub(1);
+                    if self.undrained == 0 {
+                        self.end_programs();
+                    }
+                }
                 Some(Event::Reactor(Notice::ReactorEnded(index, result))) => {
                     self.running -= 1;
+                    if self.running == 0 {
+                        self.end_programs();
+                    }
                     self.watch.ended(index);
                     if let Err(error) = result {
                         self.log.warn(format_args!("reactor {index} failed: {error}"));
@@ -138,13 +160,17 @@ impl Server {
                 None => self.check_clock(),
             }
         }
+        self.programs.kill();
         if let Some(recorder) = &self.recorder {
             // What reactors still have is cut, and a script at any moment.
             recorder.flush(if self.running == 0 { RECORD_PATIENCE } else { Duration::ZERO });
         }
         self.shared.say_all_left_out();
         self.say_endings();
-        code
+        match self.programs.code() {
+            Some(program) if code == ExitCode::SUCCESS => ExitCode::from(program),
+            _ => code,
+        }
     }
 
     /// Does what a signal says; `Break` when the service is to end without waiting.
@@ -155,11 +181,19 @@ impl Server {
                 if self.stopping == Stopping::Draining {
                     return ControlFlow::Break(());
                 }
-                self.log.info(format_args!("In exit"));
+                if self.sessions_end_at.is_none() {
+                    self.log.info(format_args!("In exit"));
+                }
+                self.is_told = true;
                 self.drain();
             }
             (libc::SIGUSR1, _) | (libc::SIGHUP, HangUp::Reopen) => self.log.reopen(),
-            (libc::SIGCHLD, _) => child::reap_orphans(),
+            (libc::SIGCHLD, _) => {
+                child::reap_orphans();
+                if self.programs.children_ended(Instant::now()) {
+                    self.end_with_program();
+                }
+            }
             (number, _) => self.log.debug(format_args!("signal {number} is ignored")),
         }
         ControlFlow::Continue(())
@@ -176,6 +210,23 @@ impl Server {
             // The clients that came with the process are all there will be.
             self.finish();
         }
+    }
+
+    /// The wrapped program has ended, and with it the service: its sessions get what it said last, and nobody else
+    /// is waited for.
+    fn end_with_program(&mut self) {
+        if self.stopping == Stopping::Draining {
+            return;
+        }
+        self.log.info(format_args!("In exit"));
+        self.sessions_end_at = Some(Instant::now() + LAST_WORDS);
+        self.stop(Stopping::Finishing, || Control::Outlive(DRAIN));
+    }
+
+    /// Nobody needs programs any more.
+    fn end_programs(&mut self) {
+        self.programs_end_at = None;
+        self.programs.end(self.is_told, Instant::now());
     }
 
     fn ask_reactors(&self) {
@@ -201,18 +252,29 @@ impl Server {
 
     /// Time until something is due that no event tells.
     fn clock_wait(&self) -> Option<Duration> {
-        let watch = self.watch.next().map(|next| next.saturating_duration_since(Instant::now()));
+        let moments = [self.watch.next(), self.programs.next(), self.programs_end_at, self.sessions_end_at];
+        let next = moments.into_iter().flatten().min();
+        let next = next.map(|next| next.saturating_duration_since(Instant::now()));
         if self.stopping != Stopping::No {
-            return watch;
+            return next;
         }
         let timeout = self.timeout.map(|timeout| timeout.saturating_sub(self.launched.elapsed()));
         // Connections are looked at once a second, which is as exact as the option's unit.
         let idle = self.idle_timeout.map(|_| IDLE_LOOK);
-        [watch, timeout, idle].into_iter().flatten().min()
+        [next, timeout, idle].into_iter().flatten().min()
     }
 
     fn check_clock(&mut self) {
-        match self.watch.look(Instant::now()) {
+        let now = Instant::now();
+        if self.sessions_end_at.is_some_and(|end| now >= end) {
+            self.sessions_end_at = None;
+            self.drain();
+        }
+        if self.programs_end_at.is_some_and(|end| now >= end) {
+            self.end_programs();
+        }
+        self.programs.look(now);
+        match self.watch.look(now) {
             Due::Nothing => {}
             Due::Alive => {
                 let told = self.manager.alive();
@@ -252,6 +314,8 @@ impl Server {
 
     /// Ends soon: every client is told to go.
     fn drain(&mut self) {
+        self.undrained = self.running;
+        self.programs_end_at = Some(Instant::now() + PROGRAMS_STAY);
         self.stop(Stopping::Draining, || Control::Drain(DRAIN));
     }
 
@@ -294,6 +358,12 @@ impl Server {
 
 /// Time for clients to answer our Close when the process is told to end; what is left then is cut.
 const DRAIN: Duration = Duration::from_secs(3);
+
+/// How long sessions get what a wrapped program said last before it ended; what is left then is ended.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// How long programs are left alone while clients are sent away, which takes milliseconds.
+const PROGRAMS_STAY: Duration = Duration::from_millis(500);
 
 /// How often `--idle-timeout` looks for connections.
 const IDLE_LOOK: Duration = Duration::from_secs(1);

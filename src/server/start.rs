@@ -14,6 +14,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Instant;
 
+use crate::child;
 use crate::cli::{Config, Sessions};
 use crate::conn::end::Kind;
 use crate::conn::report;
@@ -35,6 +36,7 @@ use crate::sys::{self, Signals, process};
 use crate::web;
 
 use super::event::Event;
+use super::programs::{Fault, Plan};
 use super::sockets::{Sockets, take_given};
 use super::watch::Watch;
 use super::{HangUp, LOG_PATIENCE, Server, Stopping, banner, frontends};
@@ -169,10 +171,11 @@ fn serve(
     origin: Origin,
     readiness: Option<Readiness>,
 ) -> Started {
-    let result = begin(&log).and_then(|signals| {
+    let result = begin(&log).map_err(Fault::from).and_then(|signals| {
         let log = Arc::new(log);
         let result = run(config, &log, sockets, origin, signals);
-        if let Err(text) = &result {
+        if let Err(Fault { text, .. }) = &result {
+            child::kill_remaining();
             log.warn(format_args!("{text}"));
             log.flush(LOG_PATIENCE);
         }
@@ -183,11 +186,12 @@ fn serve(
             server.readiness = readiness;
             Started::Serving(Box::new(server))
         }
-        (Err(text), Some(readiness)) => {
-            readiness.failed(1, &text);
-            Started::Over(ExitCode::FAILURE)
+        (Err(Fault { code, text }), readiness) => {
+            if let Some(readiness) = readiness {
+                readiness.failed(code, &text);
+            }
+            Started::Over(ExitCode::from(code))
         }
-        (Err(_), None) => Started::Over(ExitCode::FAILURE),
     }
 }
 
@@ -210,7 +214,7 @@ fn run(
     sockets: Sockets,
     origin: Origin,
     signals: Signals,
-) -> Result<Server, String> {
+) -> Result<Server, Fault> {
     let hang_up = match config.log.file {
         Some(_) => HangUp::Reopen,
         None if signal::hang_up_is_ignored() => HangUp::Ignored,
@@ -221,7 +225,11 @@ fn run(
     sockets.say_differences(log, config);
     let sources = sockets.sources();
     let open: Vec<&Listener> = sockets.listeners.iter().map(|(listener, _)| listener).collect();
-    let frontends = frontends::open(config, &open, sources.len(), log, recorder.as_ref())?;
+    let (sender, events) = channel();
+    let to_main = sender.clone();
+    let wake = move || drop(to_main.send(Event::Programs));
+    let (plan, way) = Plan::of(config, &open, log, wake)?;
+    let frontends = frontends::open(config, &open, sources.len(), log, recorder.as_ref(), way)?;
     let manager = Notify::open(&origin.manager, origin.pid).unwrap_or_else(|text| {
         log.warn(format_args!("{text}"));
         Notify::default()
@@ -233,7 +241,6 @@ fn run(
         ),
         None => None,
     };
-    let (sender, events) = channel();
     let to_main = sender.clone();
     signal::forward(signals, move |number| drop(to_main.send(Event::Signal(number))))
         .map_err(|error| format!("signals: {}", describe(&error)))?;
@@ -245,6 +252,7 @@ fn run(
     if let Some(notice) = banner::open_to_pages(config, &open) {
         log.warn(format_args!("{notice}"));
     }
+    let programs = plan.start(log)?;
     let shared = Arc::new(Shared {
         log: Arc::clone(log),
         resolver: Resolver::default(),
@@ -268,6 +276,11 @@ fn run(
         _pid_file: pid_file,
         hang_up,
         reactors,
+        programs,
+        undrained: 0,
+        programs_end_at: None,
+        sessions_end_at: None,
+        is_told: false,
         launched: origin.launched,
         active: origin.launched,
         timeout: config.timeout,

@@ -45,6 +45,8 @@ mod tokens;
 mod tokens_beside_python;
 mod web;
 mod workers;
+mod wrap;
+mod wrap_stdin;
 mod wss;
 
 /// The gateway that the modules have which `wss` repeats; there it is one that speaks TLS.

@@ -121,6 +121,10 @@ fn errors_of_our_own_say_what_to_do() {
              --unix-listen with it",
         ),
         ("--token-plugin TokenFile 6080 -- cmd", "You can't use --token-plugin with a wrapped command (--)"),
+        ("--wrap-stdin 6080 a:1", "You must use a wrapped command (--) to use --wrap-stdin"),
+        ("--wrap-stdin 6080 --", "You must use a wrapped command (--) to use --wrap-stdin"),
+        ("--wrap-stdin --wrap-mode exit 6080 -- cmd", "You can't use --wrap-mode with --wrap-stdin"),
+        ("--wrap-stdin --unix-target s 6080 -- cmd", "You can't use --unix-target with --wrap-stdin"),
         ("--token-plugin TokenFile 6080 --unix-target s", "You can't use --token-plugin with --unix-target"),
         ("--allow-target h 1 a:2", "You must use --token-plugin to use --allow-target"),
         ("--deny-target h 1 a:2", "You must use --token-plugin to use --deny-target"),
@@ -373,35 +377,12 @@ fn tls_to_the_target_is_what_its_options_say() {
 fn bytes_that_are_not_utf_8_pass_through_paths() {
     let with = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     let args = vec![with(b"--web=\xff"), "--unix-target".into(), with(b"/\xfe"), "1".into()];
-    let Outcome::Run(config) = parse_unchecked(args, &environment()) else { panic!() };
+    let Outcome::Run(config) = parse(args, &environment()) else { panic!() };
     assert_eq!(config.web.unwrap().root.as_os_str().as_bytes(), b"/start/\xff");
     assert_eq!(config.sessions, Sessions::Fixed(Target::Unix(with(b"/\xfe").into())));
 
-    let outcome = parse_unchecked(vec!["--timeout".into(), with(b"\xff\n\"'")], &environment());
+    let outcome = parse(vec!["--timeout".into(), with(b"\xff\n\"'")], &environment());
     assert_eq!(complaint_of(outcome), "option --timeout: invalid integer value: '\\udcff\\n\"\\''");
-}
-
-#[test]
-fn what_is_not_built_is_refused_by_name() {
-    for row in options::TABLE.iter().filter(|row| !row.available) {
-        let value = match row.kind {
-            options::Kind::Choice(_, words) => format!("={}", words[0]),
-            options::Kind::Text(_) => "=x".to_owned(),
-            options::Kind::Integer(_) => "=1".to_owned(),
-            _ => String::new(),
-        };
-        let line = format!("--{}{value} 1 a:2", row.name);
-        // Lines that are wrong without the check keep their own complaint.
-        let expected = match parse_unchecked(words(&line), &environment()) {
-            Outcome::Run(_) => format!("--{} is not available yet", row.name),
-            other => complaint_of(other),
-        };
-        assert_eq!(complaint_of(parse(words(&line), &environment())), expected, "{line}");
-    }
-    if !options::WRAPPING_AVAILABLE {
-        let text = "wrapping a command (--) is not available yet";
-        assert_eq!(complaint_of(parse(words("1 -- cmd"), &environment())), text);
-    }
 }
 
 #[test]
@@ -413,7 +394,7 @@ fn a_password_for_keys_needs_a_build_with_it() {
 
 #[test]
 #[cfg(feature = "encrypted-keys")]
-fn what_is_built_starts() {
+fn options_of_every_kind_start() {
     for line in [
         "-v --log-file f --traffic --run-once --timeout 1 --idle-timeout 1 -6 --heartbeat 1 --wrap-mode exit \
          --libserver --log-tokens 1 a:2",

@@ -31,7 +31,7 @@ fn words(line: &str) -> Vec<OsString> {
 
 /// The config of a line, whether or not its features are built.
 fn config(line: &str) -> Config {
-    match parse_unchecked(words(line), &environment()) {
+    match parse(words(line), &environment()) {
         Outcome::Run(config) => *config,
         other => panic!("{line}: {other:?}"),
     }
@@ -39,7 +39,7 @@ fn config(line: &str) -> Config {
 
 /// The complaint about a line, without the usage in front.
 fn complaint(line: &str) -> String {
-    complaint_of(parse_unchecked(words(line), &environment()))
+    complaint_of(parse(words(line), &environment()))
 }
 
 fn complaint_of(outcome: Outcome) -> String {

@@ -219,6 +219,17 @@ fn wrapped_programs_are_understood() {
             "2023 --wrap-mode=respawn -- telnetd -debug 2023",
             proxy("", 2023, wrapped(WrapMode::Respawn, None, &["telnetd", "-debug", "2023"])),
         ),
+        (
+            "--wrap-stdin 2023 -- telnetd -h",
+            proxy("", 2023, Sessions::PerSession { command: vec!["telnetd".into(), "-h".into()] }),
+        ),
+        (
+            "--unix-listen s --wrap-stdin -- cat",
+            Config {
+                listen: vec![Address::Unix { path: "s".into(), mode: 0o600 }],
+                ..proxy("", 0, Sessions::PerSession { command: vec!["cat".into()] })
+            },
+        ),
     ]);
 }
 

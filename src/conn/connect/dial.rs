@@ -3,12 +3,17 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
-use mio::net::TcpStream;
+use mio::net::{TcpStream, UnixStream};
 use socket2::SockRef;
 
-use crate::conn::cx::Cx;
+use super::{Connect, RETRY_WAIT, Stage};
+use crate::conn::client::Client;
+use crate::conn::cx::{Answer, Cx};
 use crate::conn::end::End;
+use crate::conn::frontend::{Begun, Start, Started};
+use crate::flight::Asked;
 use crate::id::Side;
 use crate::net::socket::{Io, Socket, tune_tcp};
 use crate::net::transport::Transport;
@@ -45,6 +50,60 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Connect {
+    /// Takes in the program that a helper has started. One that comes too late is let go of.
+    pub fn started(&mut self, started: Started) {
+        if matches!(self.stage, Stage::Starting) {
+            self.stage = Stage::Begun(started);
+        }
+    }
+
+    /// Has a program started for this client.
+    pub(super) fn start(&mut self, start: &dyn Start, client: &Client, cx: &Cx<'_>) -> Option<Stage> {
+        if std::mem::replace(&mut self.is_tried, true) {
+            return None;
+        }
+        match start.start(&client.peer, cx.reply(Answer::Started)) {
+            Asked::Now(started) => Some(Stage::Begun(started)),
+            Asked::Later => Some(Stage::Starting),
+            Asked::Busy if cx.now < self.deadline => {
+                self.is_tried = false;
+                Some(Stage::Waiting(cx.now.after(RETRY_WAIT)))
+            }
+            Asked::Busy => {
+                self.failure = Some("too many programs are being started".into());
+                None
+            }
+        }
+    }
+
+    pub(super) fn dial_unix(&mut self, path: &Path, cx: &Cx<'_>) -> Option<Stage> {
+        if std::mem::replace(&mut self.is_tried, true) {
+            return None;
+        }
+        match UnixStream::connect(path) {
+            Ok(stream) => {
+                let mut socket = Socket::connecting(Io::Unix(stream));
+                match socket.register(cx.registry, cx.id.token(Side::Target)) {
+                    Ok(()) => Some(Stage::Dialling(socket.into(), self.deadline)),
+                    Err(error) => {
+                        self.fail(&error);
+                        None
+                    }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && cx.now < self.deadline => {
+                self.is_tried = false;
+                Some(Stage::Waiting(cx.now.after(RETRY_WAIT)))
+            }
+            Err(error) => {
+                self.fail(&error);
+                None
+            }
+        }
+    }
+}
+
 pub(super) fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
     let stream = TcpStream::connect(address)?;
     let options = SockRef::from(&stream);
@@ -52,6 +111,15 @@ pub(super) fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
     // Urgent data (telnet servers send it) comes in its place in the stream instead of being lost.
     options.set_out_of_band_inline(true)?;
     let mut socket = Socket::connecting(Io::Tcp(stream));
+    socket.register(cx.registry, cx.id.token(Side::Target))?;
+    Ok(socket)
+}
+
+/// The other end of a program's standard input and output.
+pub(super) fn program(begun: Begun, cx: &Cx<'_>) -> io::Result<Socket> {
+    let Begun { socket, place } = begun;
+    socket.set_nonblocking(true)?;
+    let mut socket = Socket::new(Io::Program(Box::new((UnixStream::from_std(socket), place))));
     socket.register(cx.registry, cx.id.token(Side::Target))?;
     Ok(socket)
 }

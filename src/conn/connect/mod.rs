@@ -9,30 +9,27 @@ mod secure;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-use mio::net::UnixStream;
 
 use super::client::Client;
 use super::cx::{Answer, Cx, Turn};
 use super::early::{Early, Heard};
 use super::end::End;
-use super::frontend::{Destination, Way};
+use super::frontend::{Awaited, Destination, Started, Way};
 use super::report;
 use super::tape::Tape;
 use crate::flight::Asked;
-use crate::id::Side;
 use crate::log::describe;
-use crate::net::socket::{Io, Socket};
+#[cfg(any(test, feature = "testing"))]
+use crate::net::socket::Socket;
 use crate::net::transport::Transport;
 use crate::resolve::{self, Addresses};
 use crate::target::Target;
 use crate::timers::Tick;
 use crate::ws::decode::Decoder;
 pub use dial::{Dialled, Failure};
-use dial::{dial_tcp, ready, timed_out, unresolved, with_port};
+use dial::{dial_tcp, program, ready, timed_out, unresolved, with_port};
 use secure::unsecured;
 
 /// On the way to a target.
@@ -76,6 +73,10 @@ enum Stage {
     Dialling(Transport, Tick),
     /// A connected target's TLS handshake; it gets until then, too.
     Securing(Transport, Tick),
+    /// A helper starts a program.
+    Starting,
+    /// A program has been started, or could not be.
+    Begun(Started),
     /// A Unix socket's backlog or the lane of the helpers is full, or nobody listens yet; it is tried again then.
     Waiting(Tick),
 }
@@ -118,7 +119,7 @@ impl Connect {
                     self.rest.extend(LOOPBACK.map(|address| SocketAddr::new(address, port)));
                 }
             }
-            Way::Dial(Target::Unix(_)) => {}
+            Way::Dial(Target::Unix(_)) | Way::Start(_) => {}
         }
     }
 
@@ -151,11 +152,11 @@ impl Connect {
     fn take(&mut self, addresses: Addresses) {
         self.resolved = true;
         match (addresses, self.to.target()) {
-            (Ok(addresses), Target::Tcp { port, .. }) => {
+            (Ok(addresses), Some(Target::Tcp { port, .. })) => {
                 self.rest.extend(addresses.iter().map(|address| with_port(*address, *port)));
             }
             (Err(error), _) => self.failure = Some(unresolved(&error)),
-            (Ok(_), Target::Unix(_)) => {}
+            (Ok(_), Some(Target::Unix(_)) | None) => {}
         }
     }
 
@@ -184,7 +185,7 @@ impl Connect {
         }
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Next) {
-                Stage::Next => match self.next(cx) {
+                Stage::Next => match self.next(client, cx) {
                     Some(stage) => stage,
                     None if self.may_come(cx) => self.wait_for_program(cx),
                     None => return Ok(Turn::Done(Dialled::Failed(self.outcome()))),
@@ -218,6 +219,20 @@ impl Connect {
                         Stage::Next
                     }
                 },
+                Stage::Begun(Ok(begun)) => match program(begun, cx) {
+                    Ok(socket) => match self.secure(ready(socket.into()), self.deadline, cx) {
+                        Ok(stage) => stage,
+                        Err(socket) => return Ok(Turn::Done(Dialled::Connected(socket))),
+                    },
+                    Err(error) => {
+                        self.fail(&error);
+                        Stage::Next
+                    }
+                },
+                Stage::Begun(Err(why)) => {
+                    self.failure = Some(why);
+                    Stage::Next
+                }
                 stage => {
                     self.stage = stage;
                     return Ok(Turn::Wait(()));
@@ -240,7 +255,7 @@ impl Connect {
                 self.reached = true;
             }
             Stage::Waiting(until) if cx.now >= until.min(self.deadline) => {}
-            Stage::Resolving if cx.now >= self.deadline => {
+            Stage::Resolving | Stage::Starting if cx.now >= self.deadline => {
                 self.resolved = true;
                 self.failure = Some(describe(&timed_out()));
             }
@@ -309,30 +324,33 @@ impl Connect {
         match &self.to.way {
             Way::Await(awaited) if awaited.is_over() => " (the wrapped program has ended)",
             Way::Await(_) if self.rounds > 0 => " (the wrapped program has not listened for 10 s)",
-            Way::Await(_) | Way::Dial(_) => "",
+            Way::Await(_) | Way::Dial(_) | Way::Start(_) => "",
         }
     }
 
     /// Starts on the next address; `None` when there is none.
-    fn next(&mut self, cx: &Cx<'_>) -> Option<Stage> {
+    fn next(&mut self, client: &Client, cx: &Cx<'_>) -> Option<Stage> {
         let to = Arc::clone(&self.to);
         if let Some(why) = &to.forbidden {
             self.not_allowed = Some(why.clone());
             return None;
         }
-        match to.target() {
-            Target::Unix(path) => return self.dial_unix(path, cx),
-            Target::Tcp { host, port } if !self.resolved => {
+        match &to.way {
+            Way::Start(start) => return self.start(&**start, client, cx),
+            Way::Dial(Target::Unix(path)) | Way::Await(Awaited { target: Target::Unix(path), .. }) => {
+                return self.dial_unix(path, cx);
+            }
+            Way::Dial(Target::Tcp { host, port }) if !self.resolved => {
                 if let Some(Err(why)) = to.reach.as_ref().map(|reach| reach.check_name(host, *port)) {
                     self.not_allowed = Some(why.to_string());
                     return None;
                 }
                 return self.ask(host, cx);
             }
-            Target::Tcp { .. } => {}
+            Way::Dial(Target::Tcp { .. }) | Way::Await(Awaited { target: Target::Tcp { .. }, .. }) => {}
         }
         while let Some(address) = self.rest.pop_front() {
-            if let (Some(reach), Target::Tcp { host, .. }) = (&to.reach, to.target())
+            if let (Some(reach), Some(Target::Tcp { host, .. })) = (&to.reach, to.target())
                 && let Err(why) = reach.check_address(host, address)
             {
                 self.not_allowed = Some(why.to_string());
@@ -362,32 +380,6 @@ impl Connect {
         (self.is_absent, self.is_tried) = (false, false);
         self.find();
         Stage::Waiting(cx.now.plus(self.rounds.min(AGAIN_TICKS_MAX)).min(self.deadline))
-    }
-
-    fn dial_unix(&mut self, path: &Path, cx: &Cx<'_>) -> Option<Stage> {
-        if std::mem::replace(&mut self.is_tried, true) {
-            return None;
-        }
-        match UnixStream::connect(path) {
-            Ok(stream) => {
-                let mut socket = Socket::connecting(Io::Unix(stream));
-                match socket.register(cx.registry, cx.id.token(Side::Target)) {
-                    Ok(()) => Some(Stage::Dialling(socket.into(), self.deadline)),
-                    Err(error) => {
-                        self.fail(&error);
-                        None
-                    }
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && cx.now < self.deadline => {
-                self.is_tried = false;
-                Some(Stage::Waiting(cx.now.after(RETRY_WAIT)))
-            }
-            Err(error) => {
-                self.fail(&error);
-                None
-            }
-        }
     }
 
     /// Takes in that a socket that was connecting failed with `error`.

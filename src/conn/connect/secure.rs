@@ -21,8 +21,8 @@ impl Connect {
     ) -> Result<Stage, Transport> {
         let Some(tls) = &cx.frontend.target_tls else { return Err(socket) };
         let host = match self.to.target() {
-            Target::Tcp { host, .. } => Some(host.as_str()),
-            Target::Unix(_) => None,
+            Some(Target::Tcp { host, .. }) => Some(host.as_str()),
+            Some(Target::Unix(_)) | None => None,
         };
         let begun = certs::target_name(&tls.options, host).and_then(|name| {
             let config = Arc::clone(&tls.config);

@@ -12,7 +12,6 @@ mod tests;
 pub use elf::Head;
 pub use place::Library;
 pub use reach::unreachable_by_preload;
-#[cfg_attr(not(feature = "testing"), allow(unused_imports, reason = "the same"))]
 pub use reserved::Reserved;
 
 use std::ffi::{OsStr, OsString};

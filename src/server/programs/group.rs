@@ -1,0 +1,107 @@
+//! The end of a program that is told to go: its whole group is asked (TERM), and what is still there after a while is
+//! killed.
+
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+
+use crate::child::Child;
+
+/// A program on its way out, with its group.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    child: Child,
+    kill_at: Instant,
+    /// How the program itself has ended, once it has.
+    status: Option<ExitStatus>,
+    /// Nothing of the group is left, or nothing can be done about it.
+    is_over: bool,
+    /// When to look again whether something is left.
+    look_at: Instant,
+}
+
+impl Leaving {
+    /// Asks the group to go. A program that has ended already, and whose status was not taken, still has one.
+    pub(super) fn begin(child: Child, now: Instant) -> Leaving {
+        // It may be gone.
+        let _ = child.signal(Signal::TERM);
+        let mut leaving =
+            Leaving { child, kill_at: now + PATIENCE, status: None, is_over: false, look_at: now + LOOK };
+        leaving.look(now);
+        leaving
+    }
+
+    /// Looks what is left of it; kills that when it is time.
+    pub(super) fn look(&mut self, now: Instant) {
+        if self.is_over {
+            return;
+        }
+        self.look_at = now + LOOK;
+        let is_late = now >= self.kill_at;
+        if is_late {
+            self.signal(Signal::KILL);
+        }
+        if self.status.is_none() {
+            // An error says that it is no child of ours any more.
+            self.status = self.child.try_wait().ok().flatten();
+        }
+        let is_gone = self.status.is_some() && !self.has_members();
+        self.is_over = is_gone || now >= self.kill_at + GIVE_UP;
+    }
+
+    /// Kills what is left, without waiting for it.
+    pub(super) fn kill(&self) {
+        if !self.is_over {
+            self.signal(Signal::KILL);
+        }
+    }
+
+    /// When to look again, if that is needed.
+    pub(super) fn next(&self) -> Option<Instant> {
+        match (self.is_over, self.status) {
+            (true, _) => None,
+            // Its end is told by a signal.
+            (false, None) => Some(self.kill_at.max(self.look_at)),
+            // That of others in its group is not.
+            (false, Some(_)) => Some(self.look_at),
+        }
+    }
+
+    /// Whether nothing is left to wait for.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// How the program itself has ended, once it has.
+    pub(super) fn status(&self) -> Option<ExitStatus> {
+        self.status
+    }
+
+    /// Whether processes are left in the group. A number is no other group's while one is, and this is asked ten times
+    /// a second until none is, so it can't have become another's meanwhile.
+    fn has_members(&self) -> bool {
+        self.group().is_some_and(|group| test_kill_process_group(group) != Err(rustix::io::Errno::SRCH))
+    }
+
+    fn signal(&self, signal: Signal) {
+        match (self.status, self.group()) {
+            (Some(_), Some(group)) => drop(kill_process_group(group, signal)),
+            (Some(_) | None, _) => drop(self.child.signal(signal)),
+        }
+    }
+
+    fn group(&self) -> Option<Pid> {
+        i32::try_from(self.child.pid()).ok().and_then(Pid::from_raw)
+    }
+}
+
+/// Time between TERM and KILL.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// What is still there so long after its KILL can't be killed: it belongs to another user, or to a disk that does not
+/// answer.
+const GIVE_UP: Duration = Duration::from_secs(1);
+
+/// How often the rest of a group is looked for.
+const LOOK: Duration = Duration::from_millis(100);

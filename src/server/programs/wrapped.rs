@@ -1,0 +1,186 @@
+//! The wrapped program: one, whose port clients are connected to, and what follows when it ends.
+
+use std::io::{IsTerminal, stdin};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::command::{Fault, Program, exit_code, returned};
+use super::group::Leaving;
+use super::respawn::Starts;
+use crate::child::Child;
+use crate::cli::WrapMode;
+use crate::log::Log;
+use crate::os::rebind::Reserved;
+
+/// The program and what is to become of it.
+pub(in crate::server) struct Wrapped {
+    program: Program,
+    title: String,
+    mode: WrapMode,
+    log: Arc<Log>,
+    /// Its port, which is nobody else's for as long as this is there.
+    _reserved: Reserved,
+    /// Told to those who wait for it: it has ended and is not started again.
+    over: Arc<AtomicBool>,
+    starts: Starts,
+    life: Life,
+    /// How it ends when it is told to is our exit code.
+    answers: bool,
+    /// The exit code that it gives us.
+    code: Option<u8>,
+}
+
+enum Life {
+    Running(Child),
+    /// Between two lives; it is started again then.
+    Resting(Instant),
+    /// Told to go.
+    Leaving(Leaving),
+    /// There is nothing to wait for.
+    Over,
+}
+
+impl Wrapped {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Why it can't be started.
+    pub(super) fn start(
+        program: Program,
+        mode: WrapMode,
+        (reserved, over): (Reserved, Arc<AtomicBool>),
+        log: &Arc<Log>,
+        now: Instant,
+    ) -> Result<Wrapped, Fault> {
+        let title = program.title();
+        let (log, starts) = (Arc::clone(log), Starts::default());
+        let mut wrapped = Wrapped {
+            program,
+            title,
+            mode,
+            log,
+            _reserved: reserved,
+            over,
+            starts,
+            life: Life::Over,
+            answers: false,
+            code: None,
+        };
+        wrapped.life = Life::Running(wrapped.spawn(now)?);
+        Ok(wrapped)
+    }
+
+    fn spawn(&mut self, now: Instant) -> Result<Child, Fault> {
+        self.log.info(format_args!("Starting '{}'", self.title));
+        self.starts.note(now);
+        // A program of another group that reads the terminal is stopped.
+        let input = if stdin().is_terminal() { Stdio::null() } else { Stdio::inherit() };
+        self.program.start(input, None, self.mode != WrapMode::Ignore)
+    }
+
+    /// A child has ended, perhaps this one. True when that ends the service.
+    pub(super) fn children_ended(&mut self, now: Instant) -> bool {
+        let status = match &mut self.life {
+            Life::Running(child) => child.try_wait().ok().flatten(),
+            Life::Leaving(_) => {
+                self.look(now);
+                None
+            }
+            Life::Resting(_) | Life::Over => None,
+        };
+        let Some(status) = status else { return false };
+        self.log.debug(format_args!("Wrapped command exited (or daemon). Returned {}", returned(status)));
+        match self.mode {
+            WrapMode::Exit => {
+                self.code = Some(exit_code(status));
+                self.over.store(true, Ordering::Relaxed);
+                self.life = Life::Over;
+            }
+            WrapMode::Ignore => self.life = Life::Over,
+            WrapMode::Respawn => self.rest(now),
+        }
+        self.mode == WrapMode::Exit
+    }
+
+    /// Starts it again, now or later.
+    fn rest(&mut self, now: Instant) {
+        match self.starts.next().filter(|next| *next > now) {
+            None => self.respawn(now),
+            Some(next) => {
+                self.log.warn(format_args!("Command respawning too fast"));
+                self.life = Life::Resting(next);
+            }
+        }
+    }
+
+    fn respawn(&mut self, now: Instant) {
+        match self.spawn(now) {
+            Ok(child) => self.life = Life::Running(child),
+            Err(Fault { text, .. }) => {
+                self.log.warn(format_args!("{text}"));
+                self.rest(now);
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn look(&mut self, now: Instant) {
+        match &mut self.life {
+            Life::Resting(next) if now >= *next => self.respawn(now),
+            Life::Leaving(leaving) => {
+                leaving.look(now);
+                if let (Some(status), true) = (leaving.status(), self.answers) {
+                    self.code = Some(exit_code(status));
+                }
+                if leaving.is_over() {
+                    self.life = Life::Over;
+                }
+            }
+            Life::Running(_) | Life::Resting(_) | Life::Over => {}
+        }
+    }
+
+    /// When something is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        match &self.life {
+            Life::Resting(next) => Some(*next),
+            Life::Leaving(leaving) => leaving.next(),
+            Life::Running(_) | Life::Over => None,
+        }
+    }
+
+    /// Tells it to go, or lets it live on where its end means nothing. `answers`: how it ends is our exit code where
+    /// that is its own.
+    pub(super) fn end(&mut self, answers: bool, now: Instant) {
+        self.over.store(true, Ordering::Relaxed);
+        self.answers = answers && self.mode == WrapMode::Exit;
+        match std::mem::replace(&mut self.life, Life::Over) {
+            Life::Running(child) if self.mode != WrapMode::Ignore => {
+                self.life = Life::Leaving(Leaving::begin(child, now));
+                self.look(now);
+            }
+            Life::Leaving(leaving) => self.life = Life::Leaving(leaving),
+            Life::Running(_) | Life::Resting(_) | Life::Over => {}
+        }
+    }
+
+    /// Kills what is left, since nobody waits for it any more.
+    pub(super) fn kill(&self) {
+        match &self.life {
+            Life::Leaving(leaving) => leaving.kill(),
+            Life::Running(_) | Life::Resting(_) | Life::Over => {}
+        }
+    }
+
+    /// Whether nothing is left to wait for at the end.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.life, Life::Over)
+    }
+
+    /// The exit code that it gives the service.
+    pub(super) fn code(&self) -> Option<u8> {
+        self.code
+    }
+}
