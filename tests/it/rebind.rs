@@ -198,6 +198,7 @@ fn an_address_is_read_without_a_fault_also_where_process_vm_readv_is_forbidden()
     let natural = run(Command::new(binds), &ports, "untouched", &scratch);
     let lines = run(ports.rebind(binds), &ports, "forbidden", &scratch);
     assert!(!lines.iter().any(|line| line == "not forbidden"), "{lines:#?}");
+    assert_said(&lines, ports.has_v6);
     assert_moved(&lines, MOVED, ports.has_v6);
     let untouched: Vec<&String> = lines.iter().filter(|line| natural.contains(line)).collect();
     assert_eq!(untouched, natural.iter().collect::<Vec<_>>(), "as without the library");
