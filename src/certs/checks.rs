@@ -21,6 +21,11 @@ pub(super) fn metered(provider: &CryptoProvider) -> CryptoProvider {
     provider
 }
 
+/// The same algorithms by themselves. Their checks count as well.
+pub(super) fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
+    &METERED
+}
+
 /// Lets `verify` look for a path through `chain`, and check signatures within the limit.
 pub(super) fn limited<'c, T>(
     chain: &[CertificateDer<'c>],

@@ -6,6 +6,7 @@
 
 mod chain;
 mod checks;
+mod direct;
 #[cfg(feature = "encrypted-keys")]
 mod encrypted;
 mod file;

@@ -10,7 +10,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 
 use super::key::private_key;
 use super::pem::{self, Block};
-use super::x509::{CertInfo, key_bits, rsa_bits};
+use super::x509::{CertInfo, first_element, key_bits, rsa_bits};
 use super::{Pair, file};
 
 /// A certificate that clients can be served with.
@@ -87,11 +87,18 @@ impl Loaded {
 /// # Errors
 /// One is damaged, or there is none; in words that go behind the file's name.
 pub(super) fn certificates(blocks: &[Block]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let wanted =
-        blocks.iter().filter(|block| matches!(block.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE"));
-    let found = wanted
-        .map(|block| block.data().map(|data| CertificateDer::from(data.to_vec())))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut found = Vec::new();
+    for block in blocks {
+        match block.label.as_str() {
+            "CERTIFICATE" | "X509 CERTIFICATE" => found.push(CertificateDer::from(block.data()?.to_vec())),
+            // OpenSSL's own form, which has what the certificate is trusted for behind it.
+            "TRUSTED CERTIFICATE" => {
+                let first = first_element(block.data()?).ok_or("the TRUSTED CERTIFICATE in it is damaged")?;
+                found.push(CertificateDer::from(first.to_vec()));
+            }
+            _ => {}
+        }
+    }
     match found.is_empty() {
         true => Err("there is no certificate in it (in PEM form)".to_owned()),
         false => Ok(found),

@@ -3,8 +3,9 @@
 //! The library's verifiers do the work. They don't accept some things that people have and OpenSSL accepts, so
 //! those are added here: a self-signed certificate that is itself in the list of authorities (`openssl req
 //! -x509` makes such); the host's name in the common name alone, but only when the operator has named a file of
-//! authorities, since public ones don't issue that any more; and signatures by the key of a certificate of
-//! version 1, once it is believed for another reason.
+//! authorities, since public ones don't issue that any more; certificates of version 1, and such as say that they
+//! are authorities, which one of the list has issued itself ([`direct`]); and signatures by the key of a
+//! certificate of version 1, once it is believed for another reason.
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
 };
 
+use super::direct::{self, Purpose};
 use super::x509::{self, CertInfo, Names};
 use super::{chain, checks};
 
@@ -73,7 +75,10 @@ impl ClientCertVerifier for Clients {
             return in_time(&info(cert)?, now).map(|()| ClientCertVerified::assertion());
         }
         let chain = chain::between(cert, intermediates, &self.roots, &self.trusted);
-        let verified = checks::limited(&chain, |chain| self.inner.verify_client_cert(cert, chain, now));
+        let verified = checks::limited(&chain, |chain| {
+            let verified = self.inner.verify_client_cert(cert, chain, now);
+            or_directly(verified, cert, &self.trusted, Purpose::Client, now, ClientCertVerified::assertion)
+        });
         verified.map_err(|error| clearer(error, cert))
     }
 
@@ -117,8 +122,16 @@ impl ServerCertVerifier for Targets {
             return if is_for(&info, name) { Ok(ServerCertVerified::assertion()) } else { Err(wrong) };
         }
         let chain = chain::between(cert, intermediates, &self.roots, &self.trusted);
-        let verified =
-            checks::limited(&chain, |chain| inner.verify_server_cert(cert, chain, name, ocsp, now));
+        // What is believed without the library is believed but for its name.
+        let verified = checks::limited(&chain, |chain| {
+            let verified = inner.verify_server_cert(cert, chain, name, ocsp, now);
+            let named = || Error::InvalidCertificate(CertificateError::NotValidForName);
+            match or_directly(verified.map(Some), cert, &self.trusted, Purpose::Server, now, || None)? {
+                Some(verified) => Ok(verified),
+                None if info(cert)?.has_alternative_for(name) => Ok(ServerCertVerified::assertion()),
+                None => Err(named()),
+            }
+        });
         let error = match verified {
             Ok(verified) => return Ok(verified),
             Err(error) => clearer(error, cert),
@@ -130,7 +143,7 @@ impl ServerCertVerifier for Targets {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
             )
         );
-        let is_common = || info(cert).is_ok_and(|info| !info.has_alt_names && is_for(&info, name));
+        let is_common = || info(cert).is_ok_and(|info| !info.has_host_names && is_for(&info, name));
         match only_name && self.takes_common_name && is_common() {
             true => Ok(ServerCertVerified::assertion()),
             false => Err(error),
@@ -180,6 +193,24 @@ fn by_bare_key(
             crypto::verify_tls13_signature_with_raw_key(message, &key, signature, known)
         }
         result => result,
+    }
+}
+
+/// Checks a certificate again if the library refused it for its form.
+fn or_directly<T>(
+    verified: Result<T, Error>,
+    cert: &CertificateDer<'_>,
+    authorities: &[CertificateDer<'_>],
+    purpose: Purpose,
+    now: UnixTime,
+    good: impl FnOnce() -> T,
+) -> Result<T, Error> {
+    match verified {
+        Err(Error::InvalidCertificate(CertificateError::Other(_))) if direct::is_of_such_a_form(cert) => {
+            direct::verify(cert, authorities, purpose, now).map_err(Error::InvalidCertificate)?;
+            Ok(good())
+        }
+        verified => verified,
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use rustls::pki_types::{ServerName, SignatureVerificationAlgorithm};
 use x509_parser::asn1_rs::{Any, BmpString, Oid, Tag};
 use x509_parser::certificate::X509CertificateParser;
 use x509_parser::extensions::{AuthorityKeyIdentifier, GeneralName, KeyIdentifier, SubjectAlternativeName};
@@ -42,8 +43,12 @@ impl ClientIdentity {
 pub(super) struct CertInfo {
     /// The subject's common name; the last one if there are several.
     pub(super) common_name: Option<String>,
-    /// Whether there is a list of alternative names, which then counts instead of the common name.
+    /// All of the subject's common names.
+    common_names: Vec<String>,
+    /// Whether there is a list of alternative names: then no common name counts as an address.
     pub(super) has_alt_names: bool,
+    /// Whether that has host names, or can't be read: then no common name counts as a host name.
+    pub(super) has_host_names: bool,
     /// DNS names.
     pub(super) hosts: Vec<String>,
     /// IP addresses.
@@ -64,6 +69,7 @@ impl CertInfo {
         let (_, certificate) = parser().parse(certificate).ok()?;
         let mut info = CertInfo {
             common_name: common_name(certificate.subject()),
+            common_names: certificate.subject().iter_common_name().filter_map(text).collect(),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
             public_key: certificate.public_key().raw.to_vec(),
@@ -73,15 +79,16 @@ impl CertInfo {
         if let Some(names) = extensions.find(|extension| extension.oid == OID_X509_EXT_SUBJECT_ALT_NAME) {
             // An unreadable list does not make the common name count.
             info.has_alt_names = true;
-            if let Ok((_, names)) = SubjectAlternativeName::from_der(names.value) {
-                info.read_names(&names.general_names);
+            match SubjectAlternativeName::from_der(names.value) {
+                Ok((_, names)) => info.read_names(&names.general_names),
+                Err(_) => info.has_host_names = true,
             }
         }
         Some(info)
     }
 
-    /// Whether the certificate is for the host `name`: by its alternative names, or by the common name if it
-    /// has none of them.
+    /// Whether the certificate is for the host `name`: by its alternative names, or by a common name if there are
+    /// no host names among them.
     pub(super) fn is_for_host(&self, name: &str) -> bool {
         self.is_exactly_for(name) || self.host_names().any(|pattern| wildcard_matches(pattern, name))
     }
@@ -98,15 +105,29 @@ impl CertInfo {
         self.addresses.contains(&address) || common.is_some_and(|name| name.parse() == Ok(address))
     }
 
+    /// Whether the certificate is for `name` by its alternative names alone.
+    pub(super) fn has_alternative_for(&self, name: &ServerName<'_>) -> bool {
+        match name {
+            ServerName::DnsName(name) => self.hosts.iter().any(|pattern| {
+                pattern.eq_ignore_ascii_case(name.as_ref()) || wildcard_matches(pattern, name.as_ref())
+            }),
+            ServerName::IpAddress(address) => self.addresses.contains(&(*address).into()),
+            _ => false,
+        }
+    }
+
     fn host_names(&self) -> impl Iterator<Item = &str> {
-        let common = self.common_name.as_deref().filter(|_| !self.has_alt_names);
-        self.hosts.iter().map(String::as_str).chain(common)
+        let common = self.common_names.iter().filter(|_| !self.has_host_names);
+        self.hosts.iter().chain(common).map(String::as_str)
     }
 
     fn read_names(&mut self, names: &[GeneralName<'_>]) {
         for name in names {
             match *name {
-                GeneralName::DNSName(host) => self.hosts.push(host.to_owned()),
+                GeneralName::DNSName(host) => {
+                    self.has_host_names = true;
+                    self.hosts.push(host.to_owned());
+                }
                 GeneralName::RFC822Name(other) | GeneralName::URI(other) => {
                     self.others.push(other.to_owned())
                 }
@@ -178,14 +199,54 @@ impl KeyIds {
     }
 }
 
+/// What a certificate's issuer has signed, and how.
+pub(super) struct Signed<'c> {
+    content: &'c [u8],
+    /// The AlgorithmIdentifier, without tag and length.
+    algorithm: &'c [u8],
+    signature: &'c [u8],
+}
+
+impl Signed<'_> {
+    /// Of a certificate (DER, RFC 5280 section 4.1). `None` if it is none.
+    pub(super) fn of(certificate: &[u8]) -> Option<Signed<'_>> {
+        let ([], certificate) = Any::from_der(certificate).ok()? else { return None };
+        let (rest, _) = Any::from_der(certificate.data).ok()?;
+        let content = &certificate.data[..certificate.data.len() - rest.len()];
+        let (rest, algorithm) = Any::from_der(rest).ok()?;
+        let ([], signature) = Any::from_der(rest).ok()? else { return None };
+        let [0, signature @ ..] = signature.data else { return None };
+        Some(Signed { content, algorithm: algorithm.data, signature })
+    }
+
+    /// Whether the key (SubjectPublicKeyInfo, in DER) has signed it, by one of these algorithms.
+    pub(super) fn is_by(&self, key: &[u8], known: &[&dyn SignatureVerificationAlgorithm]) -> bool {
+        let Ok((_, info)) = Any::from_der(key) else { return false };
+        let Ok((rest, kind)) = Any::from_der(info.data) else { return false };
+        let Ok((_, bits)) = Any::from_der(rest) else { return false };
+        let [0, bits @ ..] = bits.data else { return false };
+        let mut fitting = known.iter().filter(|known| {
+            known.signature_alg_id().as_ref() == self.algorithm
+                && known.public_key_alg_id().as_ref() == kind.data
+        });
+        fitting.any(|known| known.verify_signature(bits, self.content, self.signature).is_ok())
+    }
+}
+
 /// The public key of a certificate (DER) with its type (SubjectPublicKeyInfo, in DER).
 pub(super) fn public_key(certificate: &[u8]) -> Option<Vec<u8>> {
     let (_, certificate) = parser().parse(certificate).ok()?;
     Some(certificate.public_key().raw.to_vec())
 }
 
+/// The first of the elements (DER) that `bytes` has.
+pub(super) fn first_element(bytes: &[u8]) -> Option<&[u8]> {
+    let (rest, _) = Any::from_der(bytes).ok()?;
+    Some(&bytes[..bytes.len() - rest.len()])
+}
+
 /// Few of the extensions matter here; damage in the others is not for this reader to find.
-fn parser() -> X509CertificateParser {
+pub(super) fn parser() -> X509CertificateParser {
     X509CertificateParser::new().with_deep_parse_extensions(false)
 }
 
@@ -272,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn the_common_name_counts_only_without_alternative_names() {
+    fn the_common_name_counts_only_without_alternative_names_of_its_kind() {
         let common = |name: &str, sans: Vec<SanType>| {
             let der = made(|params| {
                 params.distinguished_name.push(DnType::CommonName, name);
@@ -283,7 +344,12 @@ mod tests {
         assert!(common("host.example", vec![]).is_for_host("host.example"));
         assert!(common("192.0.2.7", vec![]).is_for_address([192, 0, 2, 7].into()));
         let mail = vec![SanType::Rfc822Name("me@example".try_into().expect("ascii"))];
-        assert!(!common("host.example", mail).is_for_host("host.example"));
+        assert!(common("host.example", mail).is_for_host("host.example"));
+        let address = || vec![SanType::IpAddress([192, 0, 2, 1].into())];
+        assert!(common("host.example", address()).is_for_host("host.example"));
+        assert!(!common("192.0.2.7", address()).is_for_address([192, 0, 2, 7].into()));
+        let host = vec![SanType::DnsName("other.example".try_into().expect("ascii"))];
+        assert!(!common("host.example", host).is_for_host("host.example"));
     }
 
     #[test]

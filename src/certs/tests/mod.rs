@@ -1,5 +1,6 @@
 //! What handshakes find. Both ends are the TLS library's, in memory; the files are real ones.
 
+mod believed;
 mod chains;
 mod clients;
 mod files;
