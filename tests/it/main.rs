@@ -46,6 +46,8 @@ mod tokens_beside_python;
 mod web;
 mod workers;
 mod wrap;
+mod wrap_beside_python;
+mod wrap_real;
 mod wrap_stdin;
 mod wss;
 

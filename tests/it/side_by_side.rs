@@ -482,10 +482,14 @@ pub(crate) fn start_python_with(python: &str, options: &[&str], rest: &[&str]) -
     panic!("no port stays free");
 }
 
+/// A port that was free just now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
+}
+
 /// Starts it on a port that was free just now.
 fn try_python(python: &str, options: &[&str], rest: &[&str]) -> Server {
-    let port =
-        TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+    let port = free_port();
     let mut command = Command::new(python);
     command.args(["-m", "websockify"]).args(options).arg(format!("127.0.0.1:{port}")).args(rest);
     command.env("PYTHONDONTWRITEBYTECODE", "1");

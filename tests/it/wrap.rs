@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Server;
@@ -12,7 +12,7 @@ use crate::common::background::{self, Background};
 use crate::common::client::Client;
 use crate::common::frame::Frame;
 use crate::common::server::{self, command};
-use crate::common::{Scratch, eventually, has};
+use crate::common::{Scratch, eventually, has, skipped};
 
 /// What Python programs of these tests begin with. None outlives its test for long.
 const PRELUDE: &str = "
@@ -363,7 +363,7 @@ fn a_set_user_id_program_is_said_to_keep_its_port() {
     fs::copy("/bin/true", &path).expect("a program");
     let chown = Command::new("chown").args(["1", &scratch.arg("p")]).output().expect("chown");
     if !chown.status.success() {
-        return crate::common::skipped("only root can make a program of another user");
+        return skipped("only root can make a program of another user");
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).expect("a mode");
     let mut server = Server::launch(&mut command(&["127.0.0.1:0", "--", &scratch.arg("p")]));
@@ -380,4 +380,30 @@ fn whoever_leaves_while_the_program_starts_is_not_dialled_for() {
     assert_eq!(early.closed(), (Some(1000), "no patience".to_owned()));
     server.log.wait_for("Client closed connection");
     assert_eq!(Client::open(&server).data(9), b"the first");
+}
+
+#[test]
+fn as_process_1_orphans_are_reaped_and_the_programs_status_is_ours() {
+    if !has("unshare") {
+        return;
+    }
+    // Orphans end before, with and after the program.
+    let script = "for n in 1 2 3 4 5 6 7 8; do (sleep 0.$n &); done; sleep 0.4; exit 3";
+    for _ in 0..3 {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", "exec \"$@\"", "sh"]);
+        command.arg(server::program()).args(["-v", "127.0.0.1:0", "--", "sh", "-c", script]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut server = Server::spawn(&mut command);
+        let code = server.wait().code();
+        let lines = server.log.wait_for_end();
+        if lines.iter().any(|line| line.starts_with("unshare: ")) {
+            return skipped("a namespace of processes needs root");
+        }
+        assert_eq!(code, Some(3), "{lines:#?}");
+        assert!(
+            lines.iter().any(|line| line == "Wrapped command exited (or daemon). Returned 3"),
+            "{lines:#?}"
+        );
+    }
 }
