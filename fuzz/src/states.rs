@@ -298,8 +298,10 @@ impl World {
         {
             let over = ending != "target-closed" || self.client_over || sent.finish.is_some();
             assert!(!over || self.rig.to_target == sent.payload, "{ending}: the target is owed bytes");
+            // A client that leaves during the dial and has nothing for the target takes the dial with it.
+            let has_moved = !sent.payload.is_empty() || !received.data.is_empty();
             assert!(
-                !over || self.rig.target.is_write_ended(),
+                !over || !has_moved || self.rig.target.is_write_ended(),
                 "{ending}: the target was not closed in order"
             );
         }
