@@ -70,6 +70,16 @@ fn every_seed_of_the_signed_and_encrypted_tokens_holds() {
     replay("jwe", properties::jwe, DAMAGE_MAX);
 }
 
+#[test]
+fn every_seed_of_the_planted_secrets_holds() {
+    replay("secrets", properties::secrets, DAMAGE_MAX);
+}
+
+#[test]
+fn every_seed_of_the_chains_of_certificates_holds() {
+    replay("certificates", properties::certificates, HANDSHAKE_DAMAGE_MAX);
+}
+
 fn replay(target: &str, property: fn(&[u8]), damage_max: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut seeds = 0;

@@ -8,7 +8,7 @@ use websockify::http::range::{SPANS_MAX, Selection, select};
 use websockify::http::request::Request;
 use websockify::http::resource::Resource;
 
-use super::{ends, plan};
+use super::{ends, framing, plan, work};
 
 /// A path only goes down, a redirection stays here, ranges are inside of the file, conditions are decided, and
 /// a body ends at the same place whole and in pieces. The stream is a request's target, a line end, its
@@ -21,16 +21,22 @@ pub fn files(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(&head) else { return };
     let head = text.replacen("\r\n", " HTTP/1.1\r\n", 1);
     let Ok(request) = Request::parse(head.as_bytes()) else { return };
-    path(request.target);
+    work::bounded("path", request.target.len(), || path(request.target));
     if let Some(value) = request.header("range") {
         [0, 1, 10, 1 << 40, u64::MAX].into_iter().for_each(|length| range(value, length));
     }
-    let codings = accepted(request.list("accept-encoding"));
-    assert!(codings.len() <= 2 && (codings.len() < 2 || codings[0] != codings[1]));
-    conditions(&request);
+    work::bounded("headers", head.len(), || {
+        let codings = accepted(request.list("accept-encoding"));
+        assert!(codings.len() <= 2 && (codings.len() < 2 || codings[0] != codings[1]));
+        conditions(&request);
+    });
     if let Ok(framing) = Framing::of(&request) {
         let whole = skip(framing, &[], body);
         assert_eq!(skip(framing, sizes, body), whole, "in pieces of {sizes:?}");
+        // What is passed over here must be what any other server would pass over.
+        if let Ok(ours) = whole {
+            assert_eq!(framing::body_len(head.as_bytes(), body), Ok(ours), "{framing:?}");
+        }
         if let Ok(Some(len)) = whole {
             assert!(len as u64 <= BODY_MAX);
             assert_eq!(skip(framing, &[], &body[..len]), whole, "what follows does not count");

@@ -12,18 +12,24 @@ use websockify::sniff::{Protocol, classify};
 use websockify::ws::decode::{CloseFrame, Control, Decoder, Finish, Violation};
 use websockify::ws::{CONTROL_MAX, encode, handshake};
 
+mod certificates;
 mod files;
+mod framing;
 mod gate;
 mod jwt;
+mod secrets;
 mod services;
 mod states;
 mod tls;
 #[path = "../../src/ws/decode/twin.rs"]
 mod twin;
+mod work;
 
+pub use certificates::certificates;
 pub use files::files;
 pub use gate::{credentials, token_files};
 pub use jwt::{jwe, jws};
+pub use secrets::secrets;
 pub use services::{http_answers, redis_answers, service_urls_stay};
 pub use states::states;
 pub use tls::tls;
@@ -48,7 +54,7 @@ pub fn decode(data: &[u8]) {
     let mut expected = twin::decode(stream);
     // Where in the data a control frame stood is not reported.
     expected.controls.iter_mut().for_each(|control| control.2 = 0);
-    assert_eq!(feed(&[], stream), expected, "whole");
+    assert_eq!(work::bounded("frames", stream.len(), || feed(&[], stream)), expected, "whole");
     assert_eq!(feed(sizes, stream), expected, "in pieces of {sizes:?}");
     if let Some(Finish::Close(close)) = &expected.finish {
         assert_eq!(echoed(close), expected.finish, "a close survives its echo");
@@ -66,7 +72,7 @@ pub fn request_head(data: &[u8]) {
             assert!(len <= HEAD_MAX && stream[..len].ends_with(b"\n"));
             assert_eq!(HeadReader::new().scan(&stream[..len]), whole, "what follows does not count");
             assert_eq!(HeadReader::new().scan(&stream[..len - 1]), Ok(None), "not a byte earlier");
-            request(&stream[..len]);
+            work::bounded("request", len, || request(&stream[..len]));
         }
         Ok(None) => assert!(stream.len() < HEAD_MAX, "there is an end to waiting"),
         Err(error) => refused(error),

@@ -1,0 +1,5 @@
+//! Chains of certificates of clients and targets. The property is in the library.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| websockify_fuzz::certificates(data));
