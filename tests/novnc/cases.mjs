@@ -5,10 +5,10 @@
 
 import { execFileSync } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Page, launch } from "./browser.mjs";
-import { Desktop, ROOT_LATER, ROOT_POINT, TERMINAL_POINT, TYPED, at } from "./desktop.mjs";
+import { Desktop, HEIGHT, ROOT_LATER, ROOT_POINT, TERMINAL_POINT, TYPED, WIDTH, at } from "./desktop.mjs";
 import { DEBIAN, END_MS, GATEWAY, Stage, WORK, freePort, listens } from "./stage.mjs";
 
 /** Milliseconds for one case, from the start of its first program to the end of its last. */
@@ -136,15 +136,55 @@ const CASES = [
         scheme: "wss",
         isRecorded: true,
     },
+    {
+        // The gateway starts the desktop itself, which goes into the background and outlives it.
+        name: "wrapped-vncserver",
+        wraps: (listen, display) => [
+            ...[GATEWAY, "-v", "--web", DEBIAN, "--wrap-mode=ignore", listen, "--", "vncserver", `:${display}`],
+            ...["-geometry", `${WIDTH}x${HEIGHT}`, "-depth", 24, "-SecurityTypes", "None"],
+        ],
+        page: (port) => `http://localhost:${port}/vnc.html`,
+        scheme: "ws",
+    },
 ];
 
-/** Runs one case and returns the milliseconds to the first frame. */
-async function run(row, stage, opened) {
+/** Starts a gateway that starts its desktop; returns it, its port, the desktop and what ends that. */
+async function wrap(row, stage) {
+    let display = 80 + randomInt(100);
+    while (existsSync(`/tmp/.X11-unix/X${display}`) || (await listens(5900 + display))) display += 1;
+    mkdirSync(stage.file(".vnc"));
+    writeFileSync(stage.file(".vnc/xstartup"), "#!/bin/sh\nexec sleep 600\n", { mode: 0o755 });
+    const port = 5900 + display;
+    const kill = () => {
+        const name = readdirSync(stage.file(".vnc")).find((name) => name.endsWith(".pid"));
+        if (name) process.kill(Number(stage.read(`.vnc/${name}`)), "SIGTERM");
+    };
+    stage.atEnd(kill);
+    const program = stage.start("gateway", row.wraps(`127.0.0.1:${port}`, display), { HOME: stage.folder });
+    await stage.until("desktop", () => stage.read("gateway.log").includes("exited (or daemon). Returned 0"));
+    const env = { DISPLAY: `:${display}`, XAUTHORITY: stage.file(".Xauthority") };
+    const desktop = await Desktop.attach(stage, env);
+    const end = async () => {
+        expect(existsSync(`/tmp/.X11-unix/X${display}`), "the desktop has ended with the gateway");
+        await stage.stop(stage.programs().find(({ name }) => name === "xterm"));
+        kill();
+        await stage.until("end of the desktop", () => !existsSync(`/tmp/.X11-unix/X${display}`));
+    };
+    return { program, port, desktop, end };
+}
+
+/** Starts a desktop and the gateway in front of it. */
+async function front(row, stage) {
     const desktop = await Desktop.start(stage);
     const port = await freePort();
     row.prepare?.(stage, `127.0.0.1:${desktop.port}`);
     const command = row.command(`127.0.0.1:${port}`, `127.0.0.1:${desktop.port}`, stage.folder);
-    const program = stage.start("gateway", command, row.env);
+    return { program: stage.start("gateway", command, row.env), port, desktop, end: () => {} };
+}
+
+/** Runs one case and returns the milliseconds to the first frame. */
+async function run(row, stage, opened) {
+    const { program, port, desktop, end } = await (row.wraps ? wrap(row, stage) : front(row, stage));
     await stage.until("gateway", () => listens(port));
     const pages = row.pages && (await freePort());
     if (row.pages) {
@@ -177,6 +217,7 @@ async function run(row, stage, opened) {
     expect(page.faults.length === 0, page.faults.join("\n"));
     await page.close();
     await stage.stop(program, () => !listens(port));
+    await end();
     const log = stage.read("gateway.log");
     expect(log.includes("WebSocket connection"), "there is no session in the log");
     for (const secret of row.secrets ?? []) expect(!log.includes(secret), `a secret is in the log: ${secret}`);

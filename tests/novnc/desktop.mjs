@@ -31,15 +31,28 @@ export class Desktop {
             ...["-geometry", `${WIDTH}x${HEIGHT}`, "-depth", 24],
         ]);
         const display = await stage.until("X display", () => stage.read("Xvnc.out").match(/^(\d+)\n/));
-        desktop.display = `:${display[1]}`;
+        desktop.env = { DISPLAY: `:${display[1]}` };
         await stage.until("VNC port", () => listens(desktop.port));
-        desktop.paint(ROOT);
+        await desktop.#furnish(stage);
+        return desktop;
+    }
+
+    /** Furnishes the desktop of a VNC server that has been started by somebody else, with this environment. */
+    static async attach(stage, env) {
+        const desktop = new Desktop();
+        desktop.stage = stage;
+        desktop.env = env;
+        await desktop.#furnish(stage);
+        return desktop;
+    }
+
+    async #furnish(stage) {
+        this.paint(ROOT);
         const keep = `while IFS= read -r line; do printf '%s\\n' "$line" >>"$0"; done`;
         const look = ["-geometry", "60x16+100+80", "-fn", "fixed", "-bg", hex(TERMINAL), "-fg", hex(INK)];
         const program = ["-e", "sh", "-c", keep, stage.file(TYPED)];
-        stage.start("xterm", ["xterm", ...look, ...program], { DISPLAY: desktop.display });
-        await stage.until("xterm", () => at(desktop.picture(), TERMINAL_POINT) === TERMINAL);
-        return desktop;
+        stage.start("xterm", ["xterm", ...look, ...program], this.env);
+        await stage.until("xterm", () => at(this.picture(), TERMINAL_POINT) === TERMINAL);
     }
 
     /** Gives the root window another colour. */
@@ -55,7 +68,7 @@ export class Desktop {
     }
 
     #tool(name, args) {
-        const env = { ...process.env, DISPLAY: this.display };
+        const env = { ...process.env, ...this.env };
         return execFileSync(name, args, { env, maxBuffer: 1 << 26, timeout: 10_000 });
     }
 }

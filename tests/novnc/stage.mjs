@@ -25,6 +25,7 @@ export const END_MS = 5_000;
 
 export class Stage {
     #programs = [];
+    #atEnd = [];
 
     /** A stage keeps its logs and scratch files in `folder`, which it empties. */
     constructor(folder) {
@@ -104,12 +105,24 @@ export class Stage {
         }
     }
 
+    /** Has `act` called when everything is ended, for what programs have left behind. */
+    atEnd(act) {
+        this.#atEnd.push(act);
+    }
+
     /** Ends everything, the last started first. */
     async clear() {
         for (const program of this.#programs.splice(0).reverse()) {
             program.child.kill("SIGTERM");
             await Promise.race([program.gone, sleep(END_MS, null, { ref: false })]);
             killGroup(program);
+        }
+        for (const act of this.#atEnd) {
+            try {
+                act();
+            } catch {
+                // What is gone already is no matter.
+            }
         }
     }
 }
