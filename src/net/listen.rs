@@ -100,7 +100,9 @@ impl Listener {
         match address {
             Address::Tcp { host, port, prefer_ipv6 } => bind_tcp(host, *port, *prefer_ipv6),
             Address::Unix { path, mode } => bind_unix(path, *mode),
-            Address::Inetd => Err(io::Error::new(io::ErrorKind::Unsupported, "--inetd is not available yet")),
+            Address::Inetd => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "--inetd has no address of its own"))
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod backpressure;
 mod capacity;
 mod certificates;
 mod chains;
+mod command_lines;
 mod daemon;
 mod endings;
 mod fairness;

@@ -408,7 +408,7 @@ while True:
 "#;
 
 /// Starts it; the lines it prints, and the port in them.
-fn python_target(place: &str) -> (Server, String) {
+pub(super) fn python_target(place: &str) -> (Server, String) {
     let mut command = Command::new("python3");
     command.args(["-c", PYTHON_TARGET, &text(&identity().cert), &text(&identity().key), place]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
