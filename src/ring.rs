@@ -127,6 +127,11 @@ impl Held {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// What it costs in bytes, however much of it is written.
+    pub fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
 }
 
 /// The rings of one reactor.
@@ -214,8 +219,8 @@ impl Pool {
         self.held_bytes > self.budget_bytes
     }
 
-    /// How many bytes one read may ask for: a whole ring, or little while half of the budget is spent, so
-    /// that many peers that stop reading at once cost the little first.
+    /// How many bytes one read may ask for whose receiver has been slow: a whole ring, or little while half of the
+    /// budget is spent, so that many peers that stop reading cost little each.
     pub fn read_limit(&self) -> usize {
         if self.held_bytes < self.budget_bytes / 2 { RING_BYTES } else { PRESSED_READ_BYTES }
     }

@@ -145,8 +145,8 @@ pub(super) const TABLE: &[Row] = &[
           help: "threads among which connections are spread, 1 to 256 (default: 1)" },
     Row { name: "memory-limit", short: None, kind: Integer("MIB"),
           group: Listening, python: false,
-          help: "hold at most so many MiB for peers that do not take their data; beyond that the session that \
-                 has been stalled for the longest time ends (default: 512)" },
+          help: "hold at most so many MiB for peers that do not take their data; beyond that those end that \
+                 hold most (default: 512)" },
 
     Row { name: "unix-target", short: None, kind: Text("FILE"),
           group: Targets, python: true,

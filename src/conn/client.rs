@@ -23,8 +23,8 @@ pub struct Client {
     pub peer: Peer,
     /// How many connections the process had accepted when it came, itself included.
     pub number: u64,
-    /// When its first request is overdue, however it was held up before.
-    pub first_request_by: Tick,
+    /// When it came.
+    pub accepted_at: Tick,
     /// Whether what its session does is logged: there are only so many such sessions in a while.
     pub is_logged: bool,
     /// Bytes that were received and not yet used: a part of a request head, frames that came with it. In a
@@ -41,11 +41,16 @@ impl Client {
             socket: socket.into(),
             peer,
             number,
-            first_request_by: now.after(FIRST_REQUEST),
+            accepted_at: now,
             is_logged: true,
             kept: Vec::new(),
             out: Out::default(),
         }
+    }
+
+    /// When its first request is overdue, however it was held up before.
+    pub fn first_request_by(&self) -> Tick {
+        self.accepted_at.after(FIRST_REQUEST)
     }
 
     /// Appends what the client has sent to what is kept of it; false when nothing was there.

@@ -62,9 +62,9 @@ impl Close {
         self.target.as_mut().map(|(socket, _)| socket)
     }
 
-    /// Whether bytes are held for the target.
-    pub fn is_holding(&self) -> bool {
-        self.target.as_ref().is_some_and(|(socket, _)| socket.unsent() > 0)
+    /// Bytes that are held for the target.
+    pub fn held_bytes(&self) -> usize {
+        self.target.as_ref().map_or(0, |(socket, _)| socket.unsent())
     }
 
     /// When an end took something last: the earlier of the two.

@@ -10,6 +10,8 @@ use crate::timers::Tick;
 #[derive(Debug)]
 pub struct Delivery {
     left: usize,
+    /// What was left when the peer had last taken [`LEAST_BYTES`], and when that was.
+    mark: usize,
     pub(super) progress_at: Tick,
     /// When the peer's system was last known to answer.
     answered_at: Tick,
@@ -18,15 +20,17 @@ pub struct Delivery {
 impl Delivery {
     /// Nothing is known yet.
     pub fn new(now: Tick) -> Delivery {
-        Delivery { left: usize::MAX, progress_at: now, answered_at: now }
+        Delivery { left: usize::MAX, mark: usize::MAX, progress_at: now, answered_at: now }
     }
 
     /// Takes in that `left` bytes are unacknowledged now. True when waiting on is of no use: at two looks in
-    /// a row nothing was left, or the peer has taken nothing for [`STALL`].
+    /// a row nothing was left, or the peer has taken less than [`LEAST_BYTES`] for [`STALL`].
     pub fn is_over(&mut self, left: usize, now: Tick) -> bool {
-        if left < self.left {
-            self.progress_at = now;
+        if self.mark.saturating_sub(left) >= LEAST_BYTES {
+            (self.mark, self.progress_at) = (left, now);
         }
+        // More may come on the way to the target.
+        self.mark = self.mark.max(left);
         let was_left = std::mem::replace(&mut self.left, left);
         if left == 0 { was_left == 0 } else { now.since(self.progress_at) >= STALL }
     }
@@ -48,8 +52,40 @@ pub const UNANSWERED_MAX: u8 = 1;
 /// How long a peer that has received everything may take to end its side.
 pub const LINGER: Duration = Duration::from_secs(5);
 
-/// How long a peer may take nothing at all. Long, because browsers suspend the tabs of laptops that sleep.
+/// How long a peer may take less than [`LEAST_BYTES`]. Long, because browsers suspend the tabs of laptops that sleep.
 pub const STALL: Duration = Duration::from_secs(15 * 60);
+
+/// The least that a peer has to take in each [`STALL`] while data waits for it.
+pub const LEAST_BYTES: usize = 16 * 1024;
+
+/// Whether a peer takes at least as much of what is sent to it as it has to.
+#[derive(Debug)]
+pub struct Pace {
+    since: Tick,
+    taken: usize,
+}
+
+impl Pace {
+    /// Nothing has been taken yet.
+    pub fn new(now: Tick) -> Pace {
+        Pace { since: now, taken: 0 }
+    }
+
+    /// Takes in how much the peer has taken since the beginning. True when it is too little for too long.
+    pub fn is_too_slow(&mut self, taken: usize, now: Tick) -> bool {
+        if now < self.deadline() {
+            return false;
+        }
+        let is_too_slow = taken.saturating_sub(self.taken) < LEAST_BYTES;
+        *self = Pace { since: now, taken };
+        is_too_slow
+    }
+
+    /// When to call [`Pace::is_too_slow`].
+    pub fn deadline(&self) -> Tick {
+        self.since.after(STALL)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -61,11 +97,12 @@ mod tests {
         let mut delivery = Delivery::new(now);
         for left in (1..50).rev() {
             now = now.after(STALL / 2);
-            assert!(!delivery.is_over(left, now));
+            assert!(!delivery.is_over(left * LEAST_BYTES, now));
         }
         now = now.after(STALL / 2);
-        assert!(!delivery.is_over(1, now));
-        assert!(delivery.is_over(1, now.after(STALL)));
+        assert!(!delivery.is_over(LEAST_BYTES, now));
+        // A byte is not enough.
+        assert!(delivery.is_over(LEAST_BYTES - 1, now.after(STALL)));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Handshake {
 impl Handshake {
     /// The clock starts now; what the client has sent so far is looked at first.
     pub fn begin(client: &Client, cx: &Cx<'_>) -> Handshake {
-        let deadline = cx.now.after(REQUEST).min(client.first_request_by);
+        let deadline = cx.now.after(REQUEST).min(client.first_request_by());
         Handshake { reader: HeadReader::new(), deadline, fresh: true, served: 0, resting: false }
     }
 

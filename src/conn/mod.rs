@@ -250,15 +250,13 @@ impl Conn {
         self.cut(cx);
     }
 
-    /// Since when bytes are held for this connection that an end does not take, or does not complete;
-    /// `Tick::NEVER` if none are. Whatever counts as held makes a connection one that can be ended for it.
-    pub fn stalled_at(&self) -> Tick {
-        if self.is_holding() { self.state.stalled_at() } else { Tick::NEVER }
-    }
-
-    /// Whether bytes are held for this connection beyond a turn.
-    fn is_holding(&self) -> bool {
-        self.state.is_holding() || self.kept_bytes > 0 || self.client.socket.unsent() > 0
+    /// How many bytes are held for this connection beyond a turn, which an end does not take or does not complete,
+    /// and since when; and whether it is served. `None` if there are none. Whatever counts as held makes a
+    /// connection one that can be ended for it.
+    pub fn burden(&self) -> Option<(usize, Tick, bool)> {
+        let bytes = self.state.held_bytes() + self.kept_bytes as usize + self.client.socket.unsent();
+        let since = self.state.stalled_at();
+        (bytes > 0).then(|| (bytes, since.unwrap_or(self.client.accepted_at), since.is_some()))
     }
 
     /// Whether this is a session whose target was reached and that is not closing its sockets yet.

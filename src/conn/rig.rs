@@ -277,7 +277,7 @@ impl Rig {
     /// What a reactor does with the longest stalled session when its budget is spent; false when this one
     /// is not stalled.
     pub fn end_overcommitted(&mut self) -> bool {
-        if self.conn.as_ref().is_none_or(|conn| conn.stalled_at() == Tick::NEVER) {
+        if self.conn.as_ref().is_none_or(|conn| conn.burden().is_none()) {
             return false;
         }
         self.with(|conn, cx| conn.overcommitted(cx));

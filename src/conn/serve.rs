@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::cx::{Answer, Cx, Turn};
+use super::delivery::Pace;
 use super::end::End;
 use super::report;
 use super::wanted::{Action, PageRequest};
@@ -28,6 +29,12 @@ pub struct Serve {
     stage: Stage,
     deadline: Tick,
     overdue: bool,
+    /// When the answer was found.
+    begun_at: Tick,
+    /// Whether the client takes enough of it.
+    pace: Pace,
+    /// Bytes of it that are written.
+    written: usize,
     /// What the client had not acknowledged when that was last looked at.
     unacknowledged: usize,
     /// Bytes that wait for the client, as the pool knows them.
@@ -70,7 +77,17 @@ impl Serve {
         }
         let stage = page.body.take().map_or(Stage::Ask, Stage::Skip);
         let deadline = cx.now.after(BODY);
-        Box::new(Serve { page, stage, deadline, overdue: false, unacknowledged: usize::MAX, charged: 0 })
+        Box::new(Serve {
+            page,
+            stage,
+            deadline,
+            overdue: false,
+            begun_at: cx.now,
+            pace: Pace::new(cx.now),
+            written: 0,
+            unacknowledged: usize::MAX,
+            charged: 0,
+        })
     }
 
     /// Takes in the answer that a helper found.
@@ -119,6 +136,7 @@ impl Serve {
                     }
                     report::answered(&self.page.line, response.status, &response.reason, client, cx);
                     self.deadline = cx.now.after(LOOK);
+                    (self.begun_at, self.pace) = (cx.now, Pace::new(cx.now));
                     self.overdue = false;
                     Stage::Write(Outgoing::new(response))
                 }
@@ -142,6 +160,7 @@ impl Serve {
     pub fn deadline(&self) -> Tick {
         match &self.stage {
             Stage::Pause(_, until) => (*until).min(self.deadline),
+            Stage::Write(_) => self.deadline.min(self.pace.deadline()),
             _ => self.deadline,
         }
     }
@@ -160,6 +179,12 @@ impl Serve {
             Stage::Write(_) => {
                 // The system may hold much for a slow client, which then takes long to ask for more.
                 let left = client.socket.unacknowledged();
+                if self.pace.is_too_slow(self.written.saturating_sub(left), cx.now) {
+                    return Some(End::ClientStalled);
+                }
+                if cx.now < self.deadline {
+                    return None;
+                }
                 if left >= self.unacknowledged {
                     return Some(End::ClientStalled);
                 }
@@ -193,9 +218,14 @@ impl Serve {
         rings.discharge(std::mem::take(&mut self.charged));
     }
 
-    /// Whether the client has refused bytes.
-    pub fn is_holding(&self) -> bool {
-        self.charged > 0
+    /// Bytes that the client has refused and that are kept for it.
+    pub fn charged_bytes(&self) -> usize {
+        self.charged
+    }
+
+    /// When the answer was found, or the request came.
+    pub fn begun_at(&self) -> Tick {
+        self.begun_at
     }
 
     /// No request is to follow this one: the process is ending.
@@ -284,6 +314,7 @@ impl Serve {
                 0 => break,
                 count => {
                     outgoing.sent += count;
+                    self.written += count;
                     cx.worked += count;
                 }
             }

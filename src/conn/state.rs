@@ -172,37 +172,35 @@ impl State {
         }
     }
 
-    /// Whether bytes are held here beyond a turn, but for what the client's side holds.
-    pub(super) fn is_holding(&self) -> bool {
+    /// Bytes that are held here beyond a turn, but for what the client's side holds.
+    pub(super) fn held_bytes(&self) -> usize {
         match self {
-            State::Relay(relay) => relay.is_holding(),
-            State::Close(close) => close.is_holding(),
-            State::Serve(serve) => serve.is_holding(),
-            State::Connect(connect) => connect.is_holding(),
+            State::Relay(relay) => relay.held_bytes(),
+            State::Close(close) => close.held_bytes(),
+            State::Serve(serve) => serve.charged_bytes(),
+            State::Connect(connect) => connect.held_bytes(),
             State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
             | State::Lookup(_)
             | State::Reply(_)
-            | State::Gone => false,
+            | State::Gone => 0,
         }
     }
 
-    /// Since when what is held has been waiting, where something is.
-    pub(super) fn stalled_at(&self) -> Tick {
+    /// Since when what is held has been waiting; `None` for what is not served yet.
+    pub(super) fn stalled_at(&self) -> Option<Tick> {
         match self {
-            State::Relay(relay) => relay.stalled_at(),
-            State::Close(close) => close.stalled_at(),
-            // A download can be asked for again, so it goes before any session; so does what has not
-            // become a session yet.
+            State::Relay(relay) => Some(relay.stalled_at()),
+            State::Close(close) => Some(close.stalled_at()),
+            State::Serve(serve) => Some(serve.begun_at()),
             State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
             | State::Lookup(_)
-            | State::Serve(_)
             | State::Connect(_)
-            | State::Reply(_) => Tick::ZERO,
-            State::Gone => Tick::NEVER,
+            | State::Reply(_)
+            | State::Gone => None,
         }
     }
 

@@ -37,7 +37,7 @@ impl Tls {
             Some(Asked::Later) => Stage::Asking,
             Some(Asked::Busy) | None => Stage::Answered(None),
         };
-        Tls { stage, deadline: cx.now.after(HANDSHAKE).min(client.first_request_by) }
+        Tls { stage, deadline: cx.now.after(HANDSHAKE).min(client.first_request_by()) }
     }
 
     /// Takes in what a helper found.

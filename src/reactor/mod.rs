@@ -7,6 +7,7 @@
 mod accept;
 mod half_open;
 mod handle;
+mod pressure;
 mod queue;
 mod stopwatch;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use crate::timers::{Tick, Timers};
 use accept::{Acceptor, Arrivals, FIRST_DOOR, Placed};
 use half_open::Ticket;
 use handle::{Mailbox, Message};
+use pressure::Burden;
 use queue::{Account, Budget, Queue, Weight};
 use stopwatch::Stopwatch;
 
@@ -235,11 +237,11 @@ impl Reactor {
         }
         while let Some(number) = self.queue.pop_light() {
             self.drive(number);
+            self.relieve();
         }
         if mixed {
             self.drive_others(self.stopwatch.last().saturating_sub(begun));
         }
-        while self.resources.rings.is_overcommitted() && self.end_longest_stalled() {}
     }
 
     /// Drives connections that are not light, each line for as long as the light ones of the turn took.
@@ -250,6 +252,7 @@ impl Reactor {
                 && let Some(number) = self.queue.pop(weight)
             {
                 self.drive(number);
+                self.relieve();
             }
         }
         self.stopwatch.forget_cpu();
@@ -326,15 +329,22 @@ impl Reactor {
         self.touch(number);
     }
 
-    /// Ends the session that has been stalled for the longest time; false when none is.
-    fn end_longest_stalled(&mut self) -> bool {
-        let longest = self.slots.iter().min_by_key(|(_, slot)| slot.conn.stalled_at());
-        let Some((number, slot)) = longest else { return false };
-        if slot.conn.stalled_at() == Tick::NEVER {
-            return false;
-        }
-        self.with_conn(number as u32, |conn, cx| conn.overcommitted(cx));
-        self.drive(number as u32);
+    /// Ends some of those for whom much is held if it is too much, before more is held for others.
+    #[inline]
+    fn relieve(&mut self) {
+        while self.resources.rings.is_overcommitted() && self.end_one() {}
+    }
+
+    /// Ends one of those for whom something is held; false when nothing is.
+    #[inline(never)]
+    fn end_one(&mut self) -> bool {
+        let burdens = self.slots.iter().filter_map(|(number, slot)| {
+            let (bytes, since, is_served) = slot.conn.burden()?;
+            Some(Burden { number: number as u32, origin: slot.conn.peer().origin(), bytes, since, is_served })
+        });
+        let Some(number) = pressure::choose(burdens.collect(), self.resources.tick) else { return false };
+        self.with_conn(number, |conn, cx| conn.overcommitted(cx));
+        self.drive(number);
         true
     }
 

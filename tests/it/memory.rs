@@ -57,13 +57,13 @@ fn stalled_sessions_cost_a_bounded_amount_each_and_others_stay_fast() {
 }
 
 #[test]
-fn beyond_the_memory_limit_the_session_that_was_stalled_for_longest_ends() {
-    for workers in ["1", "4"] {
-        the_longest_stalled_ends(workers);
+fn beyond_the_memory_limit_those_end_who_hold_much_and_not_who_stalled_first() {
+    for workers in ["1", "2"] {
+        the_crowd_pays(workers);
     }
 }
 
-fn the_longest_stalled_ends(workers: &str) {
+fn the_crowd_pays(workers: &str) {
     let mut place = Place::new(&["--memory-limit", "1", "-v", "--workers", workers]);
     let mut bystander = place.session();
     let before = place.server.memory_kib();
@@ -75,18 +75,16 @@ fn the_longest_stalled_ends(workers: &str) {
     println!("201 sessions stalled under a limit of 1 MiB: {grown} KiB");
     assert!(grown <= 1024 + 4 * SPARE_KIB, "{grown} KiB under a limit of 1 MiB");
 
-    first[0].is_cut();
     bystander.client.send_binary(b"still here");
     assert_eq!(bystander.target.read_exactly(10), b"still here");
-    let mut last = crowd.pop().expect("200 are there");
-    last.take_all();
-    drop((first, crowd, last, bystander));
+    first[0].take_all();
+    drop((first, crowd, bystander));
     place.server.log.wait_for("Ended: --memory-limit reached by data that peers do not read");
     place.server.signal("TERM");
     assert_eq!(place.server.wait().code(), Some(0));
     let ended = place.server.ended_as("overcommitted");
     println!("{ended} sessions ended for it");
-    assert!((1..200).contains(&ended), "{ended} sessions ended for it");
+    assert!((1..=200).contains(&ended), "{ended} sessions ended for it");
 }
 
 /// A gateway between two Unix sockets.
@@ -174,14 +172,6 @@ impl Session {
             }
             up.position == self.up.total && down.position == self.down.total
         });
-    }
-
-    /// Expects that the gateway has ended this session, at both ends.
-    fn is_cut(&mut self) {
-        for wire in [&mut self.client.wire, &mut self.target] {
-            wire.0.set_nonblocking(false).expect("blocking mode");
-            wire.wait_until_gone();
-        }
     }
 }
 

@@ -284,9 +284,12 @@ impl Connect {
         }
     }
 
-    /// Whether bytes are held for the target.
-    pub fn is_holding(&self) -> bool {
-        matches!(&self.stage, Stage::Securing(socket, _) if socket.unsent() > 0)
+    /// Bytes that are held for the target.
+    pub fn held_bytes(&self) -> usize {
+        match &self.stage {
+            Stage::Securing(socket, _) => socket.unsent(),
+            _ => 0,
+        }
     }
 
     /// Closes the socket that is connecting, if there is one.

@@ -52,7 +52,7 @@ impl Relay {
         else {
             return Spliced::No;
         };
-        if !(to.is_tcp() && from.is_tcp()) || cx.rings.read_limit() < RING_BYTES {
+        if !(to.is_tcp() && from.is_tcp()) || self.down.read_limit(cx.rings, cx.now) < RING_BYTES {
             return Spliced::No;
         }
         let Some(pipe) = cx.splicer.pipe(cx.now) else { return Spliced::No };

@@ -2,39 +2,120 @@
 
 use std::time::Duration;
 
-use crate::ring::{Held, Pool};
+use crate::conn::delivery::{LEAST_BYTES, STALL};
+use crate::ring::{Held, Pool, RING_BYTES};
 use crate::timers::Tick;
 
 /// One direction's bytes that its receiving end has refused.
 #[derive(Debug)]
 pub(super) struct Direction {
     pub(super) held: Option<Held>,
-    /// When the receiving end refused bytes and has taken none since.
+    /// Since when the receiving end has refused bytes and taken less than [`LEAST_BYTES`]; `Tick::NEVER` while it
+    /// refuses none.
     pub(super) stalled_at: Tick,
+    /// It was slow lately, until then.
+    slow_until: Tick,
+    /// More about that, once it has refused something. Most ends of idle sessions never have.
+    stall: Option<Box<Stall>>,
+}
+
+#[derive(Debug)]
+struct Stall {
+    /// Bytes that the end has taken since it stalled.
+    taken: usize,
+    /// What its system had not acknowledged when the stall was first looked at, and what it had taken by then.
+    looked: Option<(usize, usize)>,
+    /// Since when it was stalled before it took all there was, and when that was.
+    before: (Tick, Tick),
+}
+
+impl Default for Stall {
+    fn default() -> Stall {
+        Stall { taken: 0, looked: None, before: (Tick::NEVER, Tick::ZERO) }
+    }
 }
 
 impl Default for Direction {
     fn default() -> Direction {
-        Direction { held: None, stalled_at: Tick::NEVER }
+        Direction { held: None, stalled_at: Tick::NEVER, slow_until: Tick::ZERO, stall: None }
     }
 }
 
 impl Direction {
     /// Takes in that the receiving end was offered bytes, took `taken` of them, and `left` it the rest.
+    #[inline]
     pub(super) fn offered(&mut self, taken: usize, left: bool, now: Tick) {
-        if !left {
-            self.stalled_at = Tick::NEVER;
-        } else if taken > 0 || self.stalled_at == Tick::NEVER {
-            self.stalled_at = now;
+        if left || self.stalled_at != Tick::NEVER {
+            self.note(taken, left, now);
         }
     }
 
-    pub(super) fn is_stalled_for(&self, time: Duration, now: Tick) -> bool {
-        self.stalled_at != Tick::NEVER && now.since(self.stalled_at) >= time
+    fn note(&mut self, taken: usize, left: bool, now: Tick) {
+        let stall = self.stall.get_or_insert_default();
+        if self.stalled_at == Tick::NEVER {
+            // A stall that was over for a moment, because all that was held was taken, goes on.
+            let (began, ended) = stall.before;
+            if began != Tick::NEVER && now.since(ended) < PAUSE {
+                self.stalled_at = began;
+            } else {
+                (self.stalled_at, stall.taken, stall.looked) = (now, 0, None);
+            }
+            return;
+        }
+        if now.since(self.stalled_at) >= SLOW {
+            self.slow_until = now.after(SLOW_FOR);
+        }
+        stall.taken += taken;
+        if stall.taken >= LEAST_BYTES {
+            (self.stalled_at, stall.taken, stall.looked) = (now, 0, None);
+        }
+        if !left {
+            stall.before = (self.stalled_at, now);
+            self.stalled_at = Tick::NEVER;
+        }
+    }
+
+    /// How many bytes may be read for it: few while memory is short and it is slow, so that only those who cause
+    /// the shortage feel it.
+    #[inline]
+    pub(super) fn read_limit(&self, rings: &Pool, now: Tick) -> usize {
+        if now >= self.slow_until { RING_BYTES } else { rings.read_limit() }
+    }
+
+    /// Whether the receiving end has taken too little for too long. What its system has acknowledged of the
+    /// `unacknowledged` bytes it has taken, too, though it was not offered more.
+    pub(super) fn is_stalled(&mut self, unacknowledged: impl FnOnce() -> usize, now: Tick) -> bool {
+        if now < self.deadline() {
+            return false;
+        }
+        let (left, stall) = (unacknowledged(), self.stall.get_or_insert_default());
+        let Some((left_then, taken_then)) = stall.looked else {
+            stall.looked = Some((left, stall.taken));
+            return false;
+        };
+        if left_then.saturating_sub(left) + stall.taken - taken_then < LEAST_BYTES {
+            return true;
+        }
+        (self.stalled_at, stall.taken, stall.looked) = (now, 0, Some((left, 0)));
+        false
+    }
+
+    /// When to look whether it is stalled.
+    pub(super) fn deadline(&self) -> Tick {
+        match (self.stalled_at, self.stall.as_ref().and_then(|stall| stall.looked)) {
+            (Tick::NEVER, _) => Tick::NEVER,
+            (stalled_at, None) => stalled_at.after(FIRST_LOOK),
+            (stalled_at, Some(_)) => stalled_at.after(STALL),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
         self.held.as_ref().map_or(0, |held| held.data().len())
+    }
+
+    /// What is held, in whole buffers.
+    pub(super) fn capacity(&self) -> usize {
+        self.held.as_ref().map_or(0, Held::capacity)
     }
 
     /// Drops the first `count` of the held bytes, which have been taken.
@@ -53,5 +134,73 @@ impl Direction {
             rings.release(held);
         }
         self.stalled_at = Tick::NEVER;
+    }
+}
+
+/// By then the system of a stalled end has taken what it has room for.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
+
+/// All that was held may be taken for so long before the same end is called stalled anew.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// An end that took less than [`LEAST_BYTES`] in this time is slow, and stays so for [`SLOW_FOR`].
+const SLOW: Duration = Duration::from_secs(1);
+const SLOW_FOR: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn an_end_that_takes_too_little_is_stalled_whether_or_not_it_takes_all_that_is_held() {
+        for takes_all in [false, true] {
+            let mut direction = Direction::default();
+            let (mut now, start) = (Tick::ZERO, Tick::ZERO);
+            direction.offered(100_000, true, now);
+            while !direction.is_stalled(|| 1 << 20, now) {
+                now = now.after(60 * SECOND);
+                assert!(now.since(start) < STALL + 120 * SECOND, "still not stalled");
+                direction.offered(1000, !takes_all, now);
+                direction.offered(0, true, now);
+            }
+            assert!(now.since(start) >= STALL);
+        }
+    }
+
+    #[test]
+    fn an_end_that_takes_enough_is_not_stalled_also_if_only_its_system_tells() {
+        for by_system in [false, true] {
+            let (mut direction, mut now, mut left) = (Direction::default(), Tick::ZERO, 1 << 30);
+            direction.offered(0, true, now);
+            for _ in 0..100 {
+                now = now.after(60 * SECOND);
+                if by_system {
+                    left -= LEAST_BYTES / 10;
+                } else {
+                    direction.offered(LEAST_BYTES / 10, true, now);
+                }
+                assert!(!direction.is_stalled(|| left, now));
+            }
+        }
+    }
+
+    #[test]
+    fn only_for_slow_ends_little_is_read_while_memory_is_short() {
+        let mut pool = Pool::new(2 * RING_BYTES);
+        pool.charge(RING_BYTES);
+        let (mut quick, mut slow) = (Direction::default(), Direction::default());
+        let later = Tick::ZERO.after(2 * SECOND);
+        for direction in [&mut quick, &mut slow] {
+            direction.offered(0, true, Tick::ZERO);
+        }
+        quick.offered(RING_BYTES, false, Tick::ZERO);
+        slow.offered(10, false, later);
+        assert_eq!(quick.read_limit(&pool, later), RING_BYTES);
+        assert!(slow.read_limit(&pool, later) < RING_BYTES);
+        assert_eq!(slow.read_limit(&pool, later.after(SLOW_FOR)), RING_BYTES);
+        pool.discharge(RING_BYTES);
+        assert_eq!(slow.read_limit(&pool, later), RING_BYTES);
     }
 }

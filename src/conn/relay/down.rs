@@ -58,7 +58,7 @@ impl Relay {
             let mut ring = cx.rings.take();
             ring.leave_room(encode::HEADROOM);
             let most = client.socket.write_max().saturating_sub(encode::HEADROOM);
-            let limit = cx.rings.read_limit().min(ring.space().len()).min(most);
+            let limit = self.down.read_limit(cx.rings, cx.now).min(ring.space().len()).min(most);
             match target.read(&mut ring.space()[..limit], cx.rings) {
                 Ok(ReadEnd::Data(count)) => {
                     self.bulk.note(count);

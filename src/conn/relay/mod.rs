@@ -207,8 +207,13 @@ impl Relay {
         }
     }
 
+    /// Bytes that are held here for an end that refuses them, in whole buffers.
+    pub fn held_bytes(&self) -> usize {
+        self.up.capacity() + self.down.capacity() + self.target.as_ref().map_or(0, Transport::unsent)
+    }
+
     /// Whether bytes are held here for an end that refuses them.
-    pub fn is_holding(&self) -> bool {
+    fn is_holding(&self) -> bool {
         self.up_waits() || self.down.held.is_some()
     }
 
@@ -225,10 +230,11 @@ impl Relay {
     /// # Errors
     /// The session is over.
     pub fn expired(&mut self, client: &mut Client, cx: &Cx<'_>) -> Result<(), End> {
-        if self.up.is_stalled_for(STALL, cx.now) {
+        let target = self.target.as_ref();
+        if self.up.is_stalled(|| target.map_or(0, Transport::unacknowledged), cx.now) {
             return Err(self.end_or(End::TargetStalled));
         }
-        if self.down.is_stalled_for(STALL, cx.now) {
+        if self.down.is_stalled(|| client.socket.unacknowledged(), cx.now) {
             return Err(self.end_or(End::ClientStalled));
         }
         if let Some(tape) = &mut self.tape {
@@ -261,9 +267,7 @@ impl Relay {
             deadline = deadline.min(self.heard_at.plus(self.silence_ticks));
         }
         for direction in [&self.up, &self.down] {
-            if direction.stalled_at != Tick::NEVER {
-                deadline = deadline.min(direction.stalled_at.after(STALL));
-            }
+            deadline = deadline.min(direction.deadline());
         }
         if self.tape_stalled_at() != Tick::NEVER {
             deadline = deadline.min(self.tape_stalled_at().after(DISK_STALL));

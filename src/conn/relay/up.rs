@@ -83,7 +83,7 @@ impl Relay {
     ) -> Result<ReadEnd, Broken> {
         if client.kept.is_empty() {
             let most = self.target.as_ref().map_or(usize::MAX, Transport::write_max);
-            let limit = cx.rings.read_limit().min(most);
+            let limit = self.up.read_limit(cx.rings, cx.now).min(most);
             return client.socket.read(&mut ring.space()[..limit], cx.rings);
         }
         let kept = std::mem::take(&mut client.kept);

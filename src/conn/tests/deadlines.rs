@@ -6,10 +6,11 @@ use super::wire::{BINARY, PONG, REQUEST, frame};
 use super::*;
 use crate::conn::client::FIRST_REQUEST;
 use crate::conn::connect::CONNECT;
-use crate::conn::delivery::{LINGER, STALL};
+use crate::conn::delivery::{LEAST_BYTES, LINGER, STALL};
 use crate::conn::handshake::REQUEST as REQUEST_TIME;
 use crate::conn::relay::CLOSE;
 use crate::conn::sniff::FIRST_BYTE;
+use crate::ring::RING_BYTES;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -189,30 +190,31 @@ fn a_client_that_takes_nothing_for_too_long_ends_the_session() {
 }
 
 #[test]
-fn an_end_that_takes_a_byte_now_and_then_is_not_stalled() {
-    for client_room in [0, 1] {
+fn an_end_that_takes_the_least_now_and_then_is_not_stalled_and_one_that_takes_a_byte_is() {
+    for (client_room, room) in [(0, LEAST_BYTES), (1, LEAST_BYTES), (0, 1), (1, 1)] {
+        let data = vec![b'x'; RING_BYTES / 2];
         let mut session = Session::open(SMOOTH, &Setup::default());
         session.rig.client.block_writes();
         session.rig.target.block_writes();
         session.pace = Pace { client_room: 0, target_room: 0, ..SMOOTH };
-        session.client_sends(&frame(BINARY, b"0123456789"));
-        session.target_sends(b"0123456789");
+        session.client_sends(&frame(BINARY, &data));
+        session.target_sends(&data);
         if client_room == 0 {
             session.pace.client_room = ALL;
         } else {
             session.pace.target_room = ALL;
         }
         session.run();
-        for _ in 0..8 {
-            session.rig.advance(STALL - SECOND);
-            assert!(session.rig.is_alive());
+        for _ in 0..3 {
+            session.rig.advance(STALL - 10 * SECOND);
             if client_room > 0 {
-                session.rig.client.write_step(Step::Room(1));
+                session.rig.client.write_step(Step::Room(room));
             } else {
-                session.rig.target.write_step(Step::Room(1));
+                session.rig.target.write_step(Step::Room(room));
             }
             session.rig.wake();
         }
+        assert_eq!(session.rig.is_alive(), room == LEAST_BYTES, "{room} bytes at a time");
     }
 }
 
@@ -266,11 +268,11 @@ fn a_heartbeat_excuses_everybody_when_the_process_was_stopped() {
 fn pings_do_not_pile_up_behind_a_frame_that_nobody_takes() {
     let setup = Setup { heartbeat: Some(SECOND), ..Setup::default() };
     let mut session = Session::open(Pace { client_room: 0, ..SMOOTH }, &setup);
-    session.target_sends(b"a frame that is taken byte by byte");
+    session.target_sends(&vec![b'x'; RING_BYTES - 64]);
     session.run();
     for _ in 0..5 {
-        session.rig.advance(STALL - SECOND);
-        session.rig.client.write_step(Step::Room(1));
+        session.rig.advance(STALL - 10 * SECOND);
+        session.rig.client.write_step(Step::Room(LEAST_BYTES));
         session.rig.wake();
     }
     session.pace.client_room = ALL;

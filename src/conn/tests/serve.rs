@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::conn::delivery::STALL;
 use crate::net::scripted::Handle;
 
 /// A web root of its own with a small and a large file, and a connection to its server.
@@ -282,6 +283,23 @@ fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
     }
     place.rig.advance(Duration::from_secs(120));
     assert_eq!((place.rig.is_alive(), place.rig.endings()), (false, vec!["client-stalled"]));
+}
+
+#[test]
+fn a_client_that_takes_a_byte_now_and_then_of_an_answer_is_given_up() {
+    let mut place = Place::new();
+    place.send(LARGE.as_bytes());
+    place.rig.answer_from_helper();
+    place.rig.client.set_unacknowledged(0);
+    let mut passed = Duration::ZERO;
+    while place.rig.is_alive() {
+        assert!(passed < 2 * STALL, "still there, {} bytes taken", place.rig.client_took);
+        place.rig.client.write_step(Step::Room(1));
+        place.rig.wake();
+        passed += Duration::from_secs(20);
+        place.rig.advance(Duration::from_secs(20));
+    }
+    assert_eq!(place.rig.endings(), ["client-stalled"]);
 }
 
 #[test]

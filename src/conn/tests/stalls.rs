@@ -135,7 +135,7 @@ fn a_small_budget_is_kept_by_reading_little() {
 }
 
 #[test]
-fn a_part_of_a_request_counts_as_held_and_goes_first() {
+fn a_part_of_a_request_counts_as_held_and_can_be_ended() {
     let mut session = Session::accepted(SMOOTH, &Setup::default());
     session.client_sends(b"GET / HTTP/1.1\r\n");
     session.run();

@@ -8,7 +8,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::wire::{BINARY, frame};
 use super::*;
-use crate::conn::delivery::STALL;
+use crate::conn::delivery::{LEAST_BYTES, STALL};
 use crate::net::tls::UNREAD_MAX;
 use crate::ring::RING_BYTES;
 
@@ -116,8 +116,8 @@ fn both_directions_stalled_hold_no_more_than_a_ring_each() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_ended_and_one_that_takes_a_little_is_not() {
-    for (room, alive) in [(0, false), (100, true)] {
+fn a_client_that_takes_nothing_is_ended_and_one_that_takes_enough_is_not() {
+    for (room, alive) in [(0, false), (100, false), (LEAST_BYTES, true)] {
         let mut session = Session::open(Pace { client_room: 0, ..SMOOTH }, &secured());
         session.target_sends(&pattern(2 * RING_BYTES));
         session.run();
