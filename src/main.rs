@@ -23,5 +23,9 @@ fn main() -> ExitCode {
             let _ = std::io::stderr().write_all(text.as_bytes());
             ExitCode::from(2)
         }
+        Outcome::Missing(text) => {
+            let _ = std::io::stderr().write_all(text.as_bytes());
+            ExitCode::FAILURE
+        }
     }
 }

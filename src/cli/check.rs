@@ -9,7 +9,7 @@ use super::config::{Config, Sessions, TlsOptions, WrapMode};
 use super::header;
 use super::parse::Given;
 use super::plugins::{self, Argument, AuthPlugin, TokenPlugin};
-use super::{Environment, python};
+use super::{Environment, Fault, novnc, python};
 use crate::certs::{self, Authorities, Pair, ServerOptions, TargetOptions, Versions};
 use crate::gate::AllowedOrigin;
 use crate::http::origin::Origin;
@@ -24,7 +24,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 /// The meaning of the options given.
-pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, String> {
+pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, Fault> {
     dependencies(given)?;
     let path = |name| given.text(name).map(|text| absolute(&env.directory, Path::new(text)));
     let syslog = match given.text("syslog") {
@@ -108,7 +108,8 @@ fn dependencies(given: &Given) -> Result<(), String> {
         (has("ssl-target-name"), "ssl-target-name", "ssl-target"),
         (given.flag("ssl-target-insecure"), "ssl-target-insecure", "ssl-target"),
     ] {
-        if used && !has(needed) && !given.flag(needed) {
+        let is_there = has(needed) || given.flag(needed) || needed == "web" && novnc::is_wanted(given);
+        if used && !is_there {
             return Err(format!("You must use --{needed} to use --{name}"));
         }
     }
@@ -121,6 +122,9 @@ fn dependencies(given: &Given) -> Result<(), String> {
         if given.after_dashes.as_ref().is_none_or(Vec::is_empty) {
             return Err("You must use a wrapped command (--) to use --wrap-stdin".to_owned());
         }
+    }
+    if has("web") && novnc::is_wanted(given) {
+        return Err("You can't use --web with --novnc, which serves noVNC's own directory".to_owned());
     }
     for name in ["allow-target", "deny-target"] {
         if has(name) && !has("token-plugin") && !has("target-config") {
@@ -195,12 +199,15 @@ fn rules(given: &Given) -> Result<Rules, String> {
 }
 
 /// The files to serve.
-fn web(given: &Given, env: &Environment) -> Result<Option<web::Settings>, String> {
+fn web(given: &Given, env: &Environment) -> Result<Option<web::Settings>, Fault> {
     let cache_control = header::cache_control(given.text("web-cache-control"))?;
     let headers = given.texts(&["web-header"]).map(|(_, text)| header::field(text));
     let headers = headers.collect::<Result<_, _>>()?;
-    Ok(given.text("web").map(|root| web::Settings {
-        root: absolute(&env.directory, Path::new(root)),
+    let novnc = novnc::find(given, |path| absolute(&env.directory, path), env.exists)?;
+    let root = given.text("web").map(|root| absolute(&env.directory, Path::new(root)));
+    Ok(novnc.clone().or(root).map(|root| web::Settings {
+        root,
+        novnc: novnc.is_some(),
         listings: !given.flag("file-only"),
         outside_links: given.flag("web-outside-links"),
         dot_files: given.flag("web-dot-files"),

@@ -1,7 +1,7 @@
 //! The texts of `--help`, `--version` and usage errors, made from the table of options.
 
 use super::options::{Group, Row, TABLE};
-use super::plugins;
+use super::{novnc, plugins};
 use crate::{auth, token};
 
 /// What follows the program's name in each form of use.
@@ -42,7 +42,11 @@ pub(super) fn usage_error(text: &str) -> String {
 pub(super) fn description(row: &Row) -> String {
     let tokens = plugins::listed(token::PLUGINS.iter().map(|row| row.name));
     let auths = plugins::listed(auth::PLUGINS.iter().map(|row| row.name));
-    row.help.replace("{token-plugins}", &tokens).replace("{auth-plugins}", &auths)
+    let places = novnc::PLACES.join(", ");
+    row.help
+        .replace("{novnc-places}", &places)
+        .replace("{token-plugins}", &tokens)
+        .replace("{auth-plugins}", &auths)
 }
 
 fn usage() -> String {
@@ -56,7 +60,8 @@ fn usage() -> String {
 
 fn push_option(out: &mut String, row: &Row) {
     let short = row.short.map(|letter| format!("-{letter}, ")).unwrap_or_default();
-    let value = row.value_name().map(|name| format!("={name}")).unwrap_or_default();
+    let (before, behind) = row.value_signs();
+    let value = format!("{before}{}{behind}", row.value_name().unwrap_or_default());
     let names = format!("  {short}--{}{value}", row.name);
     let mut lines = wrapped(&description(row), WIDTH - INDENT).into_iter();
     // Names that reach into the column of the descriptions have a line of their own.
@@ -103,7 +108,7 @@ mod tests {
             let mentions = help.lines().filter(|line| {
                 let names = line.strip_prefix("  ").unwrap_or_default();
                 let names = if names.starts_with("--") { names } else { names.get(4..).unwrap_or_default() };
-                names.split([' ', '=']).next() == Some(&name)
+                names.split([' ', '=', '[']).next() == Some(&name)
             });
             assert_eq!(mentions.count(), 1, "{name}");
         }

@@ -22,8 +22,9 @@ fn manual() -> String {
         out.push_str(&format!(".SS {}\n", escaped(group.title())));
         for row in TABLE.iter().filter(|row| row.group == group) {
             let short = row.short.map(|letter| format!("\\fB\\-{letter}\\fR, ")).unwrap_or_default();
-            let value =
-                row.value_name().map(|name| format!("=\\fI{}\\fR", escaped(name))).unwrap_or_default();
+            let (before, behind) = row.value_signs();
+            let name = row.value_name().map(|name| format!("\\fI{}\\fR", escaped(name))).unwrap_or_default();
+            let value = format!("{before}{name}{behind}");
             out.push_str(&format!(".TP\n{short}\\fB\\-\\-{}\\fR{value}\n", escaped(row.name)));
             out.push_str(&format!("{}\n", escaped(&sentence(&help::description(row)))));
         }
@@ -277,7 +278,7 @@ mod tests {
         for row in TABLE {
             let name = format!("\\fB\\-\\-{}\\fR", escaped(row.name));
             let entries =
-                manual().lines().filter(|line| line.split(['=', ' ']).any(|word| word == name)).count();
+                manual().lines().filter(|line| line.split(['=', ' ', '[']).any(|word| word == name)).count();
             assert_eq!(entries, 1, "{}", row.name);
         }
     }

@@ -12,6 +12,7 @@ mod header;
 mod help;
 #[cfg(test)]
 mod manual;
+mod novnc;
 mod options;
 mod parse;
 mod plugins;
@@ -41,6 +42,23 @@ pub enum Outcome {
     Print(String),
     /// Print this text (usage and error, with its last newline) to stderr and exit 2.
     Usage(String),
+    /// Print this text to stderr and exit 1: the command line is right, and something that it needs is not here.
+    Missing(String),
+}
+
+/// Why a command line can't be followed, in words for the user.
+#[derive(Debug)]
+enum Fault {
+    /// It is wrong.
+    Usage(String),
+    /// Something that it needs is not here.
+    Missing(String),
+}
+
+impl From<String> for Fault {
+    fn from(text: String) -> Fault {
+        Fault::Usage(text)
+    }
 }
 
 /// What the meaning of a command line depends on besides its words.
@@ -90,6 +108,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, env: &Environment) -> Out
     };
     match check::config(&given, env) {
         Ok(config) => Outcome::Run(Box::new(config)),
-        Err(text) => Outcome::Usage(help::usage_error(&text)),
+        Err(Fault::Usage(text)) => Outcome::Usage(help::usage_error(&text)),
+        Err(Fault::Missing(text)) => Outcome::Missing(format!("websockify: {text}\n")),
     }
 }

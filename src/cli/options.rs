@@ -34,6 +34,8 @@ pub(super) enum Kind {
     Flag,
     /// Any text or path.
     Text(&'static str),
+    /// Any text or path, or nothing. With the text it is one word, `--name=TEXT`: the next word is never it.
+    OptionalText(&'static str),
     /// A whole number.
     Integer(&'static str),
     /// One word of a list.
@@ -58,7 +60,16 @@ impl Row {
     pub(super) fn value_name(&self) -> Option<&'static str> {
         match self.kind {
             Help | Version | Flag => None,
-            Text(name) | Integer(name) | Choice(name, _) => Some(name),
+            Text(name) | OptionalText(name) | Integer(name) | Choice(name, _) => Some(name),
+        }
+    }
+
+    /// The signs around the value's name, if the option takes one.
+    pub(super) fn value_signs(&self) -> (&'static str, &'static str) {
+        match self.kind {
+            Help | Version | Flag => ("", ""),
+            OptionalText(_) => ("[=", "]"),
+            Text(_) | Integer(_) | Choice(..) => ("=", ""),
         }
     }
 }
@@ -262,6 +273,10 @@ pub(super) const TABLE: &[Row] = &[
     Row { name: "web", short: None, kind: Text("DIR"),
           group: Web, python: true,
           help: "serve the files of this directory on the same port" },
+    Row { name: "novnc", short: None, kind: OptionalText("DIR"),
+          group: Web, python: false,
+          help: "serve noVNC, whose page / leads to and which connects at once, with the token of /?token=TOKEN: from \
+                 DIR, or from where packages put it ({novnc-places}), in place of --web" },
     Row { name: "web-auth", short: None, kind: Flag,
           group: Web, python: true,
           help: "require the auth plugin's consent for files, too" },

@@ -36,7 +36,7 @@ enum Value {
 }
 
 impl Given {
-    /// Whether the flag `name` was given.
+    /// Whether the flag `name` was given, or the option of this name that needs no text.
     pub(super) fn flag(&self, name: &'static str) -> bool {
         self.last(name).is_some()
     }
@@ -48,6 +48,11 @@ impl Given {
             Value::Text(text) if !text.is_empty() => Some(text),
             _ => None,
         }
+    }
+
+    /// Whether what was given last for the option `name` is empty text.
+    pub(super) fn is_empty_text(&self, name: &'static str) -> bool {
+        matches!(self.last(name), Some(Value::Text(text)) if text.is_empty())
     }
 
     /// All texts given for the options `names`, in order. Empty text is no text here, too.
@@ -109,6 +114,7 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, S
             Kind::Help => return Ok(Parsed::Help),
             Kind::Version => return Ok(Parsed::Version),
             Kind::Flag => Value::Flag,
+            Kind::OptionalText(_) => words.optional_value().map_or(Value::Flag, Value::Text),
             Kind::Text(_) | Kind::Integer(_) | Kind::Choice(..) => {
                 // The next word is the value whatever it looks like, `--` included.
                 let text = words.value().map_err(|_| format!("{spelling} option requires 1 argument"))?;

@@ -6,6 +6,7 @@ pub mod credentials;
 pub mod encoding;
 pub mod host;
 pub mod mime;
+pub mod novnc;
 pub mod origin;
 pub mod path;
 pub mod query;

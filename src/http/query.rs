@@ -10,14 +10,19 @@ pub fn token(target: &str) -> Option<String> {
     // What follows a `#` never reaches a server, except from clients that don't know it.
     let target = target.split('#').next()?;
     let (_, query) = target.split_once('?')?;
-    for pair in query.split('&') {
-        let Some((name, value)) = pair.split_once('=') else { continue };
-        if value.is_empty() || form_decoded(name) != "token" {
-            continue;
-        }
-        return Some(form_decoded(value).trim_end_matches('\n').to_owned());
-    }
-    None
+    let value = query.split('&').find_map(|pair| value(pair, "token"))?;
+    Some(decoded(value).trim_end_matches('\n').to_owned())
+}
+
+/// The name of a parameter, decoded.
+pub fn name(pair: &str) -> Cow<'_, str> {
+    decoded(pair.split('=').next().unwrap_or_default())
+}
+
+/// The value of a parameter as it came, if this is its name and it has one.
+pub fn value<'a>(pair: &'a str, wanted: &str) -> Option<&'a str> {
+    let (_, value) = pair.split_once('=')?;
+    (!value.is_empty() && name(pair) == wanted).then_some(value)
 }
 
 /// The token in the value of Host: the name without the port, and without brackets. Its case counts.
@@ -31,7 +36,7 @@ pub fn host_token(host: &[u8]) -> Option<String> {
 }
 
 /// `text` with `+` and percent encoding undone. What is not UTF-8 then becomes U+FFFD.
-fn form_decoded(text: &str) -> Cow<'_, str> {
+pub fn decoded(text: &str) -> Cow<'_, str> {
     if !text.contains(['+', '%']) {
         return Cow::Borrowed(text);
     }

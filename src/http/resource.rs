@@ -63,12 +63,7 @@ impl Resource {
         }
         if let Some(query) = &self.query {
             out.push('?');
-            for byte in query.bytes() {
-                match byte {
-                    b'!'..=b'~' => out.push(char::from(byte)),
-                    _ => push_encoded(&mut out, byte),
-                }
-            }
+            push_printable(&mut out, query);
         }
         out
     }
@@ -96,6 +91,16 @@ pub fn encode(out: &mut String, name: &[u8]) {
     for &byte in name {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => push_encoded(out, byte),
+        }
+    }
+}
+
+/// Appends text that is encoded already, as far as it has to be: what a header's value can't have is encoded now.
+pub fn push_printable(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'!'..=b'~' => out.push(char::from(byte)),
             _ => push_encoded(out, byte),
         }
     }

@@ -115,6 +115,7 @@ const REASONS: &[(u16, &str)] = &[
     (204, "No Content"),
     (206, "Partial Content"),
     (301, "Moved Permanently"),
+    (302, "Found"),
     (304, "Not Modified"),
     (400, "Bad Request"),
     (401, "Unauthorized"),

@@ -13,6 +13,7 @@ use super::{Question, Response, ResponseOptions, Site, listing};
 use crate::http::conditional::{Validators, Verdict, date};
 use crate::http::encoding::Coding;
 use crate::http::mime;
+use crate::http::novnc;
 use crate::http::range::{self, Selection, Span};
 use crate::http::refusal::Refusal;
 use crate::http::resource::Resource;
@@ -70,8 +71,14 @@ impl Site {
             let note = "File not found (a name begins with a dot: --web-dot-files)";
             return Err(Refusal::from(Missing::Absent).noted(note));
         }
+        if self.settings.novnc && question.target.split(['?', '#']).next() == Some("/") {
+            let location = novnc::location(resource.query.as_deref());
+            return Ok(self.redirect(Status(302), &location, question.options));
+        }
         match self.tree.descend(root, &resource.names)? {
-            Entry::Folder(_) if !resource.slash => Ok(self.moved(&resource.location(), question.options)),
+            Entry::Folder(_) if !resource.slash => {
+                Ok(self.redirect(Status(301), &resource.location(), question.options))
+            }
             Entry::Folder(folder) => self.folder(question, &resource, &folder),
             Entry::File(_) if resource.slash => Err(Missing::Absent.into()),
             Entry::File(file) => {
@@ -187,10 +194,10 @@ impl Site {
         parts
     }
 
-    fn moved(&self, location: &str, options: ResponseOptions) -> Response {
-        let mut head = self.head(Status(301), options);
+    fn redirect(&self, status: Status, location: &str, options: ResponseOptions) -> Response {
+        let mut head = self.head(status, options);
         head.field("Location", location);
-        response(Status(301), "", head, Vec::new(), options)
+        response(status, "", head, Vec::new(), options)
     }
 
     fn not_modified(&self, state: &Validators, options: ResponseOptions) -> Response {

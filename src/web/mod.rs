@@ -40,6 +40,8 @@ pub struct Settings {
     pub cache_control: String,
     /// Further headers of each answer, names and values. One that is sent anyway replaces what is sent.
     pub headers: Vec<(String, String)>,
+    /// Whether `/` leads to noVNC's page, which lies in the root.
+    pub novnc: bool,
     /// Files of the program's own, which are never published.
     pub own: Vec<OwnFile>,
 }
@@ -54,6 +56,7 @@ impl Default for Settings {
             dot_files: false,
             cache_control: "no-cache".into(),
             headers: Vec::new(),
+            novnc: false,
             own: Vec::new(),
         }
     }

@@ -27,6 +27,7 @@ mod logs;
 mod memory;
 mod mixture;
 mod network;
+mod novnc;
 mod openssl;
 mod own_files;
 mod readme;

@@ -15,6 +15,8 @@ import { DEBIAN, END_MS, GATEWAY, Stage, WORK, freePort, listens } from "./stage
 const CASE_MS = 60_000;
 
 const newest = `${WORK}/newest`;
+/** The same with our websock.js. */
+const ours = `${WORK}/ours`;
 const certificate = `${WORK}/cert.pem`;
 const key = `${WORK}/key.pem`;
 /** Certificate and key in one file, as many installations have it. */
@@ -25,6 +27,8 @@ const PAGES = (port) => ["python3", "-m", "http.server", "--bind", "127.0.0.1", 
 
 /** What the log must not show. */
 const TOKEN = "n0VNC-t0ken-53cret";
+/** One that has to be encoded, once for the page and once more for the WebSocket. */
+const ODD_TOKEN = "n0VNC+odd&t0ken=%41";
 const USER = "me";
 const PASSWORD = "hunter2";
 /** The password's bcrypt, as `htpasswd -B` writes it. */
@@ -33,8 +37,8 @@ const HASH = "$2y$04$XlLS60TJaSPbKbq6/k9r8OSiE.VLOzirGWAaxpqyn5NxhfEZ7xPjS";
 /**
  * The cases. `command` starts the gateway for a listening and a target address, with a folder for its files;
  * `page` is the address to open; `scheme` is that of the WebSocket; `prepare` writes files before; `credentials`
- * answer the browser's question for a password; `secrets` must not be in the gateway's log at the end. The names
- * `localhost` and `127.0.0.1` are both tried, since
+ * answer the browser's question for a password; `secrets` must not be in the gateway's log at the end; `connects`
+ * says that the page connects without being told to. The names `localhost` and `127.0.0.1` are both tried, since
  * Chromium asks for [::1] first when it is told `localhost`.
  */
 const CASES = [
@@ -110,6 +114,53 @@ const CASES = [
         scheme: "ws",
         credentials: { username: USER, password: PASSWORD },
         secrets: [PASSWORD, HASH, Buffer.from(`${USER}:${PASSWORD}`).toString("base64"), "websockify-auth-"],
+    },
+    {
+        // The whole recipe: nothing is said of directories, pages and paths.
+        name: "novnc",
+        command: (listen, target) => [GATEWAY, "--novnc", listen, target],
+        page: (port) => `http://localhost:${port}/`,
+        connects: true,
+        scheme: "ws",
+    },
+    {
+        name: "novnc-token-wss",
+        prepare: (stage, target) => writeFileSync(stage.file("tokens"), `${ODD_TOKEN}: ${target}\n`),
+        command: (listen, target, folder) => [
+            ...[GATEWAY, "-v", `--novnc=${DEBIAN}`, "--cert", pem, "--ssl-only"],
+            ...["--token-plugin", "TokenFile", "--token-source", `${folder}/tokens`, listen],
+        ],
+        page: (port) => `https://localhost:${port}/?token=${encodeURIComponent(ODD_TOKEN)}`,
+        connects: true,
+        scheme: "wss",
+        secrets: [ODD_TOKEN, encodeURIComponent(ODD_TOKEN)],
+    },
+    {
+        name: "novnc-core-token",
+        prepare: (stage, target) => writeFileSync(stage.file("tokens"), `${ODD_TOKEN}: ${target}\n`),
+        command: (listen, target, folder) => [
+            ...[GATEWAY, "-v", `--novnc=${newest}`, "--token-plugin", "TokenFile"],
+            ...["--token-source", `${folder}/tokens`, listen],
+        ],
+        page: (port) => `http://127.0.0.1:${port}/?token=${encodeURIComponent(ODD_TOKEN)}`,
+        connects: true,
+        scheme: "ws",
+        secrets: [ODD_TOKEN, encodeURIComponent(ODD_TOKEN)],
+    },
+    {
+        name: "novnc-core-wss",
+        command: (listen, target) => [GATEWAY, `--novnc=${newest}`, "--cert", pem, listen, target],
+        page: (port) => `https://localhost:${port}/`,
+        connects: true,
+        scheme: "wss",
+    },
+    {
+        // The newest core with our websock.js in the place of its own, and otherwise as it is.
+        name: "our-websock",
+        command: (listen, target) => [GATEWAY, `--novnc=${ours}`, listen, target],
+        page: (port) => `http://127.0.0.1:${port}/`,
+        connects: true,
+        scheme: "ws",
     },
     {
         name: "newest-core",
@@ -196,7 +247,7 @@ async function run(row, stage, opened) {
     opened.push(browser);
     const page = await Page.open(browser, { credentials: row.credentials });
     const url = new URL(row.page(port, pages));
-    url.searchParams.set("autoconnect", "1");
+    if (!row.connects) url.searchParams.set("autoconnect", "1");
     const firstFrameMs = await page.firstFrame(url.href);
     // The click comes first: until a client moves the pointer, the VNC server paints it into the picture.
     await page.click(TERMINAL_POINT);
@@ -311,6 +362,9 @@ function prepare() {
         cpSync(`${WORK}/node_modules/@novnc/novnc/${part}`, `${newest}/${part}`, { recursive: true });
     }
     cpSync(new URL("page", import.meta.url).pathname, newest, { recursive: true });
+    rmSync(ours, { recursive: true, force: true });
+    cpSync(newest, ours, { recursive: true });
+    cpSync(new URL("../../include/websock.js", import.meta.url).pathname, `${ours}/core/websock.js`);
 }
 
 const wanted = process.argv.slice(2);
