@@ -93,6 +93,7 @@ fn plugin(key: &std::path::Path) -> Arc<dyn TokenPlugin> {
         web: None,
         log: Arc::new(Log::in_memory(false)),
         remote: Remote::default(),
+        python: None,
     };
     token::open(token::plugin("JWTTokenApi").expect("a plugin"), &source).expect("a plugin")
 }

@@ -49,6 +49,7 @@ fn redis() {
         web: None,
         log: Arc::new(Log::in_memory(false)),
         remote: Remote::default(),
+        python: None,
     };
     let plugin = token::open(token::plugin("TokenRedis").expect("a plugin"), &source).expect("a plugin");
     for threads in [1, 4, 32] {
@@ -83,6 +84,7 @@ fn look_ups(criterion: &mut Criterion) {
         web: None,
         log: Arc::new(Log::in_memory(false)),
         remote: Remote::default(),
+        python: None,
     };
     let plugin = token::open(token::plugin("TokenFile").expect("a plugin"), &source).expect("a plugin");
     let mut number = 0;

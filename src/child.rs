@@ -124,10 +124,11 @@ impl Child {
         Ok(self.status)
     }
 
-    /// Blocks until the child has ended, and takes how.
+    /// Blocks until the child has ended, and takes how. For tests: the program has something else to do meanwhile.
     ///
     /// # Errors
     /// The system's (waitpid(2)).
+    #[cfg(any(test, feature = "testing"))]
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = self.try_wait()? {

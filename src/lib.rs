@@ -11,7 +11,6 @@
 #[cfg(feature = "testing")]
 pub mod child;
 #[cfg(not(feature = "testing"))]
-#[allow(dead_code, reason = "what starts programs comes next")]
 mod child;
 #[cfg(feature = "testing")]
 pub mod flight;
@@ -93,6 +92,10 @@ mod certs;
 pub mod gate;
 #[cfg(not(feature = "testing"))]
 mod gate;
+#[cfg(feature = "testing")]
+pub mod plugin;
+#[cfg(not(feature = "testing"))]
+mod plugin;
 #[cfg(feature = "testing")]
 pub mod record;
 #[cfg(not(feature = "testing"))]

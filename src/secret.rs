@@ -41,6 +41,31 @@ pub fn fingerprint(secret: &[u8]) -> String {
     hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// `text` with every occurrence of the secret replaced by `shown` that stands for itself, and not within a word: a
+/// secret `a` is not told by every word with an `a` in it.
+pub fn hide(text: &str, secret: &str, shown: &str) -> String {
+    if secret.is_empty() {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest_at = 0;
+    for (at, found) in text.match_indices(secret) {
+        let (before, after) = (&text[..at], &text[at + found.len()..]);
+        let is_bounded =
+            !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
+        if is_bounded || secret.len() >= LONG {
+            out.push_str(&text[rest_at..at]);
+            out.push_str(shown);
+            rest_at = at + found.len();
+        }
+    }
+    out.push_str(&text[rest_at..]);
+    out
+}
+
+/// From this length on, in bytes, a secret is found in the middle of words, too.
+const LONG: usize = 6;
+
 /// A key of this process, drawn at its start and never written anywhere.
 pub struct Key(hmac::Key);
 

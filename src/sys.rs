@@ -3,7 +3,6 @@
 //!
 //! Each function here is safe to call; each block says why there is no safe way and why it is sound.
 
-#[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "what starts programs comes next"))]
 pub mod child;
 pub mod process;
 pub mod wide;

@@ -27,6 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("target", 1),
     ("rules", 1),
     ("source", 2),
+    ("plugin", 2),
     ("token", 2),
     ("gate", 2),
     ("auth", 2),

@@ -9,11 +9,15 @@ mod cookie;
 mod list;
 mod origin;
 mod passwords;
+mod program;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
+use crate::http::refusal::Refusal;
 use crate::log::Log;
+use crate::plugin::PythonClass;
 use crate::secret::Secret;
 
 /// What decides about clients.
@@ -24,6 +28,17 @@ pub trait AuthPlugin: Send + Sync {
     /// Decides about a client.
     fn decide(&self, presented: &Presented<'_>) -> Decision;
 
+    /// The same for a client that does not wait for longer than that.
+    fn decide_until(&self, presented: &Presented<'_>, deadline: Instant) -> Decision {
+        let _ = deadline;
+        self.decide(presented)
+    }
+
+    /// Whether [`Presented::target`] is needed, for which the token has to be looked up first.
+    fn wants_target(&self) -> bool {
+        false
+    }
+
     /// Files that hold secrets, which must not be published.
     fn files(&self) -> Vec<PathBuf>;
 }
@@ -31,6 +46,10 @@ pub trait AuthPlugin: Send + Sync {
 /// What a client has shown.
 #[derive(Clone, Debug, Default)]
 pub struct Presented<'a> {
+    /// Names, as they came, and values of all header fields, in their order.
+    pub headers: &'a [(String, Vec<u8>)],
+    /// Host and port that the client wants to go to, where they are known.
+    pub target: Option<(&'a str, u16)>,
     /// The values of `Authorization`.
     pub authorization: Vec<&'a [u8]>,
     /// The values of `Origin`.
@@ -77,12 +96,16 @@ pub enum Denial {
     Forbidden(&'static str),
     /// The page that it was sent by may not.
     InvalidOrigin,
+    /// It may not, and is answered in the plugin's own words.
+    InItsWords(Box<Refusal>),
 }
 
 /// One class of plugins.
 pub struct Plugin {
     /// Its name, as Python has it.
     pub name: &'static str,
+    /// Whether it is a program, with processes of its own.
+    pub is_program: bool,
     /// Makes one of its argument.
     pub open: fn(&Source) -> Result<Box<dyn AuthPlugin>, String>,
 }
@@ -97,6 +120,12 @@ pub struct Source {
     pub cookie: Option<Option<u16>>,
     /// Where a plugin says what is wrong with a file.
     pub log: Arc<Log>,
+    /// The class, for a plugin that is [`PYTHON`].
+    pub python: Option<PythonClass>,
+    /// The directory that the program was started in.
+    pub directory: PathBuf,
+    /// The web root.
+    pub web: Option<PathBuf>,
 }
 
 /// What a plugin was given.
@@ -125,10 +154,16 @@ impl std::fmt::Debug for Plugin {
 
 /// Every class, in the order in which the help lists them.
 pub const PLUGINS: &[Plugin] = &[
-    Plugin { name: "BasicHTTPAuth", open: basic::open },
-    Plugin { name: "ExpectOrigin", open: origin::open },
-    Plugin { name: "ClientCertCNAuth", open: client_cert::open },
+    Plugin { name: "BasicHTTPAuth", is_program: false, open: basic::open },
+    Plugin { name: "ExpectOrigin", is_program: false, open: origin::open },
+    Plugin { name: "ClientCertCNAuth", is_program: false, open: client_cert::open },
 ];
+
+/// A command that is asked about clients.
+pub const EXEC: Plugin = Plugin { name: "exec", is_program: true, open: program::open };
+
+/// A Python class that somebody else wrote.
+pub const PYTHON: Plugin = Plugin { name: "a Python class", is_program: true, open: program::open };
 
 /// The class of this name, short or with its Python module in front, as scripts do both.
 pub fn plugin(name: &str) -> Option<&'static Plugin> {

@@ -6,7 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 fn open(name: &str, argument: Option<Argument>, cookie: bool) -> (Box<dyn AuthPlugin>, Arc<Log>) {
     let log = Arc::new(Log::in_memory(false));
     let cookie = cookie.then_some(Some(6080));
-    let source = Source { argument, cookie, log: Arc::clone(&log) };
+    let log_of = Arc::clone(&log);
+    let source = Source { argument, cookie, log: log_of, python: None, directory: "/".into(), web: None };
     (((plugin(name).expect(name)).open)(&source).expect(name), log)
 }
 
@@ -29,6 +30,7 @@ fn word(decision: Decision) -> &'static str {
         Decision::Denied(Denial::Unauthenticated(_)) => "401",
         Decision::Denied(Denial::Forbidden(_)) => "403",
         Decision::Denied(Denial::InvalidOrigin) => "origin",
+        Decision::Denied(Denial::InItsWords(_)) => "its words",
         Decision::Unproven(prove) => word(prove()),
         Decision::Broken(_) => "broken",
     }

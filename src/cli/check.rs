@@ -15,9 +15,11 @@ use crate::gate::AllowedOrigin;
 use crate::http::origin::Origin;
 use crate::log;
 use crate::net::listen::Address;
+use crate::plugin::PythonClass;
 use crate::rules::{Rule, Rules};
 use crate::target::Target;
-use crate::token::{self, Remote};
+use crate::token::{self, Asks, Remote};
+
 use crate::web;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
@@ -39,12 +41,25 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, Fault> 
     let (listen, sessions) = ends(given, env)?;
     let auth = match given.text("auth-plugin") {
         None => None,
-        Some(name) => Some(AuthPlugin {
-            class: plugins::auth(name)?,
-            source: given.text("auth-source").map(|text| argument(text, env)),
-            cookie: given.flag("auth-cookie"),
-        }),
+        Some(name) => {
+            let (class, python) = plugins::auth(name)?;
+            Some(AuthPlugin {
+                class,
+                source: given.text("auth-source").map(|text| match class.is_program {
+                    true => Argument::text(text),
+                    false => argument(text, env),
+                }),
+                python: python.map(|name| python_class(given, name)),
+                cookie: given.flag("auth-cookie"),
+            })
+        }
     };
+    let has_class = auth.as_ref().is_some_and(|auth| auth.python.is_some())
+        || matches!(&sessions, Sessions::Tokens { plugin, .. } if plugin.python.is_some());
+    if given.text("plugin-python").is_some() && !has_class {
+        let text = "You must use --token-plugin or --auth-plugin with a Python class to use --plugin-python";
+        return Err(Fault::Usage(text.to_owned()));
+    }
     Ok(Config {
         directory: env.directory.clone(),
         libserver: given.flag("libserver"),
@@ -134,6 +149,12 @@ fn dependencies(given: &Given) -> Result<(), String> {
     Ok(())
 }
 
+/// A class of Python, and the interpreter that is to load it.
+fn python_class(given: &Given, name: String) -> PythonClass {
+    let interpreter = given.text("plugin-python").map_or_else(|| OsString::from("python3"), OsStr::to_owned);
+    PythonClass { name, interpreter }
+}
+
 /// A value that may be in a file.
 fn argument(text: &OsStr, env: &Environment) -> Argument {
     Argument::of(text, |path| absolute(&env.directory, path))
@@ -179,7 +200,7 @@ fn remote(given: &Given, class: &token::Plugin) -> Result<Remote, String> {
     if once && cache.is_some() {
         return Err("You can't use --token-cache with --token-once".to_owned());
     }
-    if class.is_local && cache.is_some() {
+    if class.asks == Asks::Files && cache.is_some() {
         return Err(format!("You can't use --token-cache with {}, which asks no service", class.name));
     }
     Ok(Remote { once, cache })
@@ -333,9 +354,13 @@ fn ends(given: &Given, env: &Environment) -> Result<(Address, Sessions), String>
         }
         (None, Some(_), Some(_)) => return Err("You can't use --token-plugin with --unix-target".to_owned()),
         (None, Some((class, source)), None) => {
-            let class = plugins::token(&class)?;
+            let (class, python) = plugins::token(&class)?;
+            let source = source.map(|text| match class.asks == Asks::Program {
+                true => Argument::text(&text),
+                false => argument(&text, env),
+            });
             Sessions::Tokens {
-                plugin: TokenPlugin { class, source },
+                plugin: TokenPlugin { class, source, python: python.map(|name| python_class(given, name)) },
                 host_token: given.flag("host-token"),
                 remote: remote(given, class)?,
                 rules: rules(given)?,
@@ -356,13 +381,13 @@ fn ends(given: &Given, env: &Environment) -> Result<(Address, Sessions), String>
 }
 
 /// Name and argument of the token plugin. The older `--target-config` wins.
-fn tokens(given: &Given, env: &Environment) -> Option<(OsString, Option<Argument>)> {
+fn tokens(given: &Given, env: &Environment) -> Option<(OsString, Option<OsString>)> {
     if let Some(file) = given.text("target-config") {
         let file = absolute(&env.directory, Path::new(file));
-        return Some(("TokenFile".into(), Some(Argument::text(file.as_os_str()))));
+        return Some(("TokenFile".into(), Some(file.into_os_string())));
     }
     let class = given.text("token-plugin")?.to_owned();
-    Some((class, given.text("token-source").map(|text| argument(text, env))))
+    Some((class, given.text("token-source").map(OsStr::to_owned)))
 }
 
 fn wrap_mode(given: &Given) -> WrapMode {

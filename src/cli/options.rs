@@ -223,7 +223,8 @@ pub(super) const TABLE: &[Row] = &[
 
     Row { name: "token-plugin", short: None, kind: Text("CLASS"),
           group: Tokens, python: true,
-          help: "find each client's target by its token: {token-plugins}" },
+          help: "find each client's target by its token: {token-plugins}; exec with a command as source; or a Python \
+                 class, package.Class, that somebody wrote for the Python program" },
     Row { name: "token-source", short: None, kind: Text("ARG"),
           group: Tokens, python: true,
           help: "where the token plugin looks: a file, directory, URL or server, as the plugin wants it; \
@@ -244,12 +245,16 @@ pub(super) const TABLE: &[Row] = &[
           help: "deprecated: same as --token-plugin TokenFile --token-source FILE" },
     Row { name: "auth-plugin", short: None, kind: Text("CLASS"),
           group: Tokens, python: true,
-          help: "admit clients by {auth-plugins}" },
+          help: "admit clients by {auth-plugins}; exec with a command as source; or a Python class, package.Class, \
+                 that somebody wrote for the Python program" },
     Row { name: "auth-source", short: None, kind: Text("ARG"),
           group: Tokens, python: true,
           help: "whom the auth plugin admits: user:password, or a list of origins or common names. @FILE takes \
                  it from a file, which may have many lines user:password and those of htpasswd with bcrypt and \
                  SHA-crypt, and counts as it is now" },
+    Row { name: "plugin-python", short: None, kind: Text("PROGRAM"),
+          group: Tokens, python: false,
+          help: "what runs plugins that are Python classes, 3.6 or newer (default: python3)" },
     Row { name: "auth-cookie", short: None, kind: Flag,
           group: Tokens, python: false,
           help: "after a right password give the browser a cookie that admits it for 8 hours, since Safari sends \

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::plugin::PythonClass;
 use crate::secret::Secret;
 use crate::{auth, token};
 
@@ -42,8 +43,17 @@ impl Argument {
 pub struct TokenPlugin {
     /// Which one.
     pub class: &'static token::Plugin,
+    /// The class, if it is one of Python.
+    pub python: Option<PythonClass>,
     /// `--token-source`, in which a relative path stays relative, or the absolute path of `--target-config`.
     pub source: Option<Argument>,
+}
+
+impl TokenPlugin {
+    /// What the log calls it.
+    pub fn name(&self) -> &str {
+        self.python.as_ref().map_or(self.class.name, |python| &python.name)
+    }
 }
 
 /// An auth plugin and its argument.
@@ -51,23 +61,49 @@ pub struct TokenPlugin {
 pub struct AuthPlugin {
     /// Which one.
     pub class: &'static auth::Plugin,
+    /// The class, if it is one of Python.
+    pub python: Option<PythonClass>,
     /// `--auth-source`.
     pub source: Option<Argument>,
     /// `--auth-cookie`.
     pub cookie: bool,
 }
 
-/// The token plugin of that name. The error is the text for the user.
-pub(super) fn token(name: &OsStr) -> Result<&'static token::Plugin, String> {
+/// The token plugin of that name, and that of its class if it is none of ours. The error is the text for the user.
+pub(super) fn token(name: &OsStr) -> Result<(&'static token::Plugin, Option<String>), String> {
     let name = name.to_string_lossy();
-    token::plugin(&name).ok_or_else(|| unknown("token", &name, token::PLUGINS.iter().map(|row| row.name)))
+    if name == token::EXEC.name {
+        return Ok((&token::EXEC, None));
+    }
+    match token::plugin(&name) {
+        Some(class) => Ok((class, None)),
+        None if is_foreign(&name) => Ok((&token::PYTHON, Some(name.into_owned()))),
+        None => Err(unknown("token", &name, token::PLUGINS.iter().map(|row| row.name))),
+    }
 }
 
-/// The auth plugin of that name. The error is the text for the user.
-pub(super) fn auth(name: &OsStr) -> Result<&'static auth::Plugin, String> {
+/// The auth plugin of that name, and that of its class if it is none of ours. The error is the text for the user.
+pub(super) fn auth(name: &OsStr) -> Result<(&'static auth::Plugin, Option<String>), String> {
     let name = name.to_string_lossy();
-    auth::plugin(&name).ok_or_else(|| unknown("auth", &name, auth::PLUGINS.iter().map(|row| row.name)))
+    if name == auth::EXEC.name {
+        return Ok((&auth::EXEC, None));
+    }
+    match auth::plugin(&name) {
+        Some(class) => Ok((class, None)),
+        None if is_foreign(&name) => Ok((&auth::PYTHON, Some(name.into_owned()))),
+        None => Err(unknown("auth", &name, auth::PLUGINS.iter().map(|row| row.name))),
+    }
 }
+
+/// Whether it is the name of a class in a module, and not of the Python program's own modules.
+fn is_foreign(name: &str) -> bool {
+    let is_part =
+        |part: &str| !part.is_empty() && !part.contains(|char: char| char.is_whitespace() || char == '/');
+    name.contains('.') && name.split('.').all(is_part) && !OWN_MODULES.iter().any(|own| name.starts_with(own))
+}
+
+/// The classes in them are built in here.
+const OWN_MODULES: [&str; 2] = ["websockify.token_plugins.", "websockify.auth_plugins."];
 
 /// All names, for the help: `A, B or C`.
 pub(super) fn listed(names: impl Iterator<Item = &'static str>) -> String {
@@ -81,7 +117,8 @@ pub(super) fn listed(names: impl Iterator<Item = &'static str>) -> String {
 fn unknown(kind: &str, name: &str, names: impl Iterator<Item = &'static str>) -> String {
     let names: Vec<&str> = names.collect();
     format!(
-        "can't load the {kind} plugin {name}: Python classes can't be loaded, the built-in {kind} plugins are {}",
+        "can't load the {kind} plugin {name}: the built-in ones are {} and exec; a Python class has its module in front, \
+         as in package.Class",
         names.join(", ")
     )
 }
@@ -91,17 +128,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_class_is_told_what_there_is() {
+    fn a_name_is_a_class_of_ours_a_command_or_a_class_of_python() {
         assert_eq!(
-            auth(OsStr::new("mine.Auth")),
-            Err("can't load the auth plugin mine.Auth: Python classes can't be loaded, the built-in auth \
-                 plugins are BasicHTTPAuth, ExpectOrigin, ClientCertCNAuth"
+            auth(OsStr::new("Mine")),
+            Err("can't load the auth plugin Mine: the built-in ones are BasicHTTPAuth, ExpectOrigin, ClientCertCNAuth \
+                 and exec; a Python class has its module in front, as in package.Class"
                 .to_owned())
         );
-        for name in ["TokenFil", "mine.TokenFile", "ExpectOrigin", "."] {
+        for name in
+            ["TokenFil", ".", "a.", ".b", "a..b", "a b.c", "./a.b", "websockify.token_plugins.Mine", ""]
+        {
             assert!(token(OsStr::new(name)).is_err(), "{name}");
         }
-        assert!(token(OsStr::new("websockify.token_plugins.TokenFile")).is_ok());
+        let named = |name: &str| token(OsStr::new(name)).map(|(class, python)| (class.name, python));
+        assert_eq!(named("websockify.token_plugins.TokenFile"), Ok(("TokenFile", None)));
+        assert_eq!(named("exec"), Ok(("exec", None)));
+        for name in ["mine.TokenFile", "a.b.C", "websockify.mine.Plugin"] {
+            assert_eq!(named(name), Ok(("a Python class", Some(name.to_owned()))));
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::http::query;
 use crate::http::request::Request;
 use crate::log::Log;
 use crate::target::Target;
-use crate::token::{self, Answer, TokenPlugin};
+use crate::token::{self, Answer, Asks, TokenPlugin};
 use flights::{Flights, Waiter};
 pub use reach::Reach;
 use verdict::{Caller, answer_to, broken, forbidden, invalid_origin, refused, unknown};
@@ -42,13 +42,18 @@ struct Keeper {
     for_pages: bool,
     tokens: Option<Tokens>,
     log: Arc<Log>,
+    /// Tokens are looked up here.
     lane: Lane,
+    /// Auth plugins are asked here, so that tokens that hang hold up nobody's admission.
+    asking: Lane,
+    /// Host and port that all sessions go to, if it is the same for all.
+    target: Option<(String, u16)>,
     /// Passwords are hashed here, so that those who guess hold up nobody's look-up.
     hashing: Lane,
 }
 
 struct Tokens {
-    name: &'static str,
+    name: String,
     plugin: Arc<dyn TokenPlugin>,
     /// Those who ask for the same token get one answer; nothing for a plugin that asks others each time.
     flights: Option<Flights>,
@@ -71,6 +76,8 @@ pub struct Settings {
     pub tokens: Option<(&'static token::Plugin, token::Source)>,
     /// `--host-token`.
     pub host_token: bool,
+    /// Host and port that all sessions go to, if it is the same for all.
+    pub target: Option<(String, u16)>,
     /// Where targets of tokens may be.
     pub reach: Reach,
     /// Where operators are told.
@@ -95,7 +102,12 @@ struct Visit {
     deadline: Instant,
     to: Caller,
     set_cookie: Option<String>,
+    /// What came of the look-up, where it was made before the auth plugin is asked.
+    looked_up: Option<LookedUp>,
 }
+
+/// A token and its answer; nothing for a request without a token.
+type LookedUp = Option<(String, Answer)>;
 
 impl Gate {
     /// A gate that lets every request pass, and asks nothing.
@@ -117,14 +129,17 @@ impl Gate {
         };
         let tokens = match &settings.tokens {
             Some((class, source)) => {
-                let is_shared = class.is_local || source.remote.cache.is_some();
+                let is_shared = class.asks == Asks::Files || source.remote.cache.is_some();
                 Some(Tokens {
-                    name: class.name,
+                    name: source
+                        .python
+                        .as_ref()
+                        .map_or_else(|| class.name.into(), |python| python.name.clone()),
                     plugin: token::open(class, source)?,
                     flights: is_shared.then(Flights::default),
                     host_token: settings.host_token,
                     directory: source.directory.clone(),
-                    is_remote: !class.is_local,
+                    is_remote: class.asks == Asks::Service,
                     reach: Arc::new(settings.reach),
                 })
             }
@@ -137,6 +152,8 @@ impl Gate {
             tokens,
             log: settings.log,
             lane: Lane::new("gate", THREADS_MAX, QUESTIONS_MAX),
+            asking: Lane::new("auth", THREADS_MAX, QUESTIONS_MAX),
+            target: settings.target,
             hashing: Lane::new("passwords", HASHES_MAX, HASHES_WAITING_MAX),
         }))))
     }
@@ -149,7 +166,7 @@ impl Gate {
             auth: None,
             for_pages: false,
             tokens: Some(Tokens {
-                name: "plugin",
+                name: "plugin".into(),
                 plugin,
                 flights: None,
                 host_token: false,
@@ -159,6 +176,8 @@ impl Gate {
             }),
             log: Arc::new(Log::in_memory(false)),
             lane: Lane::new("gate", THREADS_MAX, QUESTIONS_MAX),
+            asking: Lane::new("auth", THREADS_MAX, QUESTIONS_MAX),
+            target: None,
             hashing: Lane::new("passwords", HASHES_MAX, HASHES_WAITING_MAX),
         })))
     }
@@ -209,21 +228,33 @@ impl Gate {
             return Asked::Now(refused(invalid_origin("the page's origin is not one of --allow-origin")));
         }
         let deadline = Instant::now() + LOOK_UP;
-        let visit = Visit { question, stub: stub(), deadline, to: Caller::new(to()), set_cookie: None };
+        let (to, set_cookie, looked_up) = (Caller::new(to()), None, None);
+        let mut visit = Visit { question, stub: stub(), deadline, to, set_cookie, looked_up };
         let known = match &keeper.auth {
+            Some(auth) if auth.wants_target() && visit.question.wants == Wants::Session => {
+                match &keeper.tokens {
+                    None => {
+                        keeper.admit(visit);
+                        Ok(())
+                    }
+                    Some(tokens) => {
+                        match tokens.token(&visit.question) {
+                            Some(token) => keeper.look_ahead(tokens, token, visit),
+                            None => {
+                                visit.looked_up = Some(None);
+                                keeper.admit(visit);
+                            }
+                        }
+                        Ok(())
+                    }
+                }
+            }
             Some(auth) if auth.may_block() => {
-                let (keeper, stub) = (Arc::clone(keeper), visit.stub.clone());
-                let lane = keeper.lane.clone();
-                let job = move || {
-                    let decision = keeper.decide(&visit.question);
-                    keeper.deliver(visit, decision);
-                };
-                // If the lane is full, dropping the job answers.
-                let _ = lane.submit_while(move || stub.is_wanted(), job);
+                keeper.admit(visit);
                 Ok(())
             }
             Some(_) => {
-                let decision = keeper.decide(&visit.question);
+                let decision = keeper.decide(&visit);
                 keeper.go_on(visit, decision)
             }
             None => keeper.look_up(visit),
@@ -262,15 +293,48 @@ impl Keeper {
         })
     }
 
+    /// Looks the token up before the auth plugin is asked, which wants to know where it leads.
+    fn look_ahead(self: &Arc<Self>, tokens: &Tokens, token: String, mut visit: Visit) {
+        let (keeper, stub, deadline, name) =
+            (Arc::clone(self), visit.stub.clone(), visit.deadline, token.clone());
+        self.find(tokens, token, stub, deadline, move |answer| {
+            visit.looked_up = Some(Some((name, answer)));
+            keeper.admit(visit);
+        });
+    }
+
+    /// Asks the auth plugin on a helper.
+    fn admit(self: &Arc<Self>, visit: Visit) {
+        let (keeper, stub) = (Arc::clone(self), visit.stub.clone());
+        let job = move || {
+            let decision = keeper.decide(&visit);
+            keeper.deliver(visit, decision);
+        };
+        // If the lane is full, dropping the job answers.
+        let _ = self.asking.submit_while(move || stub.is_wanted(), job);
+    }
+
     /// What the auth plugin decides. May wait if the plugin may.
-    fn decide(&self, question: &Question) -> Decision {
+    fn decide(&self, visit: &Visit) -> Decision {
         let Some(auth) = &self.auth else { return Decision::Admitted(Admitted::default()) };
-        auth.decide(&Presented {
+        let question = &visit.question;
+        let target = match &visit.looked_up {
+            None => self.target.as_ref().map(|(host, port)| (host.as_str(), *port)),
+            Some(Some((_, Answer::Found(target) | Answer::FoundUntil(target, _)))) => match target {
+                Target::Tcp { host, port } => Some((host.as_str(), *port)),
+                Target::Unix(_) => None,
+            },
+            Some(_) => None,
+        };
+        let presented = Presented {
+            headers: &question.headers,
+            target,
             authorization: question.values("authorization").collect(),
             origins: question.values("origin").collect(),
             cookies: question.values("cookie").collect(),
             common_name: question.common_name.as_deref(),
-        })
+        };
+        auth.decide_until(&presented, visit.deadline)
     }
 
     /// Goes on with what the auth plugin has decided.
@@ -297,34 +361,45 @@ impl Keeper {
 
     /// Finds where an admitted client goes.
     fn look_up(self: &Arc<Self>, visit: Visit) -> Result<(), Known> {
-        let Visit { question, stub, deadline, to, set_cookie } = visit;
+        let Visit { question, stub, deadline, to, set_cookie, looked_up } = visit;
         let tokens = match &self.tokens {
             Some(tokens) if question.wants == Wants::Session => tokens,
             _ => return Err(Box::new((to, Verdict::Granted(Grant { to: None, set_cookie })))),
         };
-        let token = match tokens.host_token {
-            true => question.values("host").next().and_then(query::host_token),
-            false => query::token(&question.target),
-        };
-        let Some(token) = token else {
+        if let Some(Some((token, answer))) = looked_up {
+            return Err(Box::new((to, self.verdict(&token, answer, set_cookie))));
+        }
+        let Some(token) = tokens.token(&question) else {
             return Err(Box::new((to, refused(forbidden("there is no token in the request")))));
         };
         let (keeper, name) = (Arc::clone(self), token.clone());
         let found = move |answer| to.answer(keeper.verdict(&name, answer, set_cookie));
+        self.find(tokens, token, stub, deadline, found);
+        Ok(())
+    }
+
+    /// Has a token looked up. What takes the answer is dropped if nobody has time for the question.
+    fn find(
+        &self,
+        tokens: &Tokens,
+        token: String,
+        stub: Stub,
+        deadline: Instant,
+        to: impl FnOnce(Answer) + Send + 'static,
+    ) {
         let plugin = Arc::clone(&tokens.plugin);
         match &tokens.flights {
             Some(flights) => {
-                let waiter = Waiter { stub, to: Box::new(found) };
+                let waiter = Waiter { stub, to: Box::new(to) };
                 // One look-up may serve clients that came at different times; each has its own patience.
                 let look_up = move |token: &str| plugin.look_up_until(token, Instant::now() + LOOK_UP);
                 flights.ask(&token, waiter, &self.lane, look_up);
             }
             None => {
-                let job = move || found(plugin.look_up_until(&token, deadline));
+                let job = move || to(plugin.look_up_until(&token, deadline));
                 let _ = self.lane.submit_while(move || stub.is_wanted(), job);
             }
         }
-        Ok(())
     }
 
     /// Answers a visit from a helper.
@@ -355,6 +430,14 @@ impl Keeper {
 }
 
 impl Tokens {
+    /// The token in a request.
+    fn token(&self, question: &Question) -> Option<String> {
+        match self.host_token {
+            true => question.values("host").next().and_then(query::host_token),
+            false => query::token(&question.target),
+        }
+    }
+
     /// Where a token leads, and what is said of it.
     fn place(&self, token: &str, target: Target, log: &Log) -> TokenTarget {
         let name = naming::target(&target, token, self.host_token, log);

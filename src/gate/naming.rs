@@ -1,7 +1,7 @@
 //! What lines of the log call tokens, and targets that would tell them.
 
 use crate::log::Log;
-use crate::secret::fingerprint;
+use crate::secret::{fingerprint, hide};
 use crate::target::Target;
 
 /// The token's name in the log: its fingerprint, or itself if the operator wants secrets there.
@@ -17,35 +17,15 @@ pub(super) fn token(token: &str, log: &Log) -> String {
 pub(super) fn target(target: &Target, token: &str, host_token: bool, log: &Log) -> String {
     let name = target.to_string();
     let is_host = host_token && matches!(target, Target::Tcp { .. });
-    if log.shows_secrets() || is_host { name } else { without_token(&name, token) }
-}
-
-/// `text` with every occurrence of the token replaced that stands for itself, and not within a word: a token
-/// `a` is not told by every word with an `a` in it.
-fn without_token(text: &str, token: &str) -> String {
-    // What stands in a path without its slashes may be all of the token.
-    let token = token.trim_matches('/');
-    if token.is_empty() {
-        return text.to_owned();
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest_at = 0;
-    for (at, found) in text.match_indices(token) {
-        let (before, after) = (&text[..at], &text[at + found.len()..]);
-        let is_bounded =
-            !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
-        if is_bounded || token.len() >= LONG {
-            out.push_str(&text[rest_at..at]);
-            out.push_str(&fingerprint(token.as_bytes()));
-            rest_at = at + found.len();
+    if log.shows_secrets() || is_host {
+        name
+    } else {
+        {
+            // What stands in a path without its slashes may be all of the token.
+            hide(&name, token.trim_matches('/'), &fingerprint(token.trim_matches('/').as_bytes()))
         }
     }
-    out.push_str(&text[rest_at..]);
-    out
 }
-
-/// From this length on, in bytes, a token is found in the middle of words, too.
-const LONG: usize = 6;
 
 #[cfg(test)]
 mod tests {
@@ -67,7 +47,8 @@ mod tests {
             ("/run/s/other", "", "/run/s/other".into()),
             ("/run/s/other", "/", "/run/s/other".into()),
         ] {
-            assert_eq!(without_token(text, token), expected, "{token}");
+            let token = token.trim_matches('/');
+            assert_eq!(hide(text, token, &fingerprint(token.as_bytes())), expected, "{token}");
         }
     }
 

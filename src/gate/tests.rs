@@ -26,6 +26,7 @@ impl Build {
                 web_auth: false,
                 tokens: None,
                 host_token: false,
+                target: None,
                 reach: Reach::default(),
                 log,
             },
@@ -33,8 +34,14 @@ impl Build {
     }
 
     fn auth(mut self, name: &str, argument: Argument) -> Build {
-        let source =
-            auth::Source { argument: Some(argument), cookie: None, log: Arc::clone(&self.settings.log) };
+        let source = auth::Source {
+            argument: Some(argument),
+            cookie: None,
+            log: Arc::clone(&self.settings.log),
+            python: None,
+            directory: "/start".into(),
+            web: None,
+        };
         self.settings.auth = Some((auth::plugin(name).expect(name), source));
         self
     }
@@ -46,6 +53,7 @@ impl Build {
             web: None,
             log: Arc::clone(&self.settings.log),
             remote: token::Remote::default(),
+            python: None,
         };
         self.settings.tokens = Some((token::plugin(name).expect(name), source));
         self
@@ -299,7 +307,7 @@ fn slow(is_local: bool, lane: Lane) -> (Gate, Receiver<String>, Sender<()>) {
         auth: None,
         for_pages: false,
         tokens: Some(Tokens {
-            name: "Slow",
+            name: "Slow".into(),
             plugin,
             flights: is_local.then(Flights::default),
             host_token: false,
@@ -309,6 +317,8 @@ fn slow(is_local: bool, lane: Lane) -> (Gate, Receiver<String>, Sender<()>) {
         }),
         log: Arc::new(Log::in_memory(false)),
         lane,
+        asking: Lane::new("test", 1, 1),
+        target: None,
         hashing: Lane::new("test", 1, 1),
     };
     (Gate(Some(Arc::new(keeper))), starts, release)
@@ -403,7 +413,7 @@ fn the_wait_for_a_helper_is_part_of_the_deadline() {
         auth: None,
         for_pages: false,
         tokens: Some(Tokens {
-            name: "Patient",
+            name: "Patient".into(),
             plugin: Arc::new(plugin),
             flights: None,
             host_token: false,
@@ -413,6 +423,8 @@ fn the_wait_for_a_helper_is_part_of_the_deadline() {
         }),
         log: Arc::new(Log::in_memory(false)),
         lane: Lane::new("test", 1, 10),
+        asking: Lane::new("test", 1, 1),
+        target: None,
         hashing: Lane::new("test", 1, 1),
     };
     let (gate, ticket, (done, answers)) = (Gate(Some(Arc::new(keeper))), Ticket::default(), channel());

@@ -146,6 +146,7 @@ pub(super) fn answer_to(denial: Denial) -> Refusal {
         }
         Denial::Forbidden(why) => forbidden(why),
         Denial::InvalidOrigin => invalid_origin("the page's origin is not expected"),
+        Denial::InItsWords(refusal) => *refusal,
     }
 }
 

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use crate::auth;
 use crate::certs::{self, Authorities, Certificates, ServerOptions};
 use crate::cli::{Argument, Config, Sessions as Asked, TokenPlugin};
-use crate::conn::frontend::{Frontend, RecordOptions, TapeOptions, TargetTls};
+use crate::conn::frontend::{self, Frontend, RecordOptions, Sessions, TapeOptions, TargetTls};
 use crate::gate::{self, Gate, Reach};
 use crate::log::{Log, describe};
 use crate::net::listen::{Address, Listener};
 use crate::record::Recorder;
 use crate::rules::Rules;
 use crate::source;
+use crate::target::Target;
 use crate::token;
 use crate::web::{self, Extent, OwnFile, Pages};
 
@@ -43,7 +44,7 @@ pub(super) fn open(
 ) -> Result<Frontends, String> {
     let certificates = Arc::new(Certificates::open(&server_options(config)?, Arc::clone(log)));
     let target_tls = target_tls(config)?;
-    let gate = gate(config, listeners, log)?;
+    let gate = gate(config, listeners, log, &sessions)?;
     let pages = pages(config, &gate, log)?;
     let frontend = Arc::new(Frontend {
         tls: Some(certificates),
@@ -76,8 +77,14 @@ fn server_options(config: &Config) -> Result<ServerOptions, String> {
 }
 
 /// Who may, and where to.
-fn gate(config: &Config, listeners: &[&Listener], log: &Arc<Log>) -> Result<Gate, String> {
+fn gate(
+    config: &Config,
+    listeners: &[&Listener],
+    log: &Arc<Log>,
+    sessions: &Sessions,
+) -> Result<Gate, String> {
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.address()).collect();
+    let web = config.web.as_ref().map(|web| web.root.clone());
     let auth = config.auth.as_ref().map(|plugin| {
         let argument = plugin.source.as_ref().map(|source| match source {
             Argument::Text(text) => auth::Argument::Text(text.clone()),
@@ -85,7 +92,15 @@ fn gate(config: &Config, listeners: &[&Listener], log: &Arc<Log>) -> Result<Gate
         });
         let port = addresses.first().map(SocketAddr::port);
         let cookie = plugin.cookie.then_some(port);
-        (plugin.class, auth::Source { argument, cookie, log: Arc::clone(log) })
+        let source = auth::Source {
+            argument,
+            cookie,
+            log: Arc::clone(log),
+            python: plugin.python.clone(),
+            directory: config.directory.clone(),
+            web: web.clone(),
+        };
+        (plugin.class, source)
     });
     let (tokens, host_token, rules) = match &config.sessions {
         Asked::Tokens { plugin, host_token, rules, remote } => {
@@ -97,9 +112,10 @@ fn gate(config: &Config, listeners: &[&Listener], log: &Arc<Log>) -> Result<Gate
             let source = token::Source {
                 text,
                 directory: config.directory.clone(),
-                web: config.web.as_ref().map(|web| web.root.clone()),
+                web,
                 log: Arc::clone(log),
                 remote: *remote,
+                python: plugin.python.clone(),
             };
             (Some((plugin.class, source)), *host_token, rules.clone())
         }
@@ -112,9 +128,26 @@ fn gate(config: &Config, listeners: &[&Listener], log: &Arc<Log>) -> Result<Gate
         web_auth: config.web_auth,
         tokens,
         host_token,
+        target: fixed_target(sessions),
         reach: Reach::new(rules, addresses, paths),
         log: Arc::clone(log),
     })
+}
+
+/// Host and port that all sessions go to, if it is the same for all.
+fn fixed_target(sessions: &Sessions) -> Option<(String, u16)> {
+    let target = match sessions {
+        Sessions::Tokens => return None,
+        Sessions::Fixed(destination) => match &destination.way {
+            frontend::Way::Dial(target) => target,
+            frontend::Way::Await(awaited) => &awaited.target,
+            frontend::Way::Start(_) => return None,
+        },
+    };
+    match target {
+        Target::Tcp { host, port } => Some((host.clone(), *port)),
+        Target::Unix(_) => None,
+    }
 }
 
 /// What `@FILE` stands for in the value of an option.

@@ -28,11 +28,13 @@ use crate::os::inherited::{self, Strangers};
 use crate::os::notify::{Notify, Variables};
 use crate::os::pid_file::PidFile;
 use crate::os::signal;
+use crate::plugin;
 use crate::reactor::{self, Frontends, HalfOpen, Handle, Limits, Reactor};
 use crate::record::Recorder;
 use crate::resolve::Resolver;
 use crate::ring::{HELD_BYTES_MAX, LEFTOVER_BYTES};
 use crate::sys::{self, Signals, process};
+use crate::token::Asks;
 use crate::web;
 
 use super::event::Event;
@@ -353,11 +355,18 @@ fn limits(config: &Config, log: &Log) -> (Limits, usize) {
         None => (2, 0),
     };
     let services = match &config.sessions {
-        Sessions::Tokens { plugin, .. } if !plugin.class.is_local => {
-            gate::DESCRIPTORS_MAX.min(open_files / 10)
-        }
-        _ => 0,
+        Sessions::Tokens { plugin, .. } => match plugin.class.asks {
+            Asks::Files => 0,
+            Asks::Service => gate::DESCRIPTORS_MAX.min(open_files / 10),
+            Asks::Program => plugin::DESCRIPTORS_MAX.min(open_files / 10),
+        },
+        Sessions::Fixed(_) | Sessions::Wrapped { .. } | Sessions::PerSession { .. } => 0,
     };
+    let services = services
+        + match &config.auth {
+            Some(auth) if auth.class.is_program => plugin::DESCRIPTORS_MAX.min(open_files / 10),
+            Some(_) | None => 0,
+        };
     let most = ((open_files - reserve - ending - services) / each).max(1);
     if let Some(asked) = config.max_connections
         && asked > most

@@ -75,6 +75,7 @@ mod tests {
             web: None,
             log,
             remote: Default::default(),
+            python: None,
         })
     }
 

@@ -9,6 +9,7 @@ mod file_name;
 mod http;
 mod jwt;
 mod link;
+mod program;
 mod redis;
 mod unix_dir;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::log::Log;
+use crate::plugin::PythonClass;
 use crate::source::Place;
 use crate::target::Target;
 
@@ -60,11 +62,21 @@ pub enum Answer {
 pub struct Plugin {
     /// Its name, as Python has it.
     pub name: &'static str,
-    /// Whether it only reads files of this machine. Those who ask for the same token at the same time get one
-    /// answer then.
-    pub is_local: bool,
+    /// What it asks.
+    pub asks: Asks,
     /// Makes one of its argument.
     pub open: Open,
+}
+
+/// What a plugin asks for targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// Files of this machine, or nobody. Those who ask for the same token at the same time get one answer.
+    Files,
+    /// A service.
+    Service,
+    /// A program, which does what it likes with each question.
+    Program,
 }
 
 /// Makes a plugin of its argument; the error is in words for the operator.
@@ -83,6 +95,8 @@ pub struct Source {
     pub log: Arc<Log>,
     /// How services are asked.
     pub remote: Remote,
+    /// The class, for a plugin that is [`PYTHON`].
+    pub python: Option<PythonClass>,
 }
 
 /// What can be wanted of plugins that ask a service.
@@ -140,16 +154,22 @@ impl std::fmt::Debug for Plugin {
 
 /// Every class, in the order in which the help lists them.
 pub const PLUGINS: &[Plugin] = &[
-    Plugin { name: "TokenFile", is_local: true, open: file::open },
+    Plugin { name: "TokenFile", asks: Asks::Files, open: file::open },
     // Each connection reads it anew there, too, so there is no difference.
-    Plugin { name: "ReadOnlyTokenFile", is_local: true, open: file::open },
-    Plugin { name: "TokenFileName", is_local: true, open: file_name::open },
-    Plugin { name: "BaseTokenAPI", is_local: false, open: http::open_text },
-    Plugin { name: "JSONTokenApi", is_local: false, open: http::open_json },
-    Plugin { name: "JWTTokenApi", is_local: true, open: jwt::open },
-    Plugin { name: "TokenRedis", is_local: false, open: redis::open },
-    Plugin { name: "UnixDomainSocketDirectory", is_local: true, open: unix_dir::open },
+    Plugin { name: "ReadOnlyTokenFile", asks: Asks::Files, open: file::open },
+    Plugin { name: "TokenFileName", asks: Asks::Files, open: file_name::open },
+    Plugin { name: "BaseTokenAPI", asks: Asks::Service, open: http::open_text },
+    Plugin { name: "JSONTokenApi", asks: Asks::Service, open: http::open_json },
+    Plugin { name: "JWTTokenApi", asks: Asks::Files, open: jwt::open },
+    Plugin { name: "TokenRedis", asks: Asks::Service, open: redis::open },
+    Plugin { name: "UnixDomainSocketDirectory", asks: Asks::Files, open: unix_dir::open },
 ];
+
+/// A command that is asked for targets.
+pub const EXEC: Plugin = Plugin { name: "exec", asks: Asks::Program, open: program::open };
+
+/// A Python class that somebody else wrote.
+pub const PYTHON: Plugin = Plugin { name: "a Python class", asks: Asks::Program, open: program::open };
 
 #[cfg(any(test, feature = "testing"))]
 pub use jwt::Reader as JwtReader;
@@ -189,7 +209,7 @@ pub fn http_response(bytes: &[u8], cut: usize) -> Option<(u16, Vec<u8>)> {
 pub fn open(class: &Plugin, source: &Source) -> Result<Arc<dyn TokenPlugin>, String> {
     let plugin = (class.open)(source)?;
     match source.remote.cache {
-        Some(time) if !class.is_local => Ok(Arc::new(cache::Cached::new(plugin, time))),
+        Some(time) if class.asks != Asks::Files => Ok(Arc::new(cache::Cached::new(plugin, time))),
         _ => Ok(Arc::from(plugin)),
     }
 }
@@ -224,7 +244,7 @@ mod tests {
     fn plugins_of_files_need_an_argument() {
         let log = Arc::new(Log::in_memory(false));
         // JWTTokenApi starts without a key, and refuses every token.
-        for row in PLUGINS.iter().filter(|row| row.is_local && row.name != "JWTTokenApi") {
+        for row in PLUGINS.iter().filter(|row| row.asks == Asks::Files && row.name != "JWTTokenApi") {
             for text in [None, Some("".into())] {
                 let source = Source {
                     text,
@@ -232,6 +252,7 @@ mod tests {
                     web: None,
                     log: Arc::clone(&log),
                     remote: Remote::default(),
+                    python: None,
                 };
                 assert!(
                     (row.open)(&source).err().expect("an error").ends_with("needs --token-source"),

@@ -72,6 +72,7 @@ mod tests {
             web: None,
             log,
             remote: Default::default(),
+            python: None,
         };
         open(&source).expect("it starts without the directory, too")
     }

@@ -304,6 +304,18 @@ impl Authority {
     }
 }
 
+/// The status that a client with a certificate gets.
+fn tls_status(server: &Server, config: &Arc<ClientConfig>, request: &str) -> u16 {
+    let stream = std::net::TcpStream::connect(server.address()).expect("connect");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let session = ClientConnection::new(Arc::clone(config), name).expect("a client");
+    let mut stream = StreamOwned::new(session, stream);
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut head = [0; 12];
+    std::io::Read::read_exact(&mut stream, &mut head).expect("an answer");
+    String::from_utf8_lossy(&head[9..]).parse::<u16>().expect("a status")
+}
+
 #[test]
 fn a_certificate_admits_by_its_common_name_and_no_header_does() {
     let scratch = Scratch::new();
@@ -330,16 +342,7 @@ fn a_certificate_admits_by_its_common_name_and_no_header_does() {
         ],
         &target.address,
     );
-    let status = |config: &Arc<ClientConfig>, request: &str| {
-        let stream = std::net::TcpStream::connect(server.address()).expect("connect");
-        let name = ServerName::try_from("localhost").expect("a name");
-        let session = ClientConnection::new(Arc::clone(config), name).expect("a client");
-        let mut stream = StreamOwned::new(session, stream);
-        stream.write_all(request.as_bytes()).expect("sent");
-        let mut head = [0; 12];
-        std::io::Read::read_exact(&mut stream, &mut head).expect("an answer");
-        String::from_utf8_lossy(&head[9..]).parse::<u16>().expect("a status")
-    };
+    let status = |config: &Arc<ClientConfig>, request: &str| tls_status(&server, config, request);
     let get = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
     let (alice, eve) = (authority.client(&["alice"]), authority.client(&["eve"]));
     // Twice, since the second may resume the session of the first.
@@ -356,6 +359,32 @@ fn a_certificate_admits_by_its_common_name_and_no_header_does() {
         assert_eq!(status(&eve, &spoofed), 403, "{header}");
         assert_eq!(upgrade(&server, &format!("{header}: alice\r\n")).status, 403, "without TLS");
     }
+}
+
+#[test]
+fn a_plugin_that_is_a_program_hears_of_the_certificate_and_of_no_header_like_it() {
+    let scratch = Scratch::new();
+    let authority = Authority::new();
+    fs::write(scratch.path("ca.pem"), authority.cert.pem()).unwrap();
+    let identity = tls::identity();
+    let target = Target::tcp().echo();
+    let script = "while read -r line; do id=${line#*'\"id\":'}; id=${id%%[,\\}]*}; case $line in *[Ee]vil*) a=false ;; \
+                  *'[\"SSL_CLIENT_S_DN_CN\",\"alice\"]'*) a=true ;; *) a=false ;; esac; \
+                  echo \"{\\\"id\\\":$id,\\\"admitted\\\":$a}\"; done";
+    let (cert, key, ca) = (text(&identity.cert), text(&identity.key), scratch.arg("ca.pem"));
+    let options = ["--cert", &cert, "--key", &key, "--verify-client", "--cafile", &ca];
+    let server = with_plugin("exec", script, &options, &target.address);
+    let status = |config: &Arc<ClientConfig>, request: &str| tls_status(&server, config, request);
+    let (alice, eve) = (authority.client(&["alice"]), authority.client(&["eve"]));
+    assert_eq!(status(&alice, UPGRADE), 101);
+    assert_eq!(status(&eve, UPGRADE), 403);
+    for header in ["SSL_CLIENT_S_DN_CN", "ssl_client_s_dn_cn", "Ssl_Client_S_Dn_Cn"] {
+        let with = |value: &str| UPGRADE.replace("\r\n\r\n", &format!("\r\n{header}: {value}\r\n\r\n"));
+        assert_eq!(status(&eve, &with("alice")), 403, "{header}");
+        assert_eq!(status(&alice, &with("evil")), 101, "{header} is not passed on");
+        assert_eq!(upgrade(&server, &format!("{header}: alice\r\n")).status, 403, "without TLS");
+    }
+    assert_eq!(status(&alice, &UPGRADE.replace("\r\n\r\n", "\r\nX: evil\r\n\r\n")), 403, "others are");
 }
 
 #[test]

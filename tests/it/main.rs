@@ -30,6 +30,7 @@ mod network;
 mod novnc;
 mod openssl;
 mod own_files;
+mod plugins;
 mod readme;
 mod rebind;
 mod record;

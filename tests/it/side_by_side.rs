@@ -469,8 +469,18 @@ fn start_python(python: &str, options: &[&str]) -> Server {
 
 /// The same with other words behind the source.
 pub(crate) fn start_python_with(python: &str, options: &[&str], rest: &[&str]) -> Server {
+    start_python_in(python, &[], options, rest)
+}
+
+/// The same with these variables in its environment.
+pub(crate) fn start_python_in(
+    python: &str,
+    environment: &[(&str, &str)],
+    options: &[&str],
+    rest: &[&str],
+) -> Server {
     for _ in 0..20 {
-        let server = try_python(python, options, rest);
+        let server = try_python(python, environment, options, rest);
         let count = |text| server.log.count(text);
         eventually("Python's websockify to listen", || {
             count("  - proxying from ") + count("already in use") > 0
@@ -488,11 +498,11 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Starts it on a port that was free just now.
-fn try_python(python: &str, options: &[&str], rest: &[&str]) -> Server {
+fn try_python(python: &str, environment: &[(&str, &str)], options: &[&str], rest: &[&str]) -> Server {
     let port = free_port();
     let mut command = Command::new(python);
     command.args(["-m", "websockify"]).args(options).arg(format!("127.0.0.1:{port}")).args(rest);
-    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("PYTHONDONTWRITEBYTECODE", "1").envs(environment.iter().copied());
     let mut server = Server::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
     server.port = port;
     server

@@ -147,10 +147,14 @@ fn errors_of_our_own_say_what_to_do() {
              https://example.org:8443",
         ),
         (
-            "--token-plugin mine.Tokens 6080",
-            "can't load the token plugin mine.Tokens: Python classes can't be loaded, the built-in token \
-             plugins are TokenFile, ReadOnlyTokenFile, TokenFileName, BaseTokenAPI, JSONTokenApi, \
-             JWTTokenApi, TokenRedis, UnixDomainSocketDirectory",
+            "--token-plugin Tokens 6080",
+            "can't load the token plugin Tokens: the built-in ones are TokenFile, ReadOnlyTokenFile, TokenFileName, \
+             BaseTokenAPI, JSONTokenApi, JWTTokenApi, TokenRedis, UnixDomainSocketDirectory and exec; a Python \
+             class has its module in front, as in package.Class",
+        ),
+        (
+            "--token-plugin TokenFile --plugin-python python3 6080",
+            "You must use --token-plugin or --auth-plugin with a Python class to use --plugin-python",
         ),
     ] {
         assert_eq!(complaint(line), text, "{line}");
@@ -276,7 +280,7 @@ fn the_older_token_file_wins_over_the_plugin() {
         panic!()
     };
     let source = Some(Argument::text(OsStr::new("/start/f")));
-    assert_eq!(plugin, TokenPlugin { class: token::plugin("TokenFile").unwrap(), source });
+    assert_eq!(plugin, TokenPlugin { class: token::plugin("TokenFile").unwrap(), source, python: None });
     assert!(host_token);
 }
 

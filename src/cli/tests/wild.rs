@@ -98,13 +98,13 @@ fn argument(text: &str) -> Argument {
 
 fn tokens(class: &str, source: Option<&str>) -> Sessions {
     let class = token::plugin(class).expect(class);
-    let plugin = TokenPlugin { class, source: source.map(argument) };
+    let plugin = TokenPlugin { class, source: source.map(argument), python: None };
     Sessions::Tokens { plugin, host_token: false, remote: Default::default(), rules: Rules::default() }
 }
 
 fn auth(class: &str, source: &str) -> Option<AuthPlugin> {
     let class = auth::plugin(class).expect(class);
-    Some(AuthPlugin { class, source: Some(argument(source)), cookie: false })
+    Some(AuthPlugin { class, source: Some(argument(source)), python: None, cookie: false })
 }
 
 fn secs(seconds: u64) -> Option<Duration> {

@@ -11,6 +11,7 @@ fn plugin(scratch: &Scratch, name: &str) -> (Box<dyn TokenPlugin>, Arc<Log>) {
         web: None,
         log: Arc::clone(&log),
         remote: Default::default(),
+        python: None,
     };
     (open(&source).expect("a plugin"), log)
 }

@@ -57,6 +57,7 @@ fn a_source_that_is_no_template_is_an_error_that_does_not_tell_it() {
         web: None,
         log: Arc::new(Log::in_memory(false)),
         remote: super::super::Remote::default(),
+        python: None,
     };
     for text in ["http://u:hunter2@h/", "http://u:hunter2@h/%d", "hunter2", "ftp://u:hunter2@h/%s"] {
         let why = open_text(&source(Some(text))).err().expect(text);

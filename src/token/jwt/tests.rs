@@ -336,6 +336,7 @@ fn plugin(scratch: &Scratch, text: Option<&str>) -> (Box<dyn TokenPlugin>, Arc<L
         web: None,
         log: Arc::clone(&log),
         remote: Remote::default(),
+        python: None,
     };
     (open(&source).expect("it starts whatever the key is"), log)
 }

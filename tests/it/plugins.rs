@@ -1,0 +1,492 @@
+//! Plugins that are programs: Python classes in the style of those that others wrote, beside the Python program and
+//! without it; commands; and what becomes of clients when a plugin hangs, ends or talks without end.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+use super::side_by_side::start_python_in;
+use super::tokens_beside_python::{Outcome, named, outcome, python};
+use crate::common::client::{Client, UPGRADE};
+use crate::common::server::{Server, command};
+use crate::common::target::Target;
+use crate::common::{Scratch, eventually, eventually_within, has, text};
+
+/// Where the classes are.
+const CLASSES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugins");
+
+/// The gateway with these options, which finds the classes.
+fn start(options: &[&str]) -> Server {
+    Server::launch(&mut gateway(options))
+}
+
+fn gateway(options: &[&str]) -> Command {
+    let mut command = command(options);
+    command.env("PYTHONPATH", CLASSES).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// A Python without the package, and all others.
+fn bare_python(scratch: &Scratch) -> String {
+    fs::write(scratch.path("python"), "#!/bin/sh\nexec python3 -S \"$@\"\n").unwrap();
+    fs::set_permissions(scratch.path("python"), fs::Permissions::from_mode(0o755)).unwrap();
+    scratch.arg("python")
+}
+
+/// A gateway whose tokens are looked up by a class of trouble.
+fn troubled(scratch: &Scratch, options: &[&str]) -> (Server, String) {
+    let target = named(Target::tcp(), "one");
+    let port = target.rsplit(':').next().unwrap();
+    let python = bare_python(scratch);
+    let plugin = ["--token-plugin", "odd.Trouble", "--token-source", port, "--plugin-python", &python];
+    (start(&[&plugin, options, &["127.0.0.1:0"]].concat()), target)
+}
+
+fn of_token(server: &Server, token: &str) -> Outcome {
+    outcome(server, &format!("/?token={token}"), "")
+}
+
+fn found() -> Outcome {
+    Outcome::Target("one".into())
+}
+
+fn basic(credentials: &str) -> String {
+    format!("Authorization: Basic {}\r\n", STANDARD.encode(credentials))
+}
+
+/// A table of consoles.
+fn database(scratch: &Scratch, host: &str, port: &str) -> String {
+    let make = "import sqlite3, sys\nd = sqlite3.connect(sys.argv[1])\n\
+                d.execute('CREATE TABLE consoles (token TEXT, host TEXT, port INTEGER)')\n\
+                d.execute('INSERT INTO consoles VALUES (?, ?, ?)', ('vm one', sys.argv[2], sys.argv[3]))\nd.commit()";
+    let path = scratch.arg("consoles.db");
+    let made = Command::new("python3").args(["-c", make, &path, host, port]).status().expect("python3");
+    assert!(made.success());
+    path
+}
+
+/// `host,port,until.signature`, by OpenSSL's own tool.
+fn signed(key: &str, text: &str) -> String {
+    let line = format!("printf %s '{text}' | openssl dgst -sha256 -hmac '{key}' -r | cut -d' ' -f1");
+    let output = Command::new("sh").args(["-c", &line]).output().expect("a shell");
+    format!("{text}.{}", String::from_utf8(output.stdout).expect("digits").trim())
+}
+
+#[test]
+fn classes_in_the_style_of_those_in_use_mean_the_same_to_both() {
+    let Some(python) = python() else { return };
+    if !has("openssl") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let target = named(Target::tcp(), "one");
+    let (host, port) = target.split_once(':').unwrap();
+    let hour = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600;
+    let address = URL_SAFE_NO_PAD.encode(&target);
+    let good = signed("k3y", &format!("{host},{port},{hour}"));
+    let old = signed("k3y", &format!("{host},{port},1000"));
+    let forged = signed("other", &format!("{host},{port},{hour}"));
+    let tenants = format!("ann:pw={target};bob:pw={host}:1");
+    let unknown = || (Outcome::Dropped, Outcome::Status(404));
+    let same = |outcome: fn() -> Outcome| (outcome(), outcome());
+    let no_session = || Outcome::Status(302);
+    let (ann, bob, eve) = (basic("ann:pw"), basic("bob:pw"), basic("eve:pw"));
+    type Case<'a> = (&'a str, &'a str, (Outcome, Outcome));
+    let cases: &[(&str, &str, &str, &[Case<'_>])] = &[
+        (
+            "--token-plugin",
+            "style.Database",
+            &database(&scratch, host, port),
+            &[
+                ("/?token=vm%20one", "", same(found)),
+                ("/?token=vm+one", "", same(found)),
+                ("/?token=vm", "", unknown()),
+                ("/?token=%27%20OR%201--", "", unknown()),
+            ],
+        ),
+        (
+            "--token-plugin",
+            "style.Address",
+            "",
+            &[
+                (&format!("/?token={address}"), "", same(found)),
+                ("/?token=!!", "", unknown()),
+                ("/?token=%C3%BC%F0%9F%98%80", "", unknown()),
+            ],
+        ),
+        (
+            "--token-plugin",
+            "style.Signed",
+            "k3y",
+            &[
+                (&format!("/?token={good}"), "", same(found)),
+                (&format!("/?token={old}"), "", unknown()),
+                (&format!("/?token={forged}"), "", unknown()),
+                ("/?token=.", "", unknown()),
+            ],
+        ),
+        (
+            "--auth-plugin",
+            "style.Cookie",
+            "abc",
+            &[
+                ("/", "Cookie: a=b; session=abc\r\n", same(found)),
+                ("/", "cookie: session=abc\r\n", same(found)),
+                ("/", "Cookie: session=abcd\r\n", same(no_session)),
+                ("/", "", same(no_session)),
+            ],
+        ),
+        (
+            "--auth-plugin",
+            "style.Tenants",
+            &tenants,
+            &[
+                ("/", &ann, same(found)),
+                ("/", &bob, same(|| Outcome::Status(403))),
+                ("/", &eve, same(|| Outcome::Status(403))),
+                ("/", "", same(|| Outcome::Status(401))),
+                // The class does not expect it: dropped there.
+                ("/", "Authorization: Basic gA==\r\n", (Outcome::Dropped, Outcome::Status(503))),
+            ],
+        ),
+        (
+            "--auth-plugin",
+            "style.Pages",
+            "https://.*[.]example[.]org$",
+            &[
+                ("/", "Origin: https://a.example.org\r\n", same(found)),
+                ("/", "Origin: https://a.example.com\r\n", same(|| Outcome::Status(403))),
+                ("/", "", same(|| Outcome::Status(403))),
+            ],
+        ),
+    ];
+    let bare = bare_python(&scratch);
+    for (option, class, source, cases) in cases {
+        let plugin = [*option, class, &option.replace("plugin", "source"), source];
+        let rest: &[&str] = if *option == "--token-plugin" { &[] } else { &[&target] };
+        let theirs = start_python_in(&python, &[("PYTHONPATH", CLASSES)], &plugin, rest);
+        for interpreter in [&python, &bare] {
+            let ours = start(&[&plugin[..], &["--plugin-python", interpreter, "127.0.0.1:0"], rest].concat());
+            for (path, headers, (their, our)) in *cases {
+                assert_eq!(outcome(&ours, path, headers), *our, "{class} {path} {headers}");
+                assert_eq!(outcome(&theirs, path, headers), *their, "{class} {path} {headers}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refusal_is_in_the_plugins_words_and_the_log_has_its_reason() {
+    let scratch = Scratch::new();
+    let target = named(Target::tcp(), "one");
+    let (source, python) = (format!("ann:pw={target}"), bare_python(&scratch));
+    let plugin = ["--auth-plugin", "style.Tenants", "--auth-source", &source, "--plugin-python", &python];
+    let server = start(&[&plugin[..], &["127.0.0.1:0", &target]].concat());
+    let ask = |headers: &str| {
+        let request = UPGRADE.replace("\r\n\r\n", &format!("\r\n{headers}\r\n"));
+        Client::connect(&server).ask(request.as_bytes())
+    };
+    let answer = ask("");
+    assert_eq!((answer.status, answer.reason.as_str()), (401, "Who are you?"));
+    assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"consoles\""));
+    let answer = ask(&basic("eve:hunter2hunter2"));
+    assert_eq!((answer.status, answer.reason.as_str()), (403, "Go away"));
+    server.log.wait_for("code 403, message 403 unknown user eve");
+    assert_eq!(server.log.count("hunter2"), 0);
+}
+
+#[test]
+fn who_is_not_admitted_learns_nothing_of_tokens_from_a_class_either() {
+    let scratch = Scratch::new();
+    let target = named(Target::tcp(), "one");
+    fs::write(scratch.path("t"), format!("mine: {target}\nhis: 127.0.0.1:1\n")).unwrap();
+    fs::create_dir(scratch.path("w")).unwrap();
+    fs::write(scratch.path("w/page"), "page").unwrap();
+    let (source, python) = (format!("ann:pw={target}"), bare_python(&scratch));
+    let web = scratch.arg("w");
+    let server = start(&[
+        "--auth-plugin",
+        "style.Tenants",
+        "--auth-source",
+        &source,
+        "--plugin-python",
+        &python,
+        "--token-plugin",
+        "TokenFile",
+        "--token-source",
+        &scratch.arg("t"),
+        "--web",
+        &web,
+        "--web-auth",
+        "127.0.0.1:0",
+    ]);
+    let ann = basic("ann:pw");
+    for (token, admitted) in [
+        ("?token=mine", found()),
+        ("?token=his", Outcome::Status(403)),
+        ("?token=absent", Outcome::Status(404)),
+        ("", Outcome::Status(403)),
+    ] {
+        assert_eq!(outcome(&server, &format!("/{token}"), ""), Outcome::Status(401), "{token}");
+        assert_eq!(outcome(&server, &format!("/{token}"), &basic("eve:pw")), Outcome::Status(403), "{token}");
+        assert_eq!(outcome(&server, &format!("/{token}"), &ann), admitted, "{token}");
+    }
+    let page = |headers: &str| {
+        let request = format!("GET /page?token=his HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+        Client::connect(&server).ask(request.as_bytes()).status
+    };
+    assert_eq!((page(""), page(&ann)), (401, 200));
+}
+
+#[test]
+fn what_goes_wrong_costs_its_own_client_an_error() {
+    let scratch = Scratch::new();
+    let (server, _) = troubled(&scratch, &[]);
+    let fails = || Outcome::Status(503);
+    for round in 0..2 {
+        for (word, expected) in [
+            ("fine", found()),
+            ("die", fails()),
+            ("fine", found()),
+            ("abort", fails()),
+            ("exit", fails()),
+            ("raise", fails()),
+            ("text", fails()),
+            ("fine", found()),
+            ("write", found()),
+            ("lines", found()),
+        ] {
+            assert_eq!(of_token(&server, &format!("{word}-s3cret{round}")), expected, "{word}");
+        }
+    }
+    server.log.wait_for("failed: the process has ended with code 5");
+    server.log.wait_for("failed: the process was killed by signal 6");
+    server.log.wait_for("failed: SystemExit: 3");
+    server.log.wait_for("RuntimeError: there is no ");
+    server.log.wait_for("failed: ValueError: ");
+    server.log.wait_for("token plugin odd.Trouble (");
+    server.log.wait_for("read: ''");
+    server.log.wait_for("{\"id\":2,\"target\":[\"127.0.0.1\",1]}");
+    assert_eq!(server.log.count("s3cret"), 0);
+    let lines = server.log.count(": line ");
+    assert!((1..=200).contains(&lines), "{lines} of 2000 lines");
+}
+
+#[test]
+fn a_plugin_that_hangs_or_talks_without_end_costs_one_client_ten_seconds_and_nobody_else() {
+    let scratch = Scratch::new();
+    let (mut server, _) = troubled(&scratch, &[]);
+    let began = Instant::now();
+    let words = ["hang", "child", "flood"];
+    let mut clients: Vec<Client> = words
+        .map(|word| {
+            let mut client = Client::connect(&server);
+            client.wire.send(UPGRADE.replace("GET / ", &format!("GET /?token={word} ")).as_bytes());
+            client
+        })
+        .into();
+    for number in 0..20 {
+        assert_eq!(of_token(&server, &format!("fine-{number}")), found());
+    }
+    for (client, word) in clients.iter_mut().zip(words) {
+        assert_eq!(client.read_head().status, 503, "{word}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    server.log.wait_for("failed: no answer in time");
+    // The flood was cut: what was said is counted.
+    server.log.wait_for(" more lines left out");
+    assert!(server.log.count(": xxxx") <= 200, "{}", server.log.count(": xxxx"));
+    // Nothing of the three is left, no child of theirs either.
+    eventually("the three processes to be gone", || server.children() <= 18);
+    assert_eq!(of_token(&server, "fine"), found());
+    server.signal("TERM");
+    assert!(server.wait_within(Duration::from_secs(8)).success());
+}
+
+#[test]
+fn fifty_look_ups_at_a_class_that_hangs_harm_nobody_else() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path("w")).unwrap();
+    fs::write(scratch.path("w/page.html"), "page").unwrap();
+    let echo = Target::tcp().echo();
+    let python = bare_python(&scratch);
+    let mut server = start(&[
+        "--token-plugin",
+        "odd.Trouble",
+        "--token-source",
+        echo.address.rsplit(':').next().unwrap(),
+        "--plugin-python",
+        &python,
+        "--web",
+        &scratch.arg("w"),
+        "--web-auth",
+        "--auth-plugin",
+        "BasicHTTPAuth",
+        "--auth-source",
+        "u:p",
+        "127.0.0.1:0",
+    ]);
+    let authorization = basic("u:p");
+    let upgrade = |token: &str| {
+        let request = UPGRADE.replace("GET / ", &format!("GET /?token={token} "));
+        request.replace("\r\n\r\n", &format!("\r\n{authorization}\r\n"))
+    };
+    let mut session = Client::connect(&server);
+    assert_eq!(session.ask(upgrade("fine").as_bytes()).status, 101);
+    session.echo(b"before");
+    let began = Instant::now();
+    let mut hanging: Vec<Client> = (0..50).map(|_| Client::connect(&server)).collect();
+    for client in &mut hanging {
+        client.wire.send(upgrade("hang").as_bytes());
+    }
+    eventually("all processes to be there", || server.children() >= 16);
+    let mut rounds = 0;
+    while began.elapsed() < Duration::from_secs(4) {
+        session.echo(b"hello");
+        let page = format!("GET /page.html HTTP/1.1\r\nHost: a\r\n{authorization}\r\n");
+        assert_eq!(Client::connect(&server).ask(page.as_bytes()).status, 200);
+        let without = Client::connect(&server).ask(UPGRADE.replace("GET / ", "GET /?token=fine ").as_bytes());
+        assert_eq!(without.status, 401, "auth is asked first");
+        rounds += 1;
+    }
+    assert!(rounds > 5, "{rounds} rounds");
+    for client in &mut hanging {
+        assert_eq!(client.read_head().status, 503);
+    }
+    assert!(began.elapsed() < Duration::from_secs(14), "{:?}", began.elapsed());
+    // When it answers again, so does the gateway, after what its processes cost.
+    eventually_within(Duration::from_secs(30), "a look-up to succeed", || {
+        Client::connect(&server).ask(upgrade("fine").as_bytes()).status == 101
+    });
+    // TERM waits for no look-up, and leaves no process.
+    let children =
+        fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.pid())).unwrap_or_default();
+    Client::connect(&server).wire.send(upgrade("hang").as_bytes());
+    server.signal("TERM");
+    assert!(server.wait_within(Duration::from_secs(8)).code().is_some());
+    for child in children.split_whitespace() {
+        eventually("the processes to be gone", || {
+            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            !stat.contains("(python") || stat.contains(") Z ")
+        });
+    }
+}
+
+#[test]
+fn a_process_starts_as_from_a_shell_and_without_what_was_meant_for_the_gateway() {
+    let scratch = Scratch::new();
+    let python = bare_python(&scratch);
+    fs::create_dir(scratch.path("w")).unwrap();
+    let web = scratch.arg("w");
+    let options = ["--token-plugin", "odd.Start", "--plugin-python", &python, "--web", &web, "127.0.0.1:0"];
+    let mut inner = gateway(&options);
+    for (name, value) in [
+        ("LISTEN_FDS", "1"),
+        ("LISTEN_PID", "1"),
+        ("NOTIFY_SOCKET", "/nonexistent"),
+        ("WATCHDOG_PID", "1"),
+        ("MINE", "1"),
+    ] {
+        inner.env(name, value);
+    }
+    // A descriptor that nobody has marked, an ignored signal, and a limit.
+    let mut outer = Command::new("sh");
+    outer.args(["-c", "ulimit -Sn 1000; trap '' USR2 HUP; exec 7</dev/null; exec \"$@\"", "sh"]);
+    outer.arg(inner.get_program()).args(inner.get_args());
+    outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    outer.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    let server = Server::launch(outer.stderr(std::process::Stdio::piped()));
+    assert_eq!(of_token(&server, "a"), Outcome::Status(404));
+    server.log.wait_for("blocked 0000000000000000 ignored 0000000001001000 group True");
+    // Copies of its pipes, which none of its children gets, and the folder that was listed.
+    let inherited = server.log.wait_for("inherited [0, 1, 2] all ");
+    let count: u32 = inherited.rsplit(' ').next().and_then(|count| count.parse().ok()).expect("a count");
+    assert!(count <= 6, "{inherited}");
+    let folder = fs::canonicalize(&web).unwrap();
+    server.log.wait_for(&format!("variables ['MINE'] folder {} soft 1000", text(&folder)));
+}
+
+#[test]
+fn a_class_that_can_not_be_loaded_ends_the_start() {
+    let scratch = Scratch::new();
+    let python = bare_python(&scratch);
+    for (option, class, why) in [
+        ("--token-plugin", "absent.Class", "ModuleNotFoundError: No module named 'absent'"),
+        ("--token-plugin", "style.Absent", "AttributeError: module 'style' has no attribute 'Absent'"),
+        ("--token-plugin", "style.Signed", "AttributeError: 'NoneType' object has no attribute 'encode'"),
+        ("--token-plugin", "odd.NoArgument", "TypeError: "),
+        ("--auth-plugin", "absent.Class", "ModuleNotFoundError: No module named 'absent'"),
+    ] {
+        let plugin = [option, class, "--plugin-python", &python, "127.0.0.1:0"];
+        let rest: &[&str] = if option == "--auth-plugin" { &["127.0.0.1:1"] } else { &[] };
+        let mut server = Server::spawn(&mut gateway(&[&plugin[..], rest].concat()));
+        assert_eq!(server.wait().code(), Some(1), "{class}");
+        let kind = option.trim_start_matches("--").replace('-', " ");
+        server.log.wait_for(&format!("can't load the {kind} {class}: {why}"));
+        // Where it went wrong is there, too.
+        server.log.expect("Traceback (most recent call last):", 1);
+    }
+    let absent = ["--token-plugin", "style.Address", "--plugin-python", "/nonexistent/python", "127.0.0.1:0"];
+    let mut server = Server::spawn(&mut gateway(&absent));
+    assert_eq!(server.wait().code(), Some(1));
+    server.log.expect("style.Address: /nonexistent/python: [Errno 2] No such file or directory", 1);
+    // One that takes for ever does not hold up the start for ever.
+    let slow = ["--auth-plugin", "odd.Slow", "--plugin-python", &python, "127.0.0.1:0", "127.0.0.1:1"];
+    let mut server = Server::spawn(&mut gateway(&slow));
+    assert_eq!(server.wait_within(Duration::from_secs(30)).code(), Some(1));
+    server.log.expect("can't load the auth plugin odd.Slow: no answer in time", 1);
+}
+
+#[test]
+fn in_the_background_the_command_ends_with_the_plugins_error() {
+    let scratch = Scratch::new();
+    let (python, log) = (bare_python(&scratch), scratch.arg("log"));
+    let options = [
+        "-D",
+        "--log-file",
+        &log,
+        "--token-plugin",
+        "style.Absent",
+        "--plugin-python",
+        &python,
+        "127.0.0.1:0",
+    ];
+    let mut server = Server::spawn(&mut gateway(&options));
+    assert_eq!(server.wait().code(), Some(1));
+    server.log.wait_for("AttributeError: module 'style' has no attribute 'Absent'");
+}
+
+#[test]
+fn an_error_of_an_auth_plugin_tells_no_password() {
+    let scratch = Scratch::new();
+    let target = named(Target::tcp(), "one");
+    let python = bare_python(&scratch);
+    let plugin = ["--auth-plugin", "odd.Denied", "--plugin-python", &python, "127.0.0.1:0", &target];
+    let server = start(&plugin);
+    assert_eq!(outcome(&server, "/", &basic("ann:hunter2hunter2")), Outcome::Status(503));
+    server.log.wait_for("auth plugin failed: KeyError");
+    assert_eq!(server.log.count(&STANDARD.encode("ann:hunter2hunter2")), 0);
+}
+
+/// The example in the documentation, as it stands there.
+#[test]
+fn the_documented_command_is_a_plugin() {
+    let documentation = include_str!("../../docs/plugins.md");
+    let script = documentation
+        .split("In sh, for instance:\n\n```sh\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let script = script.expect("there is an example").replace("5900", "$PORT");
+    let script = script.replace("\\\"localhost\\\",$PORT", "\\\"127.0.0.1\\\",$PORT");
+    let target = named(Target::tcp(), "one");
+    let mut command = gateway(&["--token-plugin", "exec", "--token-source", &script, "127.0.0.1:0"]);
+    command.env("PORT", target.rsplit(':').next().unwrap());
+    let server = Server::launch(&mut command);
+    assert_eq!(of_token(&server, "demo"), found());
+    assert_eq!(of_token(&server, "other"), Outcome::Status(404));
+    server.log.expect("targets generated by exec", 1);
+}
