@@ -243,6 +243,11 @@ fn term_ends_the_whole_group_and_kills_what_does_not_obey() {
         server.signal("TERM");
         assert_eq!(server.wait().code(), Some(code), "{script}");
         assert!(!is_group_there(group), "{script}");
+        // Not even as zombies, whatever process 1 does: we have waited for all of it.
+        assert!(!Path::new(&format!("/proc/{group}")).exists(), "{script}");
+        let members = rustix::process::Pid::from_raw(group as i32).expect("a number");
+        let there = rustix::process::test_kill_process_group(members);
+        assert_eq!(there, Err(rustix::io::Errno::SRCH), "{script}");
     }
 }
 
