@@ -89,6 +89,14 @@ impl Client {
         }
         Ok(self.out.flush(&mut self.socket, rings)? && self.socket.flush(rings)?)
     }
+
+    /// The same for what is the last of all: if nothing is left, the writing side is to be ended at once.
+    ///
+    /// # Errors
+    /// The client's connection is broken.
+    pub fn flush_last(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
+        Ok(self.out.flush_with(|bytes| self.socket.write_last(bytes, rings))? && self.socket.flush(rings)?)
+    }
 }
 
 /// Reads from `socket` and drops it, until nothing is there, the end, or `budget` bytes.
@@ -179,10 +187,14 @@ impl Out {
     }
 
     fn flush(&mut self, socket: &mut Transport, rings: &mut Pool) -> Result<bool, Broken> {
+        self.flush_with(|bytes| socket.write(bytes, rings))
+    }
+
+    fn flush_with(&mut self, write: impl FnOnce(&[u8]) -> Result<usize, Broken>) -> Result<bool, Broken> {
         if self.bytes.is_empty() {
             return Ok(true);
         }
-        let sent = socket.write(&self.bytes, rings)?;
+        let sent = write(&self.bytes)?;
         if sent < self.bytes.len() {
             self.committed = self.boundary(sent) - sent;
             self.bytes.drain(..sent);

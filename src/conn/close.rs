@@ -20,15 +20,23 @@ pub struct Close {
 }
 
 impl Close {
-    /// Ends the writing side of both ends.
-    pub fn begin(client: &mut Client, target: Option<Transport>, cx: &mut Cx<'_>) -> Close {
+    /// Ends the writing side of both ends. The socket of a client that has nothing more to say (`is_done`) is closed
+    /// at once if it has everything but the last few bytes: there is nothing to wait for, and the system delivers
+    /// them with the end.
+    pub fn begin(client: &mut Client, is_done: bool, target: Option<Transport>, cx: &mut Cx<'_>) -> Close {
         client.kept = Vec::new();
-        client.socket.shutdown_write(cx.rings);
+        let mut linger = Linger::new(cx.now);
+        if is_done && client.socket.is_drained() && client.socket.unacknowledged() <= LAST_BYTES {
+            client.socket.close();
+            linger.done = true;
+        } else {
+            client.socket.shutdown_write(cx.rings);
+        }
         let target = target.map(|mut target| {
             target.shutdown_write(cx.rings);
             (target, Linger::new(cx.now))
         });
-        Close { client: Linger::new(cx.now), target }
+        Close { client: linger, target }
     }
 
     /// Drops what comes; done when both ends have nothing more to say.
@@ -57,7 +65,7 @@ impl Close {
         self.client.deadline().min(target)
     }
 
-    /// The target's socket, for events, and for deregistering when the connection is cut.
+    /// The target's socket, for events, and for what is held when the connection is cut.
     pub fn target(&mut self) -> Option<&mut Transport> {
         self.target.as_mut().map(|(socket, _)| socket)
     }
@@ -77,7 +85,7 @@ impl Close {
         if let Some((socket, linger)) = &mut self.target
             && linger.done
         {
-            socket.retire(cx.registry, cx.rings);
+            socket.retire(cx.rings);
             self.target = None;
         }
     }
@@ -137,6 +145,9 @@ impl Linger {
         if self.done { Tick::NEVER } else { self.look_at.min(self.rest_until) }
     }
 }
+
+/// What the answer to a client's Close has at most, header included (RFC 6455 section 5.5).
+const LAST_BYTES: usize = 127;
 
 /// Bytes dropped in a tenth of a second.
 const DISCARD_BYTES: usize = 256 * 1024;

@@ -151,7 +151,7 @@ impl Conn {
             },
             State::Reply(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Reply(state)),
-                Turn::Done(()) => Turn::Done(State::Close(Box::new(Close::begin(client, None, cx)))),
+                Turn::Done(()) => Turn::Done(State::Close(Box::new(Close::begin(client, false, None, cx)))),
             },
             state @ (State::Serve(_)
             | State::Connect(_)
@@ -292,8 +292,10 @@ impl Conn {
 
     /// Ends the writing side of whatever is open.
     fn close_both(&mut self, cx: &mut Cx<'_>) -> State {
+        let mut is_done = false;
         let target = match &mut self.state {
             State::Relay(relay) => {
+                is_done = relay.client_is_done();
                 relay.release(cx.rings);
                 relay.take_target()
             }
@@ -310,7 +312,7 @@ impl Conn {
                 None
             }
         };
-        State::Close(Box::new(Close::begin(&mut self.client, target, cx)))
+        State::Close(Box::new(Close::begin(&mut self.client, is_done, target, cx)))
     }
 }
 

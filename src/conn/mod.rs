@@ -287,7 +287,7 @@ impl Conn {
         self.state.release(cx);
         self.client.kept = Vec::new();
         self.client.socket.send_close_notify(cx.rings);
-        self.client.socket.retire(cx.registry, cx.rings);
+        self.client.socket.retire(cx.rings);
         self.state = State::Gone;
     }
 }

@@ -235,7 +235,7 @@ impl State {
             | State::Gone => {}
         }
         if let Some(target) = self.target() {
-            target.retire(cx.registry, cx.rings);
+            target.retire(cx.rings);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One output's queue, and the thread behind it.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,15 @@ struct Pending {
     /// The thread sleeps until it is told that there is something.
     waiting: bool,
     reopen: bool,
+    /// Somebody waits until everything is written.
+    flushing: bool,
+}
+
+impl Pending {
+    /// Whether the thread should not go on collecting lines.
+    fn is_urgent(&self) -> bool {
+        self.reopen || self.flushing || self.bytes.len() >= FULL_BYTES
+    }
 }
 
 impl Sink {
@@ -85,10 +94,13 @@ impl Sink {
             state.lost_lines += 1;
             return;
         }
+        let before = state.bytes.len();
         parts.iter().for_each(|part| state.bytes.extend_from_slice(part));
-        let waiting = state.waiting;
+        // Woken once: until it runs, others have nothing to tell it.
+        let is_asleep = std::mem::take(&mut state.waiting);
+        let wanted = is_asleep || (before < FULL_BYTES && state.bytes.len() >= FULL_BYTES);
         drop(state);
-        if waiting {
+        if wanted {
             self.queue.filled.notify_one();
         }
     }
@@ -102,10 +114,13 @@ impl Sink {
     /// Waits until everything is written, or until `deadline`.
     pub(super) fn flush(&self, deadline: Instant) {
         let mut state = lock(&self.queue.state);
+        state.flushing = true;
+        self.queue.filled.notify_one();
         while state.writing || !state.bytes.is_empty() {
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return };
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
             state = self.queue.emptied.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        state.flushing = false;
     }
 
     /// Takes what is queued, for whoever writes it without a thread.
@@ -123,8 +138,9 @@ impl Sink {
     fn run(&self, mut output: Output, others: &[Sink]) {
         let tell = |text: &str| others.iter().for_each(|sink| sink.say(Level::Warning, text));
         let mut batch = Vec::new();
+        let mut is_first = true;
         loop {
-            let (reopen, lost_before) = self.next_batch(&mut batch);
+            let (reopen, lost_before) = self.next_batch(&mut batch, std::mem::take(&mut is_first));
             if reopen {
                 output.reopen(&tell);
             }
@@ -156,24 +172,32 @@ impl Sink {
 
     /// Waits for lines and moves them to `batch`; tells whether the file should be opened anew, and how many
     /// lines were lost behind those in the batch.
-    fn next_batch(&self, batch: &mut Vec<u8>) -> (bool, u64) {
+    ///
+    /// A line seldom comes alone, and whoever logs it has better things to do than to wake this thread. So others
+    /// are waited for a moment, and behind a batch those of another, before it sleeps until it is woken.
+    fn next_batch(&self, batch: &mut Vec<u8>, is_first: bool) -> (bool, u64) {
         let mut state = lock(&self.queue.state);
+        if !is_first {
+            state = self.collect(state, NEXT_BATCH_WAIT);
+        }
         if state.bytes.is_empty() && !state.reopen {
-            state.waiting = true;
             while state.bytes.is_empty() && !state.reopen {
+                state.waiting = true;
                 state = self.queue.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state.waiting = false;
-            drop(state);
-            // A line seldom comes alone. Waiting a moment for the others saves a wake-up and a write for
-            // each, which a gateway that opens thousands of sessions a second would feel.
-            thread::sleep(BATCH_WAIT);
-            state = lock(&self.queue.state);
+            state = self.collect(state, BATCH_WAIT);
         }
         std::mem::swap(batch, &mut state.bytes);
         state.in_hand = lines(batch);
         state.writing = true;
         (std::mem::take(&mut state.reopen), std::mem::take(&mut state.lost_lines))
+    }
+
+    /// Lets lines come for a while, or until what is there should not wait.
+    fn collect<'a>(&self, state: MutexGuard<'a, Pending>, time: Duration) -> MutexGuard<'a, Pending> {
+        let waited = self.queue.filled.wait_timeout_while(state, time, |state| !state.is_urgent());
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
@@ -185,8 +209,15 @@ pub(super) fn lines(bytes: &[u8]) -> u64 {
 /// Lines that wait for one output. At about 100 bytes a line, some 10,000 lines.
 const QUEUE_BYTES_MAX: usize = 1024 * 1024;
 
-/// For so long lines are collected before they are written.
+/// A queue that has as much is written without waiting for more.
+const FULL_BYTES: usize = QUEUE_BYTES_MAX / 2;
+
+/// For so long lines are collected behind the first one, before they are written.
 const BATCH_WAIT: Duration = Duration::from_millis(3);
+
+/// For so long they are collected behind a batch. A gateway that opens thousands of sessions a second would feel a
+/// wake-up for each batch; a reader does not feel the wait.
+const NEXT_BATCH_WAIT: Duration = Duration::from_millis(10);
 
 /// A batch buffer larger than this is given back after a burst.
 const BATCH_BYTES_KEPT: usize = 16 * 1024;
@@ -233,6 +264,27 @@ mod tests {
         flush(&sink);
         assert_eq!(fs::read(&path).expect("readable"), b"three\n");
         assert_eq!(others.take(), b"", "what went well is not told");
+        fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn lines_that_come_one_after_the_other_do_not_wake_the_thread_for_each() {
+        let dir = scratch("stream");
+        let sink = Sink::new("the test", Form::Plain);
+        let output = Output::file(File::open(&dir.join("log")).expect("a file"));
+        sink.start(output, Vec::new()).expect("a thread");
+        let asleep = || lock(&sink.queue.state).waiting;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !asleep() && Instant::now() < deadline {
+            thread::yield_now();
+        }
+        let mut woken = 0;
+        for _ in 0..1000 {
+            woken += u32::from(asleep());
+            sink.say(Level::Info, "a line");
+        }
+        flush(&sink);
+        assert!(woken < 100, "{woken} lines found the thread asleep");
         fs::remove_dir_all(dir).expect("removed");
     }
 

@@ -83,7 +83,10 @@ impl Socket {
         Socket { io: Io::Other(Box::new(Nothing)), bits: 0 }
     }
 
-    /// Registers the socket under `token`, once for its life.
+    /// Registers the socket under `token`, once for its life. That ends when the last descriptor of the socket is
+    /// closed, and nothing ends it before: a child that was forked has another until it executes its program, and
+    /// who passed the socket to this process may have one for as long as it likes. What is reported until then names
+    /// a connection that is gone, and each edge only once.
     ///
     /// # Errors
     /// The system's, for instance when its limit of watched descriptors is reached.
@@ -96,18 +99,6 @@ impl Socket {
             Io::Program(program) => registry.register(&mut program.0, Token(token), interests),
             Io::Other(_) => Ok(()),
         }
-    }
-
-    /// Ends the registration; to be called before the socket is dropped, because a forked child may keep the
-    /// descriptor, and with it the registration, alive.
-    pub fn deregister(&mut self, registry: &Registry) {
-        // The only error is that the socket was not registered.
-        let _ = match &mut self.io {
-            Io::Tcp(tcp) => registry.deregister(tcp),
-            Io::Unix(unix) => registry.deregister(unix),
-            Io::Program(program) => registry.deregister(&mut program.0),
-            Io::Other(_) => Ok(()),
-        };
     }
 
     /// Takes in what an event says.
@@ -204,12 +195,27 @@ impl Socket {
     ///
     /// # Errors
     /// The system's; `WouldBlock` and `Interrupted` never come out of here.
+    #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_with(bytes, SendFlags::NOSIGNAL)
+    }
+
+    /// The same for bytes behind which the writing side is ended at once: they and the end then leave in one packet
+    /// (send(2) with MSG_MORE), which costs us and the peer's system half as much.
+    ///
+    /// # Errors
+    /// As those of [`Socket::write`].
+    pub fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_with(bytes, SendFlags::NOSIGNAL | SendFlags::MORE)
+    }
+
+    #[inline(always)]
+    fn write_with(&mut self, bytes: &[u8], flags: SendFlags) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() && self.is_writable() {
             let rest = &bytes[written..];
             let result = match &mut self.io {
-                Io::Tcp(tcp) => send(tcp, rest),
+                Io::Tcp(tcp) => rustix::net::send(tcp, rest, flags).map_err(io::Error::from),
                 Io::Unix(unix) => unix.write(rest),
                 Io::Program(program) => program.0.write(rest),
                 Io::Other(other) => other.write(rest),
@@ -289,11 +295,6 @@ impl Socket {
 fn receive(tcp: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
     let (count, _) = rustix::net::recv(tcp, space, RecvFlags::empty())?;
     Ok(count)
-}
-
-/// send(2), likewise.
-fn send(tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    Ok(rustix::net::send(tcp, bytes, SendFlags::NOSIGNAL)?)
 }
 
 /// The stream of [`Socket::none`].

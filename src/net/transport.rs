@@ -7,7 +7,6 @@
 use std::io;
 use std::sync::Arc;
 
-use mio::Registry;
 use mio::event::Event;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
@@ -48,6 +47,17 @@ impl Transport {
     pub fn write(&mut self, bytes: &[u8], rings: &mut Pool) -> Result<usize, Broken> {
         match self {
             Transport::Plain(socket) => Ok(socket.write(bytes)?),
+            Transport::Tls(tls) => tls.write(bytes, rings),
+        }
+    }
+
+    /// The same for bytes behind which the writing side is ended at once.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn write_last(&mut self, bytes: &[u8], rings: &mut Pool) -> Result<usize, Broken> {
+        match self {
+            Transport::Plain(socket) => Ok(socket.write_last(bytes)?),
             Transport::Tls(tls) => tls.write(bytes, rings),
         }
     }
@@ -94,6 +104,18 @@ impl Transport {
         match self {
             Transport::Plain(socket) => socket.is_readable(),
             Transport::Tls(tls) => tls.is_readable(),
+        }
+    }
+
+    /// Whether everything that came on a plain TCP connection has been read, as far as is known.
+    pub fn is_drained(&self) -> bool {
+        matches!(self, Transport::Plain(socket) if socket.is_tcp() && !socket.is_readable())
+    }
+
+    /// Closes the socket of a plain connection. What was written is delivered by the system.
+    pub fn close(&mut self) {
+        if let Transport::Plain(socket) = self {
+            *socket = Socket::none();
         }
     }
 
@@ -197,9 +219,8 @@ impl Transport {
         self.socket().unacknowledged() + self.unsent()
     }
 
-    /// Ends the registration and gives back what is held; to be called before the transport is dropped.
-    pub fn retire(&mut self, registry: &Registry, rings: &mut Pool) {
-        self.socket_mut().deregister(registry);
+    /// Gives back what is held; to be called before the transport is dropped.
+    pub fn retire(&mut self, rings: &mut Pool) {
         if let Transport::Tls(tls) = self {
             tls.retire(rings);
         }

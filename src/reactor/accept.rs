@@ -49,6 +49,8 @@ struct Door {
     /// How many are accepted in this turn: twice as many as in the one before while connections are always
     /// waiting, so that a single connection costs a single call and a crowd few turns.
     burst: usize,
+    /// The pass of the reactor's loop in which connections were waiting last.
+    busy_at: u64,
 }
 
 /// How many connections there may be at a time, over all listeners.
@@ -90,7 +92,7 @@ impl Acceptor {
         let mut doors = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {
             listener.watch(poll, token_of(index), true)?;
-            doors.push(Door { listener, ready: false, retry_at: Tick::NEVER, burst: 1 });
+            doors.push(Door { listener, ready: false, retry_at: Tick::NEVER, burst: 1, busy_at: 0 });
         }
         Ok(Acceptor { doors, ready: false, retry_at: Tick::NEVER, reactors, limits, half_open })
     }
@@ -120,14 +122,35 @@ impl Acceptor {
         own: usize,
         poll: BorrowedFd<'_>,
         now: Tick,
+        pass: u64,
         shared: &Shared,
         own_part: &mut Arrivals,
     ) {
         self.ready = false;
         for index in 0..self.doors.len() {
-            self.accept_at(index, own, poll, now, shared, own_part);
+            if self.open(index, poll, now, pass) {
+                self.accept_at(index, own, poll, now, shared, own_part);
+            }
         }
         self.retry_at = self.doors.iter().map(|door| door.retry_at).min().unwrap_or(Tick::NEVER);
+    }
+
+    /// Watches a listener again whose time has come, and tells whether connections are waiting at it.
+    fn open(&mut self, index: usize, poll: BorrowedFd<'_>, now: Tick, pass: u64) -> bool {
+        let door = &mut self.doors[index];
+        if now >= door.retry_at {
+            let watched = door.listener.watch(poll, token_of(index), true).is_ok();
+            door.retry_at = if watched { Tick::NEVER } else { now.after(ACCEPT_RETRY) };
+        }
+        if !std::mem::take(&mut door.ready) {
+            return false;
+        }
+        if door.busy_at.wrapping_add(1) != pass {
+            // Nobody was waiting in between: one that comes alone costs one call.
+            door.burst = (door.burst / 2).max(1);
+        }
+        door.busy_at = pass;
+        true
     }
 
     fn accept_at(
@@ -139,16 +162,7 @@ impl Acceptor {
         shared: &Shared,
         own_part: &mut Arrivals,
     ) {
-        let door = &mut self.doors[index];
-        if now >= door.retry_at {
-            let watched = door.listener.watch(poll, token_of(index), true).is_ok();
-            door.retry_at = if watched { Tick::NEVER } else { now.after(ACCEPT_RETRY) };
-        }
-        if !std::mem::take(&mut door.ready) {
-            door.burst = 1;
-            return;
-        }
-        for _ in 0..door.burst {
+        for _ in 0..self.doors[index].burst {
             match self.doors[index].listener.accept() {
                 Ok((io, peer)) => {
                     self.place(own, index, io, peer, shared, own_part);

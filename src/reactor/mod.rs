@@ -66,6 +66,8 @@ pub struct Reactor {
     due: Vec<u32>,
     arrivals: Arrivals,
     half_open: Arc<HalfOpen>,
+    /// How often the poll was asked.
+    passes: u64,
     trimmed_at: Tick,
 }
 
@@ -143,6 +145,7 @@ impl Reactor {
             due: Vec::new(),
             arrivals: Arrivals::default(),
             half_open,
+            passes: 0,
             trimmed_at: Tick::ZERO,
         })
     }
@@ -175,6 +178,7 @@ impl Reactor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
                 result => result?,
             }
+            self.passes = self.passes.wrapping_add(1);
             self.resources.tick = self.timers.tick(sys::uptime_ms());
             for event in &events {
                 match event.token() {
@@ -292,7 +296,8 @@ impl Reactor {
         half_open.iter().for_each(|ticket| self.half_open.leave(ticket));
         self.timers.set(number, Tick::NEVER);
         self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
-        if conn.is_upgraded() || self.stopping {
+        // Nobody else waits for the ending of a session, and to wake another thread costs more than ours does.
+        if conn.is_upgraded() && self.resources.shared.once.is_some() {
             (self.notify)(Notice::SessionEnded(conn.peer().clone()));
         }
     }
@@ -407,7 +412,7 @@ impl Reactor {
         let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.has_work(now)) else { return };
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let Resources { poll, shared, .. } = &self.resources;
-        acceptor.accept(self.index, sys::descriptor(poll), now, shared, &mut arrivals);
+        acceptor.accept(self.index, sys::descriptor(poll), now, self.passes, shared, &mut arrivals);
         for id in arrivals.displaced.drain(..) {
             self.displace(id);
         }

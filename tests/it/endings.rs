@@ -176,6 +176,19 @@ fn a_client_that_closes_is_not_kept_waiting_by_a_target_that_stays() {
 }
 
 #[test]
+fn the_socket_of_a_client_that_has_said_its_last_is_closed_while_its_target_stays() {
+    let (server, mut client, mut target) = session();
+    client.send(&Frame::close(1000, "bye"));
+    assert_eq!(client.closed(), (Some(1000), "bye".to_owned()));
+    assert_eq!(target.read_to_end(), b"");
+    // With TLS the client still owes its close_notify.
+    if !Server::IS_SECURE {
+        eventually("the client's socket to be closed", || server.connections() == 1);
+    }
+    client.ended();
+}
+
+#[test]
 fn a_client_that_ends_without_a_close_frame_has_its_data_delivered() {
     let (_server, client, mut target) = session();
     let sending = std::thread::spawn(move || {

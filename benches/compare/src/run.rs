@@ -153,9 +153,9 @@ impl Run<'_> {
         let count = work.max(1) as usize;
         let warm = count.div_ceil(WARM_PART as usize);
         let target = self.target(Play::Quiet)?;
-        churn(&self.proxy.dialer, warm, self.sessions, &target, self.deadline)?;
+        churn(self.proxy, warm, self.sessions, &target, self.deadline)?;
         let meter = Meter::start(self.proxy)?;
-        let churned = churn(&self.proxy.dialer, count, self.sessions, &target, self.deadline)?;
+        let churned = churn(self.proxy, count, self.sessions, &target, self.deadline)?;
         let (cpu_s, wall_s) = meter.stop()?;
         let missing = target.missing(warm + count, Instant::now() + REACH_LIMIT)?;
         Ok(Outcome {

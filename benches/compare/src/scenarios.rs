@@ -4,6 +4,7 @@
 //! same work on every machine and for every peer (but for a slow peer's share).
 
 use crate::options::Form;
+use crate::proxies::peers::Peer;
 use crate::proxies::pin::Placement;
 
 /// One row.
@@ -23,6 +24,9 @@ pub(crate) struct Scenario {
     pub(crate) most: [f64; 2],
     /// Left out unless the full form (or the quick one, which has less work) is asked for.
     pub(crate) full_only: bool,
+    /// Whether the scheduler places the proxy and the load generator: on two cores to wake another thread costs an
+    /// interrupt, which is not seen on one.
+    pub(crate) is_unpinned: bool,
 }
 
 /// What the load generator does. The unit of work stands beside each.
@@ -87,9 +91,15 @@ impl Trial {
         format!("{}/{}", self.wire.name(), self.scenario.name)
     }
 
+    /// Whether this proxy takes part.
+    pub(crate) fn suits(self, peer: &Peer) -> bool {
+        peer.start(self.wire).is_some() && (!peer.is_bare || matches!(self.scenario.job, Job::Churn))
+    }
+
     /// Where the load generator runs.
     pub(crate) fn placement(self) -> Placement {
         match self.scenario.job {
+            _ if self.scenario.is_unpinned => Placement::Anywhere,
             Job::Echo(_) | Job::Churn if self.scenario.sessions == 1 => Placement::Together,
             Job::Idle => Placement::Together,
             _ => Placement::Apart,
@@ -133,14 +143,30 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     full(row("idle-9000", Job::Idle, 9_000, 400).quick(100, 50)),
     row("churn", Job::Churn, 1, 400).quick(1, 40).most(45.0, 60.0),
     full(row("churn-x64", Job::Churn, 64, 3_200).quick(64, 128).most(45.0, 60.0)),
+    unpinned(row("churn-unpinned", Job::Churn, 1, 400).quick(1, 40)),
+    unpinned(full(row("churn-unpinned-x64", Job::Churn, 64, 3_200).quick(64, 128))),
 ];
 
 const fn row(name: &'static str, job: Job, sessions: u64, work: u64) -> Scenario {
-    Scenario { name, job, sessions, work, quick: (1, 1), most: [f64::INFINITY; 2], full_only: false }
+    Scenario {
+        name,
+        job,
+        sessions,
+        work,
+        quick: (1, 1),
+        most: [f64::INFINITY; 2],
+        full_only: false,
+        is_unpinned: false,
+    }
 }
 
 const fn full(mut scenario: Scenario) -> Scenario {
     scenario.full_only = true;
+    scenario
+}
+
+const fn unpinned(mut scenario: Scenario) -> Scenario {
+    scenario.is_unpinned = true;
     scenario
 }
 

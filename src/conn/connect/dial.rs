@@ -110,7 +110,10 @@ pub(super) fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
     tune_tcp(&options, Some(address.ip()))?;
     // Urgent data (telnet servers send it) comes in its place in the stream instead of being lost.
     options.set_out_of_band_inline(true)?;
-    let mut socket = Socket::connecting(Io::Tcp(stream));
+    // On this machine it is connected by now, unless its backlog is full, and needs no event to say so.
+    let connected = address.ip().is_loopback() && stream.peer_addr().is_ok();
+    let io = Io::Tcp(stream);
+    let mut socket = if connected { Socket::new(io) } else { Socket::connecting(io) };
     socket.register(cx.registry, cx.id.token(Side::Target))?;
     Ok(socket)
 }
@@ -122,12 +125,6 @@ pub(super) fn program(begun: Begun, cx: &Cx<'_>) -> io::Result<Socket> {
     let mut socket = Socket::new(Io::Program(Box::new((UnixStream::from_std(socket), place))));
     socket.register(cx.registry, cx.id.token(Side::Target))?;
     Ok(socket)
-}
-
-/// A connected socket may have been readable before; it is tried once.
-pub(super) fn ready(mut socket: Transport) -> Transport {
-    socket.note_ready(true, true, false);
-    socket
 }
 
 pub(super) fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {

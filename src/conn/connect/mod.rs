@@ -29,7 +29,7 @@ use crate::target::Target;
 use crate::timers::Tick;
 use crate::ws::decode::Decoder;
 pub use dial::{Dialled, Failure};
-use dial::{dial_tcp, program, ready, timed_out, unresolved, with_port};
+use dial::{dial_tcp, program, timed_out, unresolved, with_port};
 use secure::unsecured;
 
 /// On the way to a target.
@@ -191,7 +191,7 @@ impl Connect {
                     None => return Ok(Turn::Done(Dialled::Failed(self.outcome()))),
                 },
                 Stage::Dialling(socket, until) if socket.is_writable() => match socket.connected() {
-                    Ok(true) => match self.secure(ready(socket), until, cx) {
+                    Ok(true) => match self.secure(socket, until, cx) {
                         Ok(stage) => stage,
                         Err(socket) => return Ok(Turn::Done(Dialled::Connected(socket))),
                     },
@@ -220,7 +220,7 @@ impl Connect {
                     }
                 },
                 Stage::Begun(Ok(begun)) => match program(begun, cx) {
-                    Ok(socket) => match self.secure(ready(socket.into()), self.deadline, cx) {
+                    Ok(socket) => match self.secure(socket.into(), self.deadline, cx) {
                         Ok(stage) => stage,
                         Err(socket) => return Ok(Turn::Done(Dialled::Connected(socket))),
                     },
@@ -295,7 +295,7 @@ impl Connect {
     /// Closes the socket that is connecting, if there is one.
     pub fn abandon(&mut self, cx: &mut Cx<'_>) {
         if let Some(socket) = self.target() {
-            socket.retire(cx.registry, cx.rings);
+            socket.retire(cx.rings);
         }
         self.stage = Stage::Next;
         self.rest.clear();
@@ -387,7 +387,7 @@ impl Connect {
 
     /// Takes in that a socket that was connecting failed with `error`.
     fn give_up(&mut self, mut socket: Transport, error: &io::Error, cx: &mut Cx<'_>) {
-        socket.retire(cx.registry, cx.rings);
+        socket.retire(cx.rings);
         self.fail(error);
     }
 

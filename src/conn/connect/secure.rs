@@ -41,7 +41,7 @@ impl Connect {
 
     /// Takes in that a target that was reached is not spoken to, and why.
     pub(super) fn give_up_tls(&mut self, mut socket: Transport, failure: String, cx: &mut Cx<'_>) {
-        socket.retire(cx.registry, cx.rings);
+        socket.retire(cx.rings);
         if !self.reached {
             self.failure = Some(failure);
         }

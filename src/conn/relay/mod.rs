@@ -40,6 +40,8 @@ pub struct Relay {
     up_state: Up,
     down_state: Down,
     phase: Phase,
+    /// The client has sent its Close or ended its side: it has nothing more to say.
+    client_is_done: bool,
     bulk: bulk::Bulk,
     /// What is taken down of the session.
     tape: Option<Box<Tape>>,
@@ -139,6 +141,7 @@ impl Relay {
             up_state: Up::Running,
             down_state: Down::Running,
             phase: Phase::Open,
+            client_is_done: false,
             bulk: bulk::Bulk::default(),
             tape: None,
             heartbeat_at: next_heartbeat(cx),
@@ -190,6 +193,11 @@ impl Relay {
     /// Takes the target's socket out, for closing it.
     pub fn take_target(&mut self) -> Option<Transport> {
         self.target.take()
+    }
+
+    /// Whether the client has nothing more to say.
+    pub fn client_is_done(&self) -> bool {
+        self.client_is_done
     }
 
     /// Gives back what is held, at the session's end.
@@ -357,7 +365,7 @@ impl Relay {
         if let Some(frame) = echo.take() {
             client.out.close(frame.code, &frame.reason);
         }
-        match client.flush_out(cx.rings) {
+        match client.flush_last(cx.rings) {
             Ok(false) => {
                 // This may be the first that the client refuses, so its time begins here.
                 self.down.offered(0, true, cx.now);

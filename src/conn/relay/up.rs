@@ -59,6 +59,7 @@ impl Relay {
                 }
                 Ok(ReadEnd::Eof) => {
                     cx.rings.give(ring);
+                    self.client_is_done = true;
                     self.client_ended(End::ClientClosed, None);
                 }
                 // What came until then is whole, and is still owed to the target.
@@ -106,7 +107,10 @@ impl Relay {
         }
         match fed.finish {
             None => {}
-            Some(Finish::Close(frame)) => self.client_ended(End::ClientClosed, Some(Box::new(frame))),
+            Some(Finish::Close(frame)) => {
+                self.client_is_done = true;
+                self.client_ended(End::ClientClosed, Some(Box::new(frame)));
+            }
             Some(Finish::Violation(violation)) => {
                 if matches!(self.phase, Phase::Open) {
                     client.out.close(Some(violation.code()), &violation.to_string());

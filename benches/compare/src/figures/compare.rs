@@ -6,7 +6,7 @@ use crate::options::{Form, Options};
 use crate::proxies::found::Found;
 use crate::proxies::kit::Kit;
 use crate::proxies::peers::{HAPROXY, PLAIN, Role};
-use crate::proxies::pin::Cores;
+use crate::proxies::pin::{Cores, Placement};
 use crate::proxies::procfs::settled_cpu_s;
 use crate::proxies::proxy::Proxy;
 use crate::run::{Amount, Figure, Kind, Pairs, run};
@@ -73,7 +73,7 @@ impl<'b> Bench<'b> {
 
     /// Runs one trial through all proxies that serve its wire, and returns their rows in the order of `found`.
     pub(crate) fn compare(&self, trial: Trial) -> Vec<Row> {
-        let serves = |found: &&Found| found.peer.start(trial.wire).is_some();
+        let serves = |found: &&Found| trial.suits(found.peer);
         let mut lanes: Vec<Lane> =
             self.found.iter().filter(serves).map(|found| Lane::start(self, found, trial)).collect();
         let rounds = match trial.scenario.job {
@@ -168,8 +168,10 @@ impl<'b> Lane<'b> {
         }
         let Some(proxy) = self.proxies.first() else { return };
         let held = match &self.bench.cores {
-            Some(cores) => self.proxies.iter().try_for_each(|proxy| cores.hold(proxy.pid())),
-            None => Ok(()),
+            Some(cores) if self.trial.placement() != Placement::Anywhere => {
+                self.proxies.iter().try_for_each(|proxy| cores.hold(proxy.pid()))
+            }
+            Some(_) | None => Ok(()),
         };
         let job = self.trial.scenario.job;
         match held.and_then(|()| run(job, self.amount, proxy, self.proxies.get(1))) {

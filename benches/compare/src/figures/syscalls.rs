@@ -25,7 +25,7 @@ pub(crate) fn can_count() -> bool {
 /// Counts for one trial and proxy; `None` for a job that has no messages, and a wire that the proxy does not
 /// serve.
 pub(crate) fn count(bench: &Bench, trial: Trial, found: &Found) -> Option<io::Result<Calls>> {
-    if matches!(trial.scenario.job, Job::Idle) || found.peer.start(trial.wire).is_none() {
+    if matches!(trial.scenario.job, Job::Idle) || !trial.suits(found.peer) {
         return None;
     }
     let small = Amount { work: trial.scenario.quick.1, ..amount(trial, found, bench.options) };

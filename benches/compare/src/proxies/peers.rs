@@ -14,6 +14,9 @@ pub(crate) struct Peer {
     pub(crate) port: Port,
     /// How many times less work it is given, so that a slow peer does not take all the time.
     pub(crate) share: u64,
+    /// No handshake passes through it: its sessions are connections that are opened and closed, the least that an
+    /// opening can cost.
+    pub(crate) is_bare: bool,
     /// It has a process, or nearly, for each session: a few tell what one takes, and thousands don't fit.
     pub(crate) process_per_session: bool,
 }
@@ -71,6 +74,9 @@ pub(crate) const OURS: &str = "ours";
 /// The yardstick of ws, and that of wss.
 pub(crate) const PLAIN: &str = "plain";
 pub(crate) const HAPROXY: &str = "haproxy";
+
+/// The plain relay once more, without a handshake: what opening and closing two connections costs.
+pub(crate) const BARE: &str = "plain-bare";
 
 /// The slowest peer, and the one to be a replacement of.
 pub(crate) const PYTHON: &str = "python";
@@ -131,6 +137,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["--version"],
         port: Port::Announced,
         share: 1,
+        is_bare: false,
         process_per_session: false,
     },
     Peer {
@@ -148,6 +155,7 @@ pub(crate) const PEERS: &[Peer] = &[
         ],
         port: Port::Told,
         share: 16,
+        is_bare: false,
         process_per_session: true,
     },
     Peer {
@@ -161,6 +169,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["{node_js}", "{node_module}"],
         port: Port::Told,
         share: 4,
+        is_bare: false,
         process_per_session: false,
     },
     Peer {
@@ -175,6 +184,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["--version"],
         port: Port::Told,
         share: 4,
+        is_bare: false,
         process_per_session: false,
     },
     Peer {
@@ -185,6 +195,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["--version"],
         port: Port::Announced,
         share: 1,
+        is_bare: false,
         process_per_session: false,
     },
     Peer {
@@ -195,6 +206,18 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["--version"],
         port: Port::Announced,
         share: 1,
+        is_bare: false,
+        process_per_session: false,
+    },
+    Peer {
+        name: BARE,
+        role: Role::Yardstick,
+        program: Program::ThisBench,
+        starts: [bare(&["--plain-relay", "{listen}", "{target}", "65536"]), None],
+        version: &["--version"],
+        port: Port::Announced,
+        share: 1,
+        is_bare: true,
         process_per_session: false,
     },
     Peer {
@@ -205,6 +228,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["-v"],
         port: Port::Told,
         share: 1,
+        is_bare: false,
         process_per_session: false,
     },
     Peer {
@@ -215,6 +239,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["-v"],
         port: Port::Told,
         share: 1,
+        is_bare: false,
         process_per_session: false,
     },
     Peer {
@@ -231,6 +256,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["-v"],
         port: Port::Told,
         share: 1,
+        is_bare: false,
         process_per_session: false,
     },
     Peer {
@@ -251,6 +277,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["-V"],
         port: Port::Told,
         share: 1,
+        is_bare: false,
         process_per_session: false,
     },
     Peer {
@@ -267,6 +294,7 @@ pub(crate) const PEERS: &[Peer] = &[
         version: &["-V"],
         port: Port::Told,
         share: 16,
+        is_bare: false,
         process_per_session: true,
     },
 ];

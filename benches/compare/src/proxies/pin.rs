@@ -16,10 +16,13 @@ use std::io;
 pub(crate) enum Placement {
     Apart,
     Together,
+    /// Where the scheduler likes.
+    Anywhere,
 }
 
 /// The two parts of the cores that this process may use.
 pub(crate) struct Cores {
+    all: CpuSet,
     proxy: CpuSet,
     generator: CpuSet,
 }
@@ -35,17 +38,20 @@ impl Cores {
         let (mut proxy, mut generator) = (CpuSet::new(), all);
         proxy.set(last);
         generator.unset(last);
-        Ok(Some(Cores { proxy, generator }))
+        Ok(Some(Cores { all, proxy, generator }))
     }
 
     /// Runs `start`, whose children get the proxy's core. Afterwards this thread is where `placement` puts
     /// the load generator.
     pub(crate) fn place<T>(&self, placement: Placement, start: impl FnOnce() -> T) -> io::Result<T> {
-        sched_setaffinity(None, &self.proxy)?;
+        let (proxy, generator) = match placement {
+            Placement::Apart => (&self.proxy, &self.generator),
+            Placement::Together => (&self.proxy, &self.proxy),
+            Placement::Anywhere => (&self.all, &self.all),
+        };
+        sched_setaffinity(None, proxy)?;
         let started = start();
-        if placement == Placement::Apart {
-            sched_setaffinity(None, &self.generator)?;
-        }
+        sched_setaffinity(None, generator)?;
         Ok(started)
     }
 

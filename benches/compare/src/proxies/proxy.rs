@@ -102,7 +102,12 @@ impl<'f> Proxy<'f> {
 
     /// True when the target has to answer the upgrade and to speak frames itself.
     pub(crate) fn moves_bytes(&self) -> bool {
-        self.found.peer.role == Role::Yardstick
+        self.found.peer.role == Role::Yardstick && !self.is_bare()
+    }
+
+    /// True when sessions are opened and closed without a handshake.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.found.peer.is_bare
     }
 
     /// The process that the tree's CPU time and memory are counted from.
