@@ -117,7 +117,7 @@ fn garbage(number: usize, random: &mut Random) -> Vec<u8> {
             [greetings[number / 10 % 5], &noise].concat()
         }
         // An upgrade with a header's value spoilt, cut short, or with noise in its middle.
-        7 => UPGRADE.replace("dGhlIHNhbXBsZSBub25jZQ==", &"k".repeat(number % 24)).into(),
+        7 => UPGRADE.replace("dGhlIHNhbXBsZSBub25jZQ==", &"\x7f".repeat(number % 24)).into(),
         8 => UPGRADE.as_bytes()[..number % UPGRADE.len()].to_vec(),
         _ => {
             let (start, end) = UPGRADE.as_bytes().split_at(1 + number % (UPGRADE.len() - 4));
