@@ -27,11 +27,16 @@ function expect(holds, complaint) {
     if (!holds) throw new Error(complaint);
 }
 
-function prepare() {
-    const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+/** Makes a key of this kind and a certificate for it, in one file. */
+function certify(file, ...kind) {
     const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
-    execFileSync("openssl", ["req", ...kind, ...names, "-keyout", pem, "-out", `${pem}.cert`], { stdio: "pipe" });
-    execFileSync("sh", ["-c", 'cat "$1.cert" >>"$1"', "sh", pem]);
+    const both = ["-days", "2", "-nodes", "-keyout", file, "-out", `${file}.cert`];
+    execFileSync("openssl", ["req", "-x509", "-newkey", ...kind, ...names, ...both], { stdio: "pipe" });
+    execFileSync("sh", ["-c", 'cat "$1.cert" >>"$1"', "sh", file]);
+}
+
+function prepare() {
+    certify(pem, "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1");
     writeFileSync(program, "#!/bin/sh\nexport PS1='> ' LC_ALL=C.UTF-8\necho \"ready, $TERM\"\nexec sh -i\n");
     chmodSync(program, 0o755);
     mkdirSync(PICTURES, { recursive: true });
@@ -80,7 +85,9 @@ async function session(page, { scheme, terminal, farewell = /^The session ended:
     const [, rows, columns] = (await page.shows(/^size (\d+) (\d+)$/m)).map(Number);
     expect(rows === (await page.rows()), `the server knows ${rows} rows`);
     await page.tab.setViewportSize({ width: 700, height: 500 });
-    await page.type("clear; sleep 0.3; echo later $(stty size)");
+    // The news goes to the server when the terminal has changed, and so before what is typed then.
+    await stage.until("smaller terminal", async () => (await page.rows()) < rows);
+    await page.type("clear; echo later $(stty size)");
     const [, fewer, narrower] = (await page.shows(/^later (\d+) (\d+)$/m)).map(Number);
     expect(fewer < rows && narrower < columns, `${rows}x${columns} became ${fewer}x${narrower}`);
     expect(fewer === (await page.rows()), `the server knows ${fewer} rows then`);
@@ -88,11 +95,23 @@ async function session(page, { scheme, terminal, farewell = /^The session ended:
     await page.type("sleep 1000");
     await page.shows(/^> sleep 1000$/m);
     await page.tab.keyboard.press("Control+c");
+    // Until the shell reads again, the terminal on the other side throws away what is typed.
+    await page.shows(/\^C\n>\s*$/);
     await page.type("echo status $?");
     await page.shows(/^status 130$/m);
 
     await page.type("exit");
     await page.says(farewell);
+}
+
+/** Another session behind the first one, by the key that the page names. */
+async function again(page) {
+    await page.tab.keyboard.press("Enter");
+    await page.says(/^Connected to /);
+    // That of the first session was cleared away.
+    await page.shows(/^ready, /m);
+    await page.type("echo again-$((1+1))");
+    await page.shows(/^again-2$/m);
 }
 
 /** A whole page in one scheme of colours: pictures, and what axe-core objects to at each moment. */
@@ -134,11 +153,7 @@ const CASES = {
         await page.says(/^Not connected\.$/);
         await page.tab.click("#connect");
         await session(page, { scheme: "ws", terminal: "xterm" });
-        // Again, by the key that the page names.
-        await page.tab.keyboard.press("Enter");
-        await page.says(/^Connected to /);
-        await page.type("echo again-$((1+1))");
-        await page.shows(/^again-2$/m);
+        await again(page);
         await page.tab.click("#connect");
         await page.says(/^Disconnected\./);
         return page;
@@ -148,6 +163,33 @@ const CASES = {
         const port = await gateway("wss", ["--cert", pem, "--ssl-only"], await busybox());
         const page = await TerminalPage.open(browser, `https://localhost:${port}/wstelnet.html?autoconnect=1`);
         await session(page, { scheme: "wss", terminal: "xterm" });
+        return page;
+    },
+
+    /** A telnet server that listens by itself and serves one client: it is moved to another port, and started again. */
+    async "telnetd-ssl"(browser) {
+        const port = await freePort();
+        // It does not start without a certificate, and takes no key but RSA's.
+        const own = stage.file("rsa.pem");
+        certify(own, "rsa:2048");
+        const options = ["-z", `cert=${own}`, "-z", `key=${own}`, "-L", program, "-debug", port];
+        const wrapped = ["--wrap-mode=respawn", "--", `${WORK}/telnetd-ssl/usr/sbin/in.telnetd`, ...options];
+        stage.start("telnetd-ssl", [GATEWAY, "--web", INCLUDE, `127.0.0.1:${port}`, ...wrapped]);
+        await stage.until("telnetd-ssl", () => listens(port));
+        const page = await TerminalPage.open(browser, `http://127.0.0.1:${port}/wstelnet.html?autoconnect=1`);
+        await session(page, { scheme: "ws", terminal: "xterm-256color" });
+        await again(page);
+        return page;
+    },
+
+    /** A telnet server that is started for each session, with the session as its standard input. */
+    async "inetutils"(browser) {
+        const port = await freePort();
+        const wrapped = ["--wrap-stdin", "--", `${WORK}/inetutils-telnetd/usr/sbin/telnetd`, "-h", "-E", program];
+        stage.start("inetutils", [GATEWAY, "--web", INCLUDE, `127.0.0.1:${port}`, ...wrapped]);
+        await stage.until("inetutils", () => listens(port));
+        const page = await TerminalPage.open(browser, `http://127.0.0.1:${port}/wstelnet.html?autoconnect=1`);
+        await session(page, { scheme: "ws", terminal: "xterm-256color" });
         return page;
     },
 
