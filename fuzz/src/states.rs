@@ -5,16 +5,19 @@
 //! action, followed by its arguments. What must hold after each drive is checked by the rig; here is what
 //! needs to know what the peers have sent.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use websockify::conn::rig::wire::{self, Received};
 use websockify::conn::rig::{Rig, Setup};
-use websockify::http::request::HeadReader;
+use websockify::http::request::{HeadReader, Request};
 use websockify::id::Side;
 use websockify::net::scripted::Step;
+use websockify::ws::handshake::is_upgrade;
 
-use super::twin;
+use super::{tls, twin};
 
 /// Bytes in are bytes out, in order; the client's stream keeps the rules; there is one ending, with nothing
 /// left behind.
@@ -74,11 +77,16 @@ struct World {
     target_broken: bool,
     /// Something has ended the connection, or may have, that does not wait for what is owed.
     hasty: bool,
+    /// Plain requests come before the upgrade, which has not been sent.
+    plain: bool,
 }
 
 impl World {
     fn begin(how: u8) -> World {
+        let (web, tls) = (matches!(how >> 4, 4 | 6), matches!(how >> 4, 5 | 6));
         let setup = Setup {
+            web: web.then(|| root().clone()),
+            tls: tls.then(|| tls::configs(how & 8 != 0)),
             heartbeat: (how & 4 != 0).then_some(Duration::from_secs(5)),
             traffic: how & 8 != 0,
             once: (how & 0xf0 == 0x10).then_some(true),
@@ -97,24 +105,89 @@ impl World {
             client_broken: false,
             target_broken: false,
             hasty: false,
+            plain: web,
         };
         if how & 3 > 0 {
-            world.unsent.extend_from_slice(wire::REQUEST);
+            world.ask(0);
+            if how & 3 > 1 || !web {
+                world.upgrade();
+            }
         }
         if how & 3 > 1 {
             world.deliver(usize::MAX);
-            world.rig.client.write_step(Step::Room(129));
-            world.rig.wake();
+            world.open(if web || tls { ROUNDS_MORE } else { 0 });
         }
         if how & 3 > 2 {
-            world.rig.dial();
+            match how >> 4 {
+                7 => world.resolve(3),
+                _ => drop(world.rig.dial()),
+            }
             world.rig.wake();
         }
         world
     }
 
+    /// Lets the answer to the upgrade through, and nothing more; with what comes before it, in so many rounds.
+    fn open(&mut self, rounds: usize) {
+        if rounds == 0 {
+            self.rig.client.write_step(Step::Room(129));
+            self.rig.wake();
+        }
+        for _ in 0..rounds {
+            self.rig.client.write_step(Step::Room(1 << 20));
+            self.pass_records();
+            self.rig.wake();
+            self.hear_helpers();
+        }
+        self.rig.client.block_writes();
+    }
+
+    /// The target's name is found to have addresses, of which the last one is the target's.
+    fn resolve(&mut self, refused: u8) {
+        if self.rig.answer_addresses(refused) {
+            let is_there = ["connect", "relay"].contains(&self.rig.state());
+            assert!(!is_there || !self.rig.target.is_dropped(), "the last address was not tried");
+        }
+    }
+
+    /// Queues a plain request, where one may come.
+    fn ask(&mut self, which: u8) {
+        if self.plain {
+            let path = ["/small", "/large", "/gone", "/"][usize::from(which & 3)];
+            self.unsent.extend(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes());
+        }
+    }
+
+    fn upgrade(&mut self) {
+        self.plain = false;
+        self.unsent.extend_from_slice(wire::REQUEST);
+    }
+
+    /// Tells the connection what helpers were asked.
+    fn hear_helpers(&mut self) {
+        while self.rig.is_asking() {
+            self.rig.answer_from_helper();
+        }
+    }
+
+    /// Passes on what the client's TLS wants to write.
+    fn pass_records(&mut self) {
+        let Some(tls) = &mut self.rig.tls else { return };
+        let mut records = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut records).expect("memory takes everything");
+        }
+        if !records.is_empty() && !self.client_over {
+            self.rig.client.read_step(Step::Bytes(records));
+        }
+    }
+
     fn act(&mut self, action: u8, input: &mut Input<'_>) {
         match action & 31 {
+            0..=5 if self.plain => match input.byte().unwrap_or(0) {
+                which @ 0..=191 => self.ask(which),
+                _ => self.upgrade(),
+            },
             0 | 1 => {
                 let payload = self.pattern(input.size());
                 self.unsent.extend(wire::frame(wire::BINARY, &payload));
@@ -162,17 +235,20 @@ impl World {
             }
             24 => self.rig.drive(),
             25 => self.pass(PASSES[usize::from(action >> 5)]),
+            26 if action & 32 != 0 => self.resolve(action >> 6),
             26 => drop(self.rig.dial()),
             27 if action >> 5 == 7 => self.rig.answer_unknown(),
             28 if action >> 5 == 7 => {
                 self.hasty = true;
                 self.rig.drain(Duration::from_secs(3));
             }
+            29 if self.rig.is_asking() => self.rig.answer_from_helper(),
             29 => self.rig.trim(),
             30 => self.rig.client.set_unacknowledged(input.size()),
             31 => self.rig.target.set_unacknowledged(input.size()),
             _ => self.rig.wake(),
         }
+        self.pass_records();
         if self.rig.is_overcommitted() {
             self.hasty = true;
             assert!(self.rig.end_overcommitted(), "what holds too much can be ended");
@@ -184,7 +260,13 @@ impl World {
         let bytes = std::mem::replace(&mut self.unsent, rest);
         if !self.client_over && !bytes.is_empty() && self.from_client.len() < BYTES_MAX {
             self.from_client.extend_from_slice(&bytes);
-            self.rig.client.read_step(Step::Bytes(bytes));
+            match &mut self.rig.tls {
+                Some(tls) => {
+                    tls.writer().write_all(&bytes).expect("its buffer has no limit");
+                    self.pass_records();
+                }
+                None => self.rig.client.read_step(Step::Bytes(bytes)),
+            }
         }
     }
 
@@ -193,6 +275,15 @@ impl World {
             self.rig.client.reset(ErrorKind::ConnectionReset);
             (self.client_over, self.client_broken) = (true, true);
         } else if !self.client_over {
+            match &mut self.rig.tls {
+                // The end of the stream alone is a cut.
+                Some(_) if how & 64 != 0 => self.client_broken = true,
+                Some(tls) => {
+                    tls.send_close_notify();
+                    self.pass_records();
+                }
+                None => {}
+            }
             self.rig.client.read_step(Step::Eof);
             self.client_over = true;
         }
@@ -227,10 +318,10 @@ impl World {
 
     /// What must hold at any moment.
     fn check(&mut self) -> Received {
-        let received = Received::read(&self.rig.to_client);
+        let received = Received::read(behind_pages(&self.rig.to_client));
         assert!(self.from_target.starts_with(&received.data), "the client got what the target did not send");
         if self.sent.0 != self.from_client.len()
-            && let Ok(Some(head)) = HeadReader::new().scan(&self.from_client)
+            && let Some(head) = frames_at(&self.from_client)
         {
             self.sent = (self.from_client.len(), twin::decode(&self.from_client[head..]));
         }
@@ -264,7 +355,9 @@ impl World {
         for _ in 0..self.rig.client.reads_left() + self.rig.target.reads_left() + ROUNDS_MORE {
             self.rig.client.write_step(Step::Room(1 << 20));
             self.rig.target.write_step(Step::Room(1 << 20));
+            self.pass_records();
             self.rig.wake();
+            self.hear_helpers();
             if self.rig.client.is_write_ended() {
                 self.end_client(0);
             }
@@ -312,6 +405,66 @@ impl World {
         }
         assert!(received.data == self.from_target, "{ending}: the client is owed bytes");
     }
+}
+
+/// Where the client's frames begin, behind its upgrade and plain requests before that.
+fn frames_at(stream: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let len = HeadReader::new().scan(&stream[at..]).ok()??;
+        let upgrades = Request::parse(&stream[at..at + len]).is_ok_and(|request| is_upgrade(&request));
+        at += len;
+        if upgrades || at == len && stream.starts_with(wire::REQUEST) {
+            return Some(at);
+        }
+    }
+}
+
+/// What the client got behind the answers to its plain requests, which are checked.
+fn behind_pages(mut bytes: &[u8]) -> &[u8] {
+    while bytes.starts_with(b"HTTP/1.1 200") || bytes.starts_with(b"HTTP/1.1 404") {
+        let Some(end) = bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return &[] };
+        let head = std::str::from_utf8(&bytes[..end]).expect("a head is text");
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+        let length: usize = length.expect("a length").parse().expect("a number");
+        let body = &bytes[end + 4..];
+        let got = &body[..length.min(body.len())];
+        let is_file = head.contains("\r\nETag: ");
+        let known = [SMALL, large()].iter().any(|file| file.len() == length && file.starts_with(got));
+        assert!(!is_file || known, "a file came wrong");
+        if body.len() < length {
+            return &[];
+        }
+        bytes = &body[length..];
+    }
+    bytes
+}
+
+/// A web root with a small and a large file. It stays for the next process.
+fn root() -> &'static PathBuf {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let root = std::env::temp_dir().join("websockify-fuzz-root");
+        std::fs::create_dir_all(&root).expect("made");
+        for (name, content) in [("small", SMALL), ("large", large())] {
+            if std::fs::read(root.join(name)).is_ok_and(|found| found == content) {
+                continue;
+            }
+            // Another process may read it.
+            let new = root.join(format!(".{name}-{}", std::process::id()));
+            std::fs::write(&new, content).expect("written");
+            std::fs::rename(new, root.join(name)).expect("renamed");
+        }
+        root
+    })
+}
+
+const SMALL: &[u8] = b"small file";
+
+/// Larger than some chunks, and no multiple of one.
+fn large() -> &'static [u8] {
+    static LARGE: OnceLock<Vec<u8>> = OnceLock::new();
+    LARGE.get_or_init(|| (0..200_001).map(|at| b'a' + (at % 23) as u8).collect())
 }
 
 /// How much time may pass at once: below, around and beyond every deadline.

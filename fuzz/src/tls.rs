@@ -217,7 +217,7 @@ impl Run {
     }
 }
 
-fn configs(old: bool) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+pub(super) fn configs(old: bool) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     static CONFIGS: OnceLock<[(Arc<ServerConfig>, Arc<ClientConfig>); 2]> = OnceLock::new();
     let both = CONFIGS.get_or_init(|| {
         let key = KeyPair::generate().expect("a key");

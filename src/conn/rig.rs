@@ -6,7 +6,7 @@
 mod tls;
 pub mod wire;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -237,6 +237,26 @@ impl Rig {
         true
     }
 
+    /// The target's name is answered with so many addresses at which nobody listens, and a last one, at which the
+    /// scripted target does. False when the connection is not there yet, or has a target.
+    pub fn answer_addresses(&mut self, refused: u8) -> bool {
+        let Some(Conn { state: State::Connect(connect), .. }) = &mut self.conn else { return false };
+        let Some(stream) = self.undialled.take() else { return false };
+        connect.dial_last(Socket::connecting(Io::Other(Box::new(stream))));
+        let addresses = (1..=refused + 1).map(|last| SocketAddr::from(([127, 83, 71, last], 0)));
+        self.with(|conn, _| conn.answered(Answer::Resolved(Ok(addresses.collect()))));
+        self.settle();
+        for _ in 0..refused {
+            // A dial that was refused comes as a hang-up.
+            let is_refused = matches!(&self.conn, Some(Conn { state: State::Connect(connect), .. }) if connect.tries_others());
+            if is_refused {
+                self.note(Side::Target, true, true, true);
+                self.settle();
+            }
+        }
+        true
+    }
+
     /// The target's name is answered with an error. A late answer does nothing.
     pub fn answer_unknown(&mut self) {
         let words = String::from("Name or service not known");
@@ -417,11 +437,14 @@ fn destination(setup: &Setup) -> Destination {
             Destination::program(awaited, "program", 5901, false)
         }
         None => {
-            let target = Target::Tcp { host: HOST.into(), port: 5900 };
-            Destination::fixed(target, format!("{HOST}:5900"), false)
+            let target = Target::Tcp { host: HOST.into(), port: PORT };
+            Destination::fixed(target, format!("{HOST}:{PORT}"), false)
         }
     }
 }
+
+/// Where nobody listens on any machine.
+const PORT: u16 = 1;
 
 /// The target's name, which nobody looks up.
 const HOST: &str = "target.invalid";

@@ -21,7 +21,6 @@ use super::report;
 use super::tape::Tape;
 use crate::flight::Asked;
 use crate::log::describe;
-#[cfg(any(test, feature = "testing"))]
 use crate::net::socket::Socket;
 use crate::net::transport::Transport;
 use crate::resolve::{self, Addresses};
@@ -61,6 +60,9 @@ pub struct Connect {
     not_allowed: Option<String>,
     /// An address was reached and did not speak TLS in time: that is told, whatever becomes of the others.
     reached: bool,
+    /// What takes the place of the last address.
+    #[cfg(any(test, feature = "testing"))]
+    scripted: Option<Socket>,
 }
 
 #[derive(Debug)]
@@ -99,6 +101,8 @@ impl Connect {
             rounds: 0,
             not_allowed: None,
             reached: false,
+            #[cfg(any(test, feature = "testing"))]
+            scripted: None,
         };
         connect.find();
         Box::new(connect)
@@ -313,6 +317,30 @@ impl Connect {
         self.stage = Stage::Dialling(socket.into(), self.deadline);
     }
 
+    /// Has `socket` dialled in place of the last of the addresses that are to be answered.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn dial_last(&mut self, socket: Socket) {
+        self.scripted = Some(socket);
+    }
+
+    /// Whether that one is still to be dialled.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn tries_others(&self) -> bool {
+        self.scripted.is_some()
+    }
+
+    /// What a test wants dialled in place of the next address.
+    #[cfg(any(test, feature = "testing"))]
+    fn instead(&mut self) -> Option<Socket> {
+        self.scripted.take_if(|_| self.rest.is_empty())
+    }
+
+    #[cfg(not(any(test, feature = "testing")))]
+    #[expect(clippy::unused_self, reason = "the same call as in tests")]
+    fn instead(&self) -> Option<Socket> {
+        None
+    }
+
     /// What to tell when no address is left. One that was tried says more than one that was left out.
     fn outcome(&mut self) -> Failure {
         match (self.failure.take(), self.not_allowed.take()) {
@@ -359,7 +387,7 @@ impl Connect {
                 self.not_allowed = Some(why.to_string());
                 continue;
             }
-            match dial_tcp(address, cx) {
+            match self.instead().map_or_else(|| dial_tcp(address, cx), Ok) {
                 Ok(socket) => {
                     // Each address gets an equal share of the time that is left.
                     let share = self.deadline.since(cx.now) / (self.rest.len() as u32 + 1);
