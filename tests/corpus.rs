@@ -60,6 +60,11 @@ fn every_seed_of_the_answers_of_services_holds() {
 }
 
 #[test]
+fn every_seed_of_the_answers_of_plugins_holds() {
+    replay("plugin_answers", properties::plugin_answers, DAMAGE_MAX);
+}
+
+#[test]
 fn every_seed_of_the_urls_of_services_holds() {
     replay("service_urls", properties::service_urls_stay, DAMAGE_MAX);
 }

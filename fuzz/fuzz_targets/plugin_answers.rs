@@ -1,0 +1,5 @@
+//! Lines that plugins answer with. The property is in the library.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| websockify_fuzz::plugin_answers(data));
