@@ -11,6 +11,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// A moment as the wall clock of this machine's time zone shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +133,16 @@ pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
 /// Segments that a TCP socket has sent again, or probes of a closed window, since its peer last answered
 /// (TCP_INFO, tcp(7)). A peer that is alive answers both, even when it takes no data.
 pub fn unanswered(socket: BorrowedFd<'_>) -> io::Result<u8> {
+    let info = tcp_info(socket)?;
+    Ok(info.tcpi_retransmits.max(info.tcpi_probes))
+}
+
+/// The time to the peer of a TCP socket and back, as far as the system knows it (TCP_INFO).
+pub fn round_trip(socket: BorrowedFd<'_>) -> io::Result<Duration> {
+    Ok(Duration::from_micros(tcp_info(socket)?.tcpi_rtt.into()))
+}
+
+fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
     // SAFETY: std and socket2 do not offer TCP_INFO. The descriptor is borrowed, so it is open; the kernel
@@ -149,8 +160,7 @@ pub fn unanswered(socket: BorrowedFd<'_>) -> io::Result<u8> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the struct has only integers, for which zero is valid, and the kernel has filled a part of it.
-    let info = unsafe { info.assume_init() };
-    Ok(info.tcpi_retransmits.max(info.tcpi_probes))
+    Ok(unsafe { info.assume_init() })
 }
 
 /// The descriptor of a poll, for [`watch_level`].

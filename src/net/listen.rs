@@ -13,7 +13,7 @@ use std::sync::Arc;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, Type};
 
-use super::socket::{Io, tune_tcp};
+use super::socket::{Io, tune_tcp, wish};
 use crate::resolve;
 use crate::sys;
 
@@ -122,8 +122,7 @@ impl Listener {
         }
         match socket.domain()? {
             Domain::IPV4 | Domain::IPV6 => {
-                // A wish, and not a need: who made the socket may have set it up otherwise.
-                let _ = tune_tcp(&SockRef::from(&socket), None);
+                tune_tcp(&SockRef::from(&socket), None);
                 socket.set_nonblocking(true)?;
                 Ok(Listener::Tcp(TcpListener::from_std(socket.into())))
             }
@@ -222,7 +221,7 @@ pub fn adopt_connection(socket: OwnedFd) -> io::Result<(Io, Peer)> {
     match socket.domain()? {
         Domain::IPV4 | Domain::IPV6 => {
             let address = peer.as_socket().ok_or(io::ErrorKind::Unsupported)?.ip();
-            let _ = tune_tcp(&SockRef::from(&socket), Some(address));
+            tune_tcp(&SockRef::from(&socket), Some(address));
             socket.set_nonblocking(true)?;
             Ok((Io::Tcp(TcpStream::from_std(socket.into())), Peer::Ip(address)))
         }
@@ -282,12 +281,12 @@ fn addresses(host: &str, prefer_ipv6: bool) -> io::Result<Vec<SocketAddr>> {
 /// What is set here is inherited by every accepted socket, which saves a system call for each.
 fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
+    wish("SO_REUSEADDR", socket.set_reuse_address(true));
     if address.is_ipv6() {
         // `::` serves both families; a specific address only its own.
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
-    tune_tcp(&SockRef::from(&socket), None)?;
+    tune_tcp(&SockRef::from(&socket), None);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -8,6 +8,8 @@ use std::any::Any;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown};
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::event::Event;
@@ -16,6 +18,7 @@ use mio::{Interest, Registry, Token};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, TcpKeepalive};
 
+use crate::log::describe;
 use crate::sys;
 
 /// One end of a connection: a stream and its sticky readiness.
@@ -262,6 +265,15 @@ impl Socket {
         }
     }
 
+    /// Bounds what a near peer can send that is not read, before bulk data makes the system's buffer grow to many times
+    /// what such a short way can use. For a far one the system goes by how much is on the way.
+    pub fn bound_unread(&self) {
+        let Io::Tcp(tcp) = &self.io else { return };
+        if sys::round_trip(tcp.as_fd()).is_ok_and(|time| time <= NEAR) {
+            wish("SO_RCVBUF", SockRef::from(tcp).set_recv_buffer_size(UNREAD_NEAR_BYTES_MAX));
+        }
+    }
+
     /// Whether a dial has come to its end: `Ok(true)` connected, `Ok(false)` not yet.
     ///
     /// # Errors
@@ -327,20 +339,49 @@ impl Stream for Nothing {
     }
 }
 
-/// Sets what TCP sockets here have: no delay of small writes and, unless the peer is on this machine, whose
-/// kernel knows when it is gone, probes that find out about a silent one. What is set on a listener is
+/// Sets what TCP sockets here have: no delay of small writes, little that waits unsent and, unless the peer is on this
+/// machine, whose kernel knows when it is gone, probes that find out about a silent one. What is set on a listener is
 /// inherited by what it accepts.
 ///
-/// # Errors
-/// The system's.
-pub fn tune_tcp(socket: &SockRef<'_>, peer: Option<IpAddr>) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
+/// These are wishes, and a system that does not know them is served without; [`take_untuned`] tells.
+pub fn tune_tcp(socket: &SockRef<'_>, peer: Option<IpAddr>) {
+    wish("TCP_NODELAY", socket.set_tcp_nodelay(true));
+    wish("TCP_NOTSENT_LOWAT", socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX));
     if peer.is_some_and(|peer| peer.is_loopback()) {
-        return Ok(());
+        return;
     }
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY))?;
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
+    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
+    wish("SO_KEEPALIVE", socket.set_tcp_keepalive(&probes));
+    wish("TCP_USER_TIMEOUT", socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)));
 }
+
+/// Goes on without an option that the system refuses, and keeps the first refusal of the process for the log.
+pub fn wish(option: &'static str, result: io::Result<()>) {
+    if let Err(error) = result {
+        let _ = UNTUNED.set((option, error));
+    }
+}
+
+/// The first option that the system has refused, and why; once.
+pub fn take_untuned() -> Option<String> {
+    let (option, error) = UNTUNED.get()?;
+    let said = UNTUNED_SAID.swap(true, Ordering::Relaxed);
+    (!said).then(|| format!("this system refuses {option} ({}); sockets do without", describe(error)))
+}
+
+static UNTUNED: OnceLock<(&str, io::Error)> = OnceLock::new();
+static UNTUNED_SAID: AtomicBool = AtomicBool::new(false);
+
+/// What a socket may hold that the system has not even tried to send (TCP_NOTSENT_LOWAT): a ring's worth. More than
+/// that is of no use, and a peer that has stopped reading leaves it there.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
+/// What a near peer may send that nobody reads (SO_RCVBUF, of which the system makes twice as much, and uses that for
+/// its own structures, too). A far peer may send as much as the system finds the way there to hold.
+const UNREAD_NEAR_BYTES_MAX: usize = 256 * 1024;
+
+/// A peer that answers within this is near.
+const NEAR: Duration = Duration::from_millis(1);
 
 /// Silence after which a peer is probed (TCP_KEEPIDLE). A peer that answers none of the probes for
 /// [`UNACKNOWLEDGED_MAX`] is gone: where that option is set, the system counts time and not probes.
@@ -388,7 +429,7 @@ mod tests {
         for (peer, probed) in [(None, true), (Some(elsewhere), true), (Some([127, 0, 0, 1].into()), false)] {
             let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
             let socket = socket.expect("a socket");
-            tune_tcp(&SockRef::from(&socket), peer).expect("options");
+            tune_tcp(&SockRef::from(&socket), peer);
             assert!(socket.tcp_nodelay().expect("an option"));
             assert_eq!(socket.keepalive().expect("an option"), probed);
             let patience = socket.tcp_user_timeout().expect("an option");

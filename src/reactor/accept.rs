@@ -51,6 +51,8 @@ struct Door {
     burst: usize,
     /// The pass of the reactor's loop in which connections were waiting last.
     busy_at: u64,
+    /// Connections in a row that were lost before they were accepted.
+    errors: u8,
 }
 
 /// How many connections there may be at a time, over all listeners.
@@ -92,7 +94,14 @@ impl Acceptor {
         let mut doors = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {
             listener.watch(poll, token_of(index), true)?;
-            doors.push(Door { listener, ready: false, retry_at: Tick::NEVER, burst: 1, busy_at: 0 });
+            doors.push(Door {
+                listener,
+                ready: false,
+                retry_at: Tick::NEVER,
+                burst: 1,
+                busy_at: 0,
+                errors: 0,
+            });
         }
         Ok(Acceptor { doors, ready: false, retry_at: Tick::NEVER, reactors, limits, half_open })
     }
@@ -165,6 +174,7 @@ impl Acceptor {
         for _ in 0..self.doors[index].burst {
             match self.doors[index].listener.accept() {
                 Ok((io, peer)) => {
+                    self.doors[index].errors = 0;
                     self.place(own, index, io, peer, shared, own_part);
                     if !own_part.displaced.is_empty() {
                         // The newcomer is to be counted before the next one is looked at.
@@ -176,7 +186,10 @@ impl Acceptor {
                     return;
                 }
                 // The client left before it was accepted, or a signal came.
-                Err(error) if is_of_the_connection(&error) => {}
+                // A system that says so each time is asked again later.
+                Err(error) if is_of_the_connection(&error) && self.doors[index].errors < ERRORS_MAX => {
+                    self.doors[index].errors += 1;
+                }
                 Err(error) => return self.pause(index, &error, poll, now, shared),
             }
         }
@@ -229,6 +242,7 @@ impl Acceptor {
         shared.say_limited(&End::System(error.kind()), |log| log.warn(line));
         // Level-triggered, the poll would report the same listener again and again.
         let door = &mut self.doors[index];
+        door.errors = 0;
         let _ = door.listener.watch(poll, token_of(index), false);
         door.retry_at = now.after(ACCEPT_RETRY);
     }
@@ -249,6 +263,17 @@ fn is_of_the_connection(error: &io::Error) -> bool {
             | io::ErrorKind::TimedOut
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+    ) || matches!(
+        error.raw_os_error(),
+        Some(
+            libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EOPNOTSUPP
+                | libc::EPERM
+        )
     )
 }
 
@@ -263,6 +288,9 @@ const _: () = assert!(((SLOTS_MAX as usize - 1) << 1 | 1) < (FIRST_DOOR & u32::M
 
 /// Connections accepted in one turn before those that are there have theirs.
 const ACCEPTS_MAX: usize = 64;
+
+/// So many connections in a row may be lost before that is taken for an error of the listener.
+const ERRORS_MAX: u8 = 16;
 
 /// Until accepting is tried again after the system refused.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);

@@ -23,6 +23,7 @@ use crate::gate;
 use crate::log::{Log, describe};
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
+use crate::net::socket::take_untuned;
 use crate::os::daemon::{self, Launcher, Readiness, Side};
 use crate::os::inherited::{self, Strangers};
 use crate::os::notify::{Notify, Variables};
@@ -224,6 +225,9 @@ fn run(
     };
     let (limits, recordings_max) = limits(config, log);
     let recorder = config.record.clone().map(|file| Recorder::new(file, recordings_max, Arc::clone(log)));
+    if let Some(text) = take_untuned() {
+        log.warn(format_args!("{text}"));
+    }
     sockets.say_differences(log, config);
     let sources = sockets.sources();
     let open: Vec<&Listener> = sockets.listeners.iter().map(|(listener, _)| listener).collect();

@@ -20,6 +20,7 @@ mod frames;
 mod handshake;
 mod inherited;
 mod jwt;
+mod kernel;
 mod life;
 mod limits;
 mod listen;

@@ -15,7 +15,7 @@ use crate::conn::end::End;
 use crate::conn::frontend::{Begun, Start, Started};
 use crate::flight::Asked;
 use crate::id::Side;
-use crate::net::socket::{Io, Socket, tune_tcp};
+use crate::net::socket::{Io, Socket, take_untuned, tune_tcp, wish};
 use crate::net::transport::Transport;
 use crate::resolve::Unresolved;
 
@@ -107,9 +107,12 @@ impl Connect {
 pub(super) fn dial_tcp(address: SocketAddr, cx: &Cx<'_>) -> io::Result<Socket> {
     let stream = TcpStream::connect(address)?;
     let options = SockRef::from(&stream);
-    tune_tcp(&options, Some(address.ip()))?;
+    tune_tcp(&options, Some(address.ip()));
     // Urgent data (telnet servers send it) comes in its place in the stream instead of being lost.
-    options.set_out_of_band_inline(true)?;
+    wish("SO_OOBINLINE", options.set_out_of_band_inline(true));
+    if let Some(text) = take_untuned() {
+        cx.shared.log.warn(format_args!("{text}"));
+    }
     // On this machine it is connected by now, unless its backlog is full, and needs no event to say so.
     let connected = address.ip().is_loopback() && stream.peer_addr().is_ok();
     let io = Io::Tcp(stream);
