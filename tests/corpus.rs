@@ -85,6 +85,11 @@ fn every_seed_of_the_chains_of_certificates_holds() {
     replay("certificates", properties::certificates, HANDSHAKE_DAMAGE_MAX);
 }
 
+#[test]
+fn every_seed_of_spliced_data_holds() {
+    replay("splice", properties::splice, 1);
+}
+
 fn replay(target: &str, property: fn(&[u8]), damage_max: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut seeds = 0;

@@ -20,6 +20,7 @@ mod jwt;
 mod plugins;
 mod secrets;
 mod services;
+mod splice;
 mod states;
 mod tls;
 #[path = "../../src/ws/decode/twin.rs"]
@@ -33,6 +34,7 @@ pub use jwt::{jwe, jws};
 pub use plugins::plugin_answers;
 pub use secrets::secrets;
 pub use services::{http_answers, redis_answers, service_urls_stay};
+pub use splice::splice;
 pub use states::states;
 pub use tls::tls;
 use twin::Yield;

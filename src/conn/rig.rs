@@ -6,7 +6,7 @@
 mod tls;
 pub mod wire;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -103,6 +103,8 @@ pub struct Rig {
     worked: usize,
     /// The target's stream, until it is dialled.
     undialled: Option<Scripted>,
+    /// The same over TCP.
+    dialled: Option<mio::net::TcpStream>,
 }
 
 impl Rig {
@@ -139,7 +141,28 @@ impl Rig {
             again: false,
             worked: 0,
             undialled: Some(undialled),
+            dialled: None,
         }
+    }
+
+    /// The same over TCP, with the far ends of both connections. The target's is dialled by [`Rig::dial_tcp`].
+    pub fn over_tcp(setup: &Setup) -> (Rig, TcpStream, TcpStream) {
+        let mut rig = Rig::new(setup);
+        let ((near, client), (dialled, target)) = (pair(), pair());
+        let peer = Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let socket = Socket::new(Io::Tcp(near));
+        let accepted = Accepted { socket, peer, admitted: true, number: 1 };
+        rig.conn = Some(Conn::new(accepted, &rig.resources.to(ID, &rig.frontend)));
+        rig.dialled = Some(dialled);
+        (rig, client, target)
+    }
+
+    /// As [`Rig::dial`], with the target's end of [`Rig::over_tcp`].
+    pub fn dial_tcp(&mut self) -> bool {
+        let Some(Conn { state: State::Connect(connect), .. }) = &mut self.conn else { return false };
+        let Some(stream) = self.dialled.take() else { return false };
+        connect.dial_instead(Socket::connecting(Io::Tcp(stream)));
+        true
     }
 
     /// Drives once, as a turn of the reactor does, and checks what must hold after it.
@@ -400,6 +423,17 @@ impl Rig {
         let mut cx = self.resources.to(ID, &self.frontend);
         Some(act(self.conn.as_mut()?, &mut cx))
     }
+}
+
+/// A TCP connection of this machine: our end, and the other.
+fn pair() -> (mio::net::TcpStream, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+    let (near, _) = listener.accept().expect("it is there");
+    for end in [&near, &far] {
+        end.set_nonblocking(true).expect("a socket");
+    }
+    (mio::net::TcpStream::from_std(near), far)
 }
 
 /// What all connections share in this setup.

@@ -1,0 +1,5 @@
+//! Bulk data between real sockets. The property is in the library.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| websockify_fuzz::splice(data));
