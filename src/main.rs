@@ -15,9 +15,15 @@ fn main() -> ExitCode {
         Outcome::Run(config) => server::run(&config),
         Outcome::Rebind(rebind) => server::rebind(&rebind),
         Outcome::Print(text) => {
-            // Whoever closed stdout does not want to read it.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
+            let mut stdout = std::io::stdout();
+            match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    // Whoever has closed it does not want to know, but a script may.
+                    let _ = std::io::stderr().write_all(cli::output_error(&error).as_bytes());
+                    ExitCode::FAILURE
+                }
+            }
         }
         Outcome::Usage(text) => {
             let _ = std::io::stderr().write_all(text.as_bytes());

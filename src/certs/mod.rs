@@ -150,6 +150,11 @@ impl Certificates {
         }
     }
 
+    /// Whether TLS clients can be served, as far as is known.
+    pub fn are_there(&self) -> bool {
+        lock(&self.inner.found).config.is_some()
+    }
+
     /// What to serve a client with whose handshake starts now. Never waits for a file: when they have not
     /// been looked at for a second, `to` gets the result from a helper.
     pub fn ask(&self, to: ReplyTo<Served>) -> Asked<Served> {

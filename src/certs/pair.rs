@@ -1,6 +1,5 @@
 //! A certificate and its key, loaded from their files, and held against each other.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -25,14 +24,13 @@ pub(super) struct Loaded {
 /// Loads a pair.
 ///
 /// # Errors
-/// It can't be used; in words that begin with a file's name.
+/// It can't be used; in words that begin with an option and a file's name.
 pub(super) fn load(
     pair: &Pair,
     password: Option<&[u8]>,
     provider: &CryptoProvider,
 ) -> Result<Loaded, String> {
-    let in_file = |path: &Path, text: String| format!("{}: {text}", path.display());
-    let of_cert = |text| in_file(&pair.cert, text);
+    let of_cert = |text: String| format!("--cert {}: {text}", pair.cert.display());
     let text = file::read(&pair.cert).map_err(of_cert)?;
     let blocks = pem::blocks(&text).map_err(of_cert)?;
     let chain = certificates(&blocks).map_err(of_cert)?;
@@ -40,16 +38,15 @@ pub(super) fn load(
     let info = info.ok_or_else(|| of_cert("the first certificate in it can't be read".to_owned()))?;
     let key = match &pair.key {
         Some(path) if *path != pair.cert => {
-            let of_key = |text| in_file(path, text);
+            let of_key = |text: String| format!("--key {}: {text}", path.display());
             let text = file::read(path).map_err(of_key)?;
             let blocks = pem::blocks(&text).map_err(of_key)?;
             signing_key(&blocks, password, provider, "there is no private key in it").map_err(of_key)?
         }
         _ => signing_key(&blocks, password, provider, NO_KEY).map_err(of_cert)?,
     };
-    check(&chain, &info, key.as_ref()).map_err(|text| {
-        in_file(&pair.cert, format!("{text} ({})", pair.key.as_ref().unwrap_or(&pair.cert).display()))
-    })?;
+    check(&chain, &info, key.as_ref())
+        .map_err(|text| of_cert(format!("{text} ({})", pair.key.as_ref().unwrap_or(&pair.cert).display())))?;
     Ok(Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), info })
 }
 
@@ -138,6 +135,8 @@ const BAD_KEY: &str = "the key in it is damaged, or of a kind that is not suppor
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::scratch::{Made, Scratch};
     use super::*;
     use rustls::crypto::aws_lc_rs::default_provider;
@@ -213,7 +212,8 @@ mod tests {
             (&swapped, None, &swapped, &order),
         ] {
             let error = loaded(cert, key.map(AsRef::as_ref), None).expect_err(text);
-            assert_eq!(error, format!("{}: {text}", guilty.display()));
+            let option = if key.is_some_and(|key| key == guilty) { "--key" } else { "--cert" };
+            assert_eq!(error, format!("{option} {}: {text}", guilty.display()));
         }
     }
 

@@ -44,7 +44,8 @@ impl Roots {
         let certs = pem::blocks(&text).and_then(|blocks| certificates(&blocks)).map_err(of_file)?;
         for (number, cert) in (1..).zip(&certs) {
             let added = store.add(cert.clone());
-            added.map_err(|error| of_file(format!("certificate {number} in it can't be used: {error}")))?;
+            added
+                .map_err(|_| of_file(format!("certificate {number} in it can't be used as an authority")))?;
         }
         Ok(Roots { store: Arc::new(store), certs: certs.into(), are_named: true })
     }

@@ -145,7 +145,8 @@ impl Store {
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(text) => {
-                kept.fail(&self.log, text);
+                let option = if path.is_some() { "--cafile " } else { "" };
+                kept.fail(&self.log, format!("{option}{text}"));
                 return false;
             }
         };

@@ -10,28 +10,43 @@ use rustls::{CipherSuite, SupportedCipherSuite, SupportedProtocolVersion, versio
 
 use super::Versions;
 
-/// Reads a list of cipher suites, separated by colons, commas or blanks, in IANA's names or OpenSSL's.
-/// OpenSSL's words for groups of suites (`HIGH`) are not understood: what they stand for changes, and a list
-/// that was written for another library should be looked at, not guessed at.
+/// Reads a list of cipher suites, separated by colons, commas or blanks, in IANA's names or OpenSSL's, or in OpenSSL's
+/// words for groups of suites (`HIGH`, `ECDHE+AESGCM`, `!CHACHA20`; openssl-ciphers(1)), which mean those of ours that
+/// belong to them. What is left comes with the names that no suite here has, which count for nothing.
 ///
 /// # Errors
-/// A name is unknown, or there is none; in words for the user, with the known ones.
-pub fn parse_suites(list: &str) -> Result<Vec<CipherSuite>, String> {
-    let mut found = Vec::new();
+/// Nothing is left; in words for the user, with the known names.
+pub fn parse_suites(list: &str) -> Result<(Vec<CipherSuite>, Vec<String>), String> {
+    let (mut found, mut ignored, mut banned) = (Vec::new(), Vec::new(), Vec::new());
     for word in list.split([':', ',', ' ', '\t']).filter(|word| !word.is_empty()) {
-        let row = TABLE
-            .iter()
-            .find(|row| word.eq_ignore_ascii_case(row.iana) || word.eq_ignore_ascii_case(row.openssl));
-        match row {
-            Some(row) if found.contains(&row.suite) => {}
-            Some(row) => found.push(row.suite),
-            None => return Err(format!("unknown cipher suite: '{word}' (known: {})", known())),
+        let (sign, name) = match word.as_bytes()[0] {
+            sign @ (b'!' | b'-' | b'+' | b'@') => (sign, &word[1..]),
+            _ => (b' ', word),
+        };
+        let meant: Vec<CipherSuite> =
+            TABLE.iter().filter(|row| row.is_meant(name)).map(|row| row.suite).collect();
+        match sign {
+            // The order is the list's, and the level the library's.
+            b'@' => {}
+            b'!' | b'-' => {
+                found.retain(|suite| !meant.contains(suite));
+                if sign == b'!' {
+                    banned.extend(meant);
+                }
+            }
+            b'+' => found.sort_by_key(|suite| meant.contains(suite)),
+            _ if meant.is_empty() => ignored.push(name.to_owned()),
+            _ => {
+                let new = meant.iter().filter(|suite| !banned.contains(*suite));
+                let new: Vec<CipherSuite> = new.filter(|suite| !found.contains(*suite)).copied().collect();
+                found.extend(new);
+            }
         }
     }
-    if found.is_empty() {
-        return Err(format!("no cipher suite given (known: {})", known()));
+    match found.is_empty() {
+        true => Err(format!("none of the cipher suites in '{list}' is supported (known: {})", known())),
+        false => Ok((found, ignored)),
     }
-    Ok(found)
 }
 
 /// The cryptography of clients' connections, with these cipher suites in this order. As with OpenSSL, suites of
@@ -74,6 +89,32 @@ struct Row {
     openssl: &'static str,
 }
 
+impl Row {
+    /// Whether a word of a list means this suite: by its name, or as one of a group. Groups are of TLS 1.2, as with
+    /// OpenSSL.
+    fn is_meant(&self, word: &str) -> bool {
+        if [self.iana, self.openssl].iter().any(|name| word.eq_ignore_ascii_case(name)) {
+            return true;
+        }
+        !self.openssl.starts_with("TLS_") && word.split('+').all(|group| self.is_in(group))
+    }
+
+    /// Whether the suite belongs to one of OpenSSL's groups.
+    fn is_in(&self, group: &str) -> bool {
+        let has = |part: &str| self.openssl.contains(part);
+        match group {
+            "ALL" | "DEFAULT" | "HIGH" | "TLSv1.2" | "ECDHE" | "EECDH" | "kECDHE" | "kEECDH" | "ECDH" => true,
+            "aRSA" => has("-RSA-"),
+            "aECDSA" | "ECDSA" => has("-ECDSA-"),
+            "AES" | "AESGCM" => has("-GCM-"),
+            "AES128" => has("-AES128-"),
+            "AES256" => has("-AES256-"),
+            "CHACHA20" => has("-CHACHA20-"),
+            _ => false,
+        }
+    }
+}
+
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     Row { suite: CipherSuite::TLS13_AES_256_GCM_SHA384,
@@ -101,7 +142,7 @@ mod tests {
     use super::*;
 
     fn suites(list: &str) -> Vec<CipherSuite> {
-        let listed = parse_suites(list).expect("known names");
+        let (listed, _) = parse_suites(list).expect("known names");
         provider(Some(&listed)).cipher_suites.iter().map(SupportedCipherSuite::suite).collect()
     }
 
@@ -110,8 +151,8 @@ mod tests {
         let supported = aws_lc_rs::ALL_CIPHER_SUITES.iter().map(SupportedCipherSuite::suite);
         assert!(supported.eq(TABLE.iter().map(|row| row.suite)));
         for row in TABLE {
-            assert_eq!(parse_suites(row.iana), Ok(vec![row.suite]));
-            assert_eq!(parse_suites(row.openssl), Ok(vec![row.suite]));
+            assert_eq!(parse_suites(row.iana), Ok((vec![row.suite], vec![])));
+            assert_eq!(parse_suites(row.openssl), Ok((vec![row.suite], vec![])));
         }
     }
 
@@ -126,19 +167,58 @@ mod tests {
             "ecdhe-rsa-aes128-gcm-sha256, tls_chacha20_poly1305_sha256",
             " TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 TLS_CHACHA20_POLY1305_SHA256:ECDHE-RSA-AES128-GCM-SHA256:",
         ] {
-            assert_eq!(parse_suites(list), Ok(expected.clone()), "{list}");
+            assert_eq!(parse_suites(list), Ok((expected.clone(), vec![])), "{list}");
         }
     }
 
     #[test]
-    fn an_unknown_name_is_an_error_that_lists_the_known_ones() {
-        let error = parse_suites("ECDHE-RSA-AES128-GCM-SHA256:HIGH:!aNULL").expect_err("a group");
+    fn openssls_words_mean_those_of_its_suites_that_are_ours() {
+        let names = |list: &str| {
+            let (found, ignored) = parse_suites(list).expect("something is left");
+            let name =
+                |suite| TABLE.iter().find(|row| row.suite == suite).map(|row| row.openssl).expect("a row");
+            (found.into_iter().map(name).collect::<Vec<_>>(), ignored)
+        };
+        let all: Vec<&str> = TABLE[3..].iter().map(|row| row.openssl).collect();
+        for list in [
+            "HIGH",
+            "ALL",
+            "DEFAULT",
+            "HIGH:!aNULL",
+            "ECDHE",
+            "HIGH:!aNULL:!MD5:!3DES:@STRENGTH",
+            "ALL:!EXPORT",
+        ] {
+            assert_eq!(names(list), (all.clone(), vec![]), "{list}");
+        }
+        let gcm: Vec<&str> = all.iter().filter(|name| name.contains("GCM")).copied().collect();
+        assert_eq!(names("ECDHE+AESGCM").0, gcm);
+        assert_eq!(names("EECDH+AESGCM:EDH+AESGCM"), (gcm.clone(), vec!["EDH+AESGCM".to_owned()]));
+        assert_eq!(names("HIGH:!CHACHA20").0, gcm);
+        assert_eq!(names("!CHACHA20:HIGH").0, gcm);
+        assert_eq!(names("HIGH:-CHACHA20:CHACHA20+aRSA").0.last(), Some(&"ECDHE-RSA-CHACHA20-POLY1305"));
+        let reordered = names("HIGH:+AES256").0;
         assert!(
-            error.starts_with("unknown cipher suite: 'HIGH' (known: TLS_AES_256_GCM_SHA384, "),
-            "{error}"
+            reordered.len() == 6 && reordered[4..].iter().all(|name| name.contains("AES256")),
+            "{reordered:?}"
         );
-        assert!(error.contains("ECDHE-ECDSA-CHACHA20-POLY1305"));
-        assert!(parse_suites(" : ").expect_err("nothing").starts_with("no cipher suite given (known: "));
+        let published = "ECDHE-RSA-AES256-GCM-SHA384:DHE-RSA-AES256-GCM-SHA384:AES256-SHA";
+        let left_out = ["DHE-RSA-AES256-GCM-SHA384", "AES256-SHA"].map(str::to_owned).to_vec();
+        assert_eq!(names(published), (vec!["ECDHE-RSA-AES256-GCM-SHA384"], left_out));
+    }
+
+    #[test]
+    fn a_list_that_leaves_nothing_is_an_error_that_lists_the_known_ones() {
+        for list in [" : ", "AES256-SHA", "HIGH:!ALL", "RC4:MD5", "!aNULL", "ECDHE+RC4", "\u{e4}"] {
+            let error = parse_suites(list).expect_err("nothing");
+            let expected = format!(
+                "none of the cipher suites in '{list}' is supported (known: TLS_AES_256_GCM_SHA384, "
+            );
+            assert!(
+                error.starts_with(&expected) && error.contains("ECDHE-ECDSA-CHACHA20-POLY1305"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use super::roots::Roots;
 use super::suites;
 use super::verify::Targets;
-use super::{TargetOptions, Versions};
+use super::{Authorities, TargetOptions, Versions};
 
 /// How to speak TLS to targets.
 ///
@@ -19,8 +19,12 @@ pub fn target_config(options: &TargetOptions) -> Result<Arc<ClientConfig>, Strin
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(suites::versions(Versions::From12))
         .expect("the provider's own suites are of these versions");
+    let of_option = |text: String| match &options.authorities {
+        Some(Authorities::File(_)) => format!("--ssl-target-ca {text}"),
+        Some(Authorities::System) | None => text,
+    };
     let verifier = match &options.authorities {
-        Some(authorities) => Roots::load(authorities)?.of_targets(&provider)?,
+        Some(authorities) => Roots::load(authorities).map_err(of_option)?.of_targets(&provider)?,
         None => Arc::new(Targets::any(provider.signature_verification_algorithms)),
     };
     let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();

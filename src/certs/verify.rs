@@ -118,8 +118,12 @@ impl ServerCertVerifier for Targets {
         if self.trusted.contains(cert) {
             let info = info(cert)?;
             in_time(&info, now)?;
-            let wrong = Error::InvalidCertificate(CertificateError::NotValidForName);
-            return if is_for(&info, name) { Ok(ServerCertVerified::assertion()) } else { Err(wrong) };
+            if is_for(&info, name) {
+                return Ok(ServerCertVerified::assertion());
+            }
+            let presented = info.host_names().map(str::to_owned).collect();
+            let wrong = CertificateError::NotValidForNameContext { expected: name.to_owned(), presented };
+            return Err(Error::InvalidCertificate(wrong));
         }
         let chain = chain::between(cert, intermediates, &self.roots, &self.trusted);
         // What is believed without the library is believed but for its name.

@@ -116,7 +116,8 @@ impl CertInfo {
         }
     }
 
-    fn host_names(&self) -> impl Iterator<Item = &str> {
+    /// The names of hosts that it is for.
+    pub(super) fn host_names(&self) -> impl Iterator<Item = &str> {
         let common = self.common_names.iter().filter(|_| !self.has_host_names);
         self.hosts.iter().chain(common).map(String::as_str)
     }

@@ -13,16 +13,21 @@ use std::path::Path;
 /// `[host:]port` to listen on. Port 0 lets the system choose.
 pub(super) fn listen(word: &OsStr, prefer_ipv6: bool) -> Result<Address, String> {
     let what = "Error parsing listen port";
-    let word = word.to_str().ok_or(what)?;
-    let (host, port) = split(word).unwrap_or(("", word));
-    Ok(Address::Tcp { host: host.to_owned(), port: port_number(port, 0, what)?, prefer_ipv6 })
+    let text = word.to_str().ok_or_else(|| wrong(what, word))?;
+    let (host, port) = split(text).unwrap_or(("", text));
+    Ok(Address::Tcp { host: host.to_owned(), port: port_number(port, 0, what, word)?, prefer_ipv6 })
 }
 
 /// `host:port` to connect to. An empty host is this one.
 pub(super) fn target(word: &OsStr) -> Result<Target, String> {
-    let (host, port) = word.to_str().and_then(split).ok_or("Error parsing target")?;
+    let what = "Error parsing target";
+    let text = word.to_str().ok_or_else(|| wrong(what, word))?;
+    if text.contains("://") {
+        return Err(wrong(&format!("{what}: it is HOST:PORT, no URL"), word));
+    }
+    let (host, port) = split(text).ok_or_else(|| format!("{} (HOST:PORT is needed)", wrong(what, word)))?;
     let host = if host.is_empty() { "localhost" } else { host };
-    Ok(Target::Tcp { host: host.to_owned(), port: port_number(port, 1, "Error parsing target port")? })
+    Ok(Target::Tcp { host: host.to_owned(), port: port_number(port, 1, "Error parsing target port", word)? })
 }
 
 /// `host:port` for UDP, or the path of a Unix socket, which `absolute` resolves.
@@ -34,7 +39,7 @@ pub(super) fn syslog(
         None => Ok(SyslogAddress::Unix(absolute(Path::new(text)))),
         Some((host, port)) => {
             let host = if host.is_empty() { "localhost" } else { host };
-            let port = port_number(port, 1, "Error parsing syslog port")?;
+            let port = port_number(port, 1, "Error parsing syslog port", text)?;
             Ok(SyslogAddress::Udp { host: host.to_owned(), port })
         }
     }
@@ -45,8 +50,14 @@ fn split(text: &str) -> Option<(&str, &str)> {
     Some((host.trim_matches(['[', ']']), port))
 }
 
-fn port_number(text: &str, least: u16, what: &str) -> Result<u16, String> {
-    let number = python::integer(text, 10).ok_or(what)?;
+/// The text of the Python program, and what it is about.
+fn wrong(what: &str, word: &OsStr) -> String {
+    format!("{what}: {}", python::quoted(word))
+}
+
+/// `text` is the port in `word`.
+fn port_number(text: &str, least: u16, what: &str, word: &OsStr) -> Result<u16, String> {
+    let number = python::integer(text, 10).ok_or_else(|| wrong(what, word))?;
     match u16::try_from(number) {
         Ok(port) if port >= least => Ok(port),
         _ => Err(format!("{what}: {number} is not between {least} and 65535")),
@@ -87,9 +98,10 @@ mod tests {
     #[test]
     fn a_source_without_a_port_number_is_an_error() {
         for word in ["", "x", "host:", "host", "[::1]", "0x10", "6080/tcp", "host:1.5", ":"] {
-            assert_eq!(source(word), Err("Error parsing listen port".to_owned()), "{word}");
+            assert_eq!(source(word), Err(format!("Error parsing listen port: '{word}'")), "{word}");
         }
-        assert_eq!(listen(OsStr::from_bytes(b"\xff:1"), false), Err("Error parsing listen port".to_owned()));
+        let text = listen(OsStr::from_bytes(b"\xff:1"), false).expect_err("no text");
+        assert!(text.starts_with("Error parsing listen port: '"), "{text}");
     }
 
     #[test]
@@ -119,8 +131,15 @@ mod tests {
         ] {
             assert_eq!(target(OsStr::new(word)), Ok(Target::Tcp { host: host.to_owned(), port }), "{word}");
         }
-        assert_eq!(target(OsStr::new("5900")), Err("Error parsing target".to_owned()));
-        assert_eq!(target(OsStr::new("host:vnc")), Err("Error parsing target port".to_owned()));
+        for (word, text) in [
+            ("5900", "Error parsing target: '5900' (HOST:PORT is needed)"),
+            ("host:vnc", "Error parsing target port: 'host:vnc'"),
+            ("host:", "Error parsing target port: 'host:'"),
+            ("ws://host:5900", "Error parsing target: it is HOST:PORT, no URL: 'ws://host:5900'"),
+            ("tcp://host", "Error parsing target: it is HOST:PORT, no URL: 'tcp://host'"),
+        ] {
+            assert_eq!(target(OsStr::new(word)), Err(text.to_owned()));
+        }
     }
 
     #[test]
@@ -130,6 +149,6 @@ mod tests {
         assert_eq!(at("log"), Ok(SyslogAddress::Unix("/start/log".into())));
         assert_eq!(at("logs:514"), Ok(SyslogAddress::Udp { host: "logs".into(), port: 514 }));
         assert_eq!(at("[::1]:514"), Ok(SyslogAddress::Udp { host: "::1".into(), port: 514 }));
-        assert_eq!(at("logs:x"), Err("Error parsing syslog port".to_owned()));
+        assert_eq!(at("logs:x"), Err("Error parsing syslog port: 'logs:x'".to_owned()));
     }
 }

@@ -224,6 +224,11 @@ fn web(given: &Given, env: &Environment) -> Result<Option<web::Settings>, Fault>
     let cache_control = header::cache_control(given.text("web-cache-control"))?;
     let headers = given.texts(&["web-header"]).map(|(_, text)| header::field(text));
     let headers = headers.collect::<Result<_, _>>()?;
+    if let Some(root) = given.text("web")
+        && !env.directory.join(root).is_absolute()
+    {
+        return Err(format!("option --web: {}: the working directory is gone", python::quoted(root)).into());
+    }
     let novnc = novnc::find(given, |path| absolute(&env.directory, path), env.exists)?;
     let root = given.text("web").map(|root| absolute(&env.directory, Path::new(root)));
     Ok(novnc.clone().or(root).map(|root| web::Settings {
@@ -240,6 +245,8 @@ fn web(given: &Given, env: &Environment) -> Result<Option<web::Settings>, Fault>
 
 fn tls(given: &Given, env: &Environment) -> Result<TlsOptions, String> {
     let ciphers = given.text("ssl-ciphers").map(|text| certs::parse_suites(&text.to_string_lossy()));
+    let ciphers = ciphers.transpose().map_err(|text| format!("option --ssl-ciphers: {text}"))?;
+    let (ciphers, ignored_ciphers) = ciphers.unzip();
     let version = given.text("ssl-version").and_then(OsStr::to_str);
     let authorities = given.flag("verify-client").then(|| match given.text("cafile") {
         Some(file) => Authorities::File(absolute(&env.directory, Path::new(file))),
@@ -259,11 +266,12 @@ fn tls(given: &Given, env: &Environment) -> Result<TlsOptions, String> {
             pairs: pairs(given, env),
             key_password,
             versions: if version == Some("tlsv1_3") { Versions::Only13 } else { Versions::From12 },
-            suites: ciphers.transpose().map_err(|text| format!("option --ssl-ciphers: {text}"))?,
+            suites: ciphers,
             clients: authorities,
         },
         only: given.flag("ssl-only"),
         target: tls_target(given, env)?,
+        ignored_ciphers: ignored_ciphers.unwrap_or_default(),
         asks_1_1: version == Some("tlsv1_1"),
     };
     if options.only && !options.clients.pairs.iter().any(|pair| (env.exists)(&pair.cert)) {
@@ -402,7 +410,8 @@ fn wrap_mode(given: &Given) -> WrapMode {
 fn mode(given: &Given) -> Result<u32, String> {
     let what = "Error parsing listen unix socket mode";
     let Some(text) = given.text("unix-listen-mode") else { return Ok(DEFAULT_MODE) };
-    let number = text.to_str().and_then(|text| python::integer(text, 8)).ok_or(what)?;
+    let number = text.to_str().and_then(|text| python::integer(text, 8));
+    let number = number.ok_or_else(|| format!("{what}: {}", python::quoted(text)))?;
     match u32::try_from(number) {
         Ok(mode) if mode <= 0o7777 => Ok(mode),
         _ => Err(format!("{what}: {} is not between 0 and 7777", text.display())),

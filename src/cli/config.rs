@@ -129,6 +129,8 @@ pub struct TlsOptions {
     /// `--ssl-target`, `--ssl-target-ca`, `--ssl-target-name`, `--ssl-target-insecure`: TLS towards the
     /// target. Paths are absolute, and the name can be a server's.
     pub target: Option<TargetOptions>,
+    /// What `--ssl-ciphers` names and nothing here has; [`Config::notices`] says so.
+    pub ignored_ciphers: Vec<String>,
     /// `--ssl-version` asked for TLS 1.1, which is taken as 1.2; [`Config::notices`] says so.
     pub asks_1_1: bool,
 }
@@ -136,7 +138,9 @@ pub struct TlsOptions {
 impl Config {
     /// What the user should know about the options, one log line each: those that are deprecated, have no
     /// effect, or mean something else than they say.
-    pub fn notices(&self) -> Vec<&'static str> {
+    pub fn notices(&self) -> Vec<String> {
+        let ignored = self.tls.ignored_ciphers.join(", ");
+        let ignored = format!("--ssl-ciphers: not supported and left out: {ignored}");
         let unverified = self.tls.target.as_ref().is_some_and(|target| target.authorities.is_none());
         [
             (self.libserver, "--libserver has no effect"),
@@ -144,6 +148,7 @@ impl Config {
                 self.target_config,
                 "--target-config is deprecated: use --token-plugin TokenFile --token-source FILE",
             ),
+            (!self.tls.ignored_ciphers.is_empty(), &ignored),
             (self.tls.asks_1_1, "--ssl-version tlsv1_1 is taken as tlsv1_2: TLS 1.1 is not supported"),
             (
                 self.tls.clients.clients.is_some() && !self.tls.only,
@@ -156,7 +161,8 @@ impl Config {
             ),
         ]
         .into_iter()
-        .filter_map(|(wanted, notice)| wanted.then_some(notice))
+        .filter(|(wanted, _)| *wanted)
+        .map(|(_, notice)| notice.to_owned())
         .collect()
     }
 }

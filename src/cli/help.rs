@@ -35,7 +35,7 @@ pub(super) fn version() -> String {
 
 /// The whole text for a command line that can't be used.
 pub(super) fn usage_error(text: &str) -> String {
-    format!("{}\nwebsockify: error: {text}\n", usage())
+    format!("{}\nwebsockify: error: {text}\nTry 'websockify --help'.\n", usage())
 }
 
 /// What an option does.

@@ -84,6 +84,11 @@ impl Environment {
     }
 }
 
+/// The text for an answer on standard output that could not be written.
+pub fn output_error(error: &std::io::Error) -> String {
+    format!("websockify: error: standard output: {}\n", crate::log::describe(error))
+}
+
 /// Whether a command line asks for `--inetd`, before it is read: where standard error is a client's socket, even
 /// an error in the command line must not go there.
 pub fn asks_for_inetd(mut args: impl Iterator<Item = OsString>) -> bool {

@@ -28,9 +28,17 @@ impl Fault {
         Fault(Box::new((peer, error)))
     }
 
-    /// Whether the peer's certificate was looked at and not believed.
-    pub fn is_verification(&self) -> bool {
-        matches!(self.0.1, Error::InvalidCertificate(_))
+    /// What lets a target be spoken to nevertheless whose certificate was looked at and not believed, in words that
+    /// name the options; `None` where something else is wrong.
+    pub fn remedy(&self) -> Option<&'static str> {
+        let Error::InvalidCertificate(why) = &self.0.1 else { return None };
+        Some(match why {
+            CertificateError::UnknownIssuer => "use --ssl-target-ca FILE or --ssl-target-insecure",
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "use --ssl-target-name NAME or --ssl-target-insecure"
+            }
+            _ => "--ssl-target-insecure would not look at it",
+        })
     }
 }
 
@@ -55,11 +63,13 @@ impl fmt::Display for Fault {
                 certificate(why, f)
             }
             Error::DecryptError => f.write_str("a record was damaged or is not of this session"),
-            Error::PeerMisbehaved(why) => write!(f, "{peer} broke the protocol: {why:?}"),
+            Error::PeerMisbehaved(why) => write!(f, "{peer} broke the protocol: {}", words(why)),
+            Error::InvalidMessage(why) => write!(f, "{peer} sent a malformed message: {}", words(why)),
             Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
                 write!(f, "{peer} sent a message out of turn")
             }
-            error => error.fmt(f),
+            Error::General(text) => f.write_str(text),
+            error => write!(f, "TLS failed: {}", words(error)),
         }
     }
 }
@@ -103,7 +113,8 @@ fn received(peer: Side, alert: AlertDescription, f: &mut fmt::Formatter<'_>) -> 
         AlertDescription::CloseNotify | AlertDescription::UserCanceled => {
             return write!(f, "{peer} left during the handshake");
         }
-        other => return write!(f, "{peer} gave up: {other:?}"),
+        AlertDescription::Unknown(code) => return write!(f, "{peer} gave up: alert {code}"),
+        other => return write!(f, "{peer} gave up: {}", words(&other)),
     };
     write!(f, "{peer} rejected the certificate: {about_ours}")
 }
@@ -144,14 +155,91 @@ fn certificate(why: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Resul
         CertificateError::UnknownIssuer => {
             "certificate has an unknown issuer (self-signed, or a CA that is not trusted)"
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "certificate is for another name"
+        CertificateError::NotValidForName => "certificate is for another name",
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let (expected, names) = (expected.to_str(), names(presented));
+            return write!(f, "certificate is for another name ({names}, and not {expected})");
         }
         CertificateError::BadEncoding => "certificate can't be read",
         CertificateError::BadSignature => "certificate's signature is wrong",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "certificate is not for this purpose"
         }
-        other => return write!(f, "certificate is not believed: {other}"),
+        other => return write!(f, "certificate is not believed: {}", words(other)),
     })
+}
+
+/// The name of a variant of the library, as words: it has none of its own for what is rare, and what a variant
+/// carries is no text for people.
+fn words(variant: &dyn fmt::Debug) -> String {
+    let name = format!("{variant:?}");
+    let name = name.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    let mut out = String::with_capacity(name.len() + 8);
+    let mut before = ' ';
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && before.is_ascii_lowercase() {
+            out.push(' ');
+        }
+        out.push(c.to_ascii_lowercase());
+        before = c;
+    }
+    out
+}
+
+/// The names in a certificate, a few of them, out of the library's forms such as `DnsName("a.example")`.
+fn names(presented: &[String]) -> String {
+    let plain = |name: &String| match name.split_once('"') {
+        Some((_, rest)) => rest.trim_end_matches(['"', ')']).to_owned(),
+        None => name.clone(),
+    };
+    let shown: Vec<String> = presented.iter().take(NAMES_SHOWN).map(plain).collect();
+    match (shown.is_empty(), presented.len() > NAMES_SHOWN) {
+        (true, _) => "it has none".to_owned(),
+        (false, false) => shown.join(", "),
+        (false, true) => format!("{}, ...", shown.join(", ")),
+    }
+}
+
+/// Names of a certificate in a log line.
+const NAMES_SHOWN: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::ServerName;
+    use rustls::{CertRevocationListError, PeerMisbehaved};
+
+    #[test]
+    fn no_form_of_the_library_is_shown_to_people() {
+        let expected = ServerName::try_from("vm1.example").expect("a name");
+        let presented = vec!["DnsName(\"a.example\")".to_owned(), "b.example".to_owned()];
+        let context = CertificateError::NotValidForNameContext { expected, presented };
+        for (error, text) in [
+            (
+                Error::InvalidCertificate(context),
+                "certificate is for another name (a.example, b.example, and not vm1.example)",
+            ),
+            (
+                Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName),
+                "target broke the protocol: server name must contain one host name",
+            ),
+            (
+                Error::InvalidMessage(InvalidMessage::MissingData("ServerName")),
+                "target sent a malformed message: missing data",
+            ),
+            (Error::AlertReceived(AlertDescription::RecordOverflow), "target gave up: record overflow"),
+            (Error::AlertReceived(AlertDescription::Unknown(0xfe)), "target gave up: alert 254"),
+            (
+                Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension),
+                "certificate is not believed: unhandled critical extension",
+            ),
+            (Error::HandshakeNotComplete, "TLS failed: handshake not complete"),
+            (
+                Error::InvalidCertRevocationList(CertRevocationListError::BadSignature),
+                "TLS failed: invalid cert revocation list",
+            ),
+        ] {
+            assert_eq!(Fault::new(Side::Target, error).to_string(), text);
+        }
+    }
 }

@@ -266,7 +266,8 @@ fn bind_tcp(host: &str, port: u16, prefer_ipv6: bool) -> io::Result<Listener> {
 }
 
 fn addresses(host: &str, prefer_ipv6: bool) -> io::Result<Vec<SocketAddr>> {
-    if host.is_empty() {
+    // `*` is what the Python program takes for all addresses, too.
+    if host.is_empty() || host == "*" {
         let any: IpAddr =
             if prefer_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
         return Ok(vec![SocketAddr::new(any, 0)]);
@@ -294,6 +295,10 @@ fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
+    if path.as_os_str().len() > SUN_PATH_MAX {
+        let path = path.display();
+        return Err(io::Error::other(format!("path is longer than {SUN_PATH_MAX} bytes: {path}")));
+    }
     make_way(path)?;
     let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -313,7 +318,7 @@ fn make_way(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     if !metadata.file_type().is_socket() {
-        return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
+        return Err(io::Error::other(format!("{} exists and is not a socket", path.display())));
     }
     // Not for a moment: a server whose queue is full may not look at it for long.
     let probe = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -325,6 +330,9 @@ fn make_way(path: &Path) -> io::Result<()> {
         _ => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
     }
 }
+
+/// The longest path of a Unix socket, in bytes without the NUL (unix(7)).
+const SUN_PATH_MAX: usize = 107;
 
 /// The file of a Unix socket. If this process made it, dropping this removes the file, unless another has been
 /// put in its place.

@@ -43,6 +43,9 @@ pub(super) fn open(
     (sessions, going_to): Way,
 ) -> Result<Frontends, String> {
     let certificates = Arc::new(Certificates::open(&server_options(config)?, Arc::clone(log)));
+    if config.tls.only && !certificates.are_there() {
+        log.warn(format_args!("--ssl-only: no TLS client can be served until this is mended"));
+    }
     let target_tls = target_tls(config)?;
     let gate = gate(config, listeners, log, &sessions)?;
     let pages = pages(config, &gate, log)?;
@@ -172,8 +175,7 @@ fn pages(config: &Config, gate: &Gate, log: &Log) -> Result<Option<Arc<Pages>>, 
     let Some(settings) = &config.web else { return Ok(None) };
     let settings = web::Settings { own: own_files(config, gate), ..settings.clone() };
     let pages = Pages::open(settings.clone());
-    let pages =
-        pages.map_err(|error| format!("web root {}: {}", settings.root.display(), describe(&error)))?;
+    let pages = pages.map_err(|error| format!("--web {}: {}", settings.root.display(), describe(&error)))?;
     let mut own = pages.own_below_root();
     own.dedup_by(|one, other| (one.option, &one.path) == (other.option, &other.path));
     for OwnFile { option, path, .. } in own {

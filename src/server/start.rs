@@ -91,7 +91,7 @@ pub(super) fn start(config: &Config) -> Started {
         Ok((log, sockets, _)) => serve(config, log, sockets, origin, None),
         Err(Failure { log: Some(log), text }) => fail(&log, &text),
         Err(Failure { log: None, text }) => {
-            say_without_log(&format!("websockify: {text}"));
+            say_without_log(&fatal(&text));
             Started::Over(ExitCode::FAILURE)
         }
     }
@@ -113,7 +113,7 @@ fn prepare(config: &Config) -> Result<(Log, Sockets, Strangers), Failure> {
     sys::map_allocations_from(LEFTOVER_BYTES * 4);
     let log = Log::prepare(&config.log).map_err(|error| {
         let path = config.log.file.as_deref().unwrap_or(Path::new(""));
-        early(format!("log file {}: {}", path.display(), describe(&error)))
+        early(format!("--log-file {}: {}", path.display(), describe(&error)))
     })?;
     match Sockets::open(config, given, from) {
         Ok(sockets) => {
@@ -151,13 +151,22 @@ fn leave(launcher: Launcher, log: &Log) -> ExitCode {
 
 /// A start that has failed.
 fn fail(log: &Log, text: &str) -> Started {
-    log.warn(format_args!("{text}"));
+    log.warn(format_args!("{}", fatal(text)));
     match log.start() {
         Ok(()) => log.flush(LOG_PATIENCE),
         // Then there is nobody else to write what waits for standard error.
         Err(_) => log.write_stderr(),
     }
     Started::Over(ExitCode::FAILURE)
+}
+
+/// The line of an error that ends the start. Scripts look for the Python program's line about its socket.
+fn fatal(text: &str) -> String {
+    if text.starts_with("Opening socket failed: ") {
+        text.to_owned()
+    } else {
+        format!("websockify: error: {text}")
+    }
 }
 
 /// For the moments when there is no thread of the log that could write.
@@ -179,7 +188,7 @@ fn serve(
         let result = run(config, &log, sockets, origin, signals);
         if let Err(Fault { text, .. }) = &result {
             child::kill_remaining();
-            log.warn(format_args!("{text}"));
+            log.warn(format_args!("{}", fatal(text)));
             log.flush(LOG_PATIENCE);
         }
         result
@@ -191,7 +200,7 @@ fn serve(
         }
         (Err(Fault { code, text }), readiness) => {
             if let Some(readiness) = readiness {
-                readiness.failed(code, &text);
+                readiness.failed(code, &fatal(&text));
             }
             Started::Over(ExitCode::from(code))
         }
@@ -208,7 +217,7 @@ fn begin(log: &Log) -> Result<Signals, String> {
             })?;
             Ok(signals)
         });
-    begun.inspect_err(|text| say_without_log(&format!("websockify: {text}")))
+    begun.inspect_err(|text| say_without_log(&fatal(text)))
 }
 
 fn run(
@@ -243,7 +252,7 @@ fn run(
     let pid_file = match &config.pid_file {
         Some(path) => Some(
             PidFile::write(path)
-                .map_err(|error| format!("pid file {}: {}", path.display(), describe(&error)))?,
+                .map_err(|error| format!("--pid-file {}: {}", path.display(), describe(&error)))?,
         ),
         None => None,
     };

@@ -83,16 +83,19 @@ fn a_start_that_fails_is_the_launchers_to_tell_with_its_status() {
         (vec![source.as_str(), "a:1"], "Opening socket failed: [Errno 98] Address already in use".to_owned()),
         (
             vec!["127.0.0.1:0", "a:1", "--log-file", "/missing/log"],
-            format!("log file /missing/log: {missing}"),
+            format!("websockify: error: --log-file /missing/log: {missing}"),
         ),
         (
             vec!["127.0.0.1:0", "a:1", "--pid-file", "/missing/pid"],
-            format!("pid file /missing/pid: {missing}"),
+            format!("websockify: error: --pid-file /missing/pid: {missing}"),
         ),
-        (vec!["127.0.0.1:0", "a:1", "--web", "/missing"], format!("web root /missing: {missing}")),
+        (
+            vec!["127.0.0.1:0", "a:1", "--web", "/missing"],
+            format!("websockify: error: --web /missing: {missing}"),
+        ),
         (
             vec!["127.0.0.1:0", &target.address, "--ssl-target", "--ssl-target-ca", "/missing.pem"],
-            "/missing.pem".to_owned(),
+            "websockify: error: --ssl-target-ca /missing.pem: not found".to_owned(),
         ),
     ] {
         let output = failing(&args);

@@ -164,8 +164,8 @@ fn a_standard_input_that_is_no_stream_socket_is_an_error() {
     let udp: OwnedFd = UdpSocket::bind("127.0.0.1:0").expect("a socket").into();
     let null: OwnedFd = fs::File::open("/dev/null").expect("a device").into();
     for (stdin, told) in [
-        (null, "websockify: --inetd needs a socket as standard input, which is none"),
-        (udp, "the socket standard input: not a stream socket"),
+        (null, "websockify: error: --inetd needs a socket as standard input, which is none"),
+        (udp, "websockify: error: the socket standard input: not a stream socket"),
     ] {
         let mut server = Server::spawn(command(&["--inetd", "127.0.0.1:1"]).stdin(stdin));
         assert_eq!(server.wait().code(), Some(1), "{told}");
@@ -276,7 +276,9 @@ fn sockets_that_can_not_be_served_are_refused_by_name() {
     ]);
     let mut server = Server::spawn(shell.stdin(copy(&listener())).stderr(Stdio::piped()));
     assert_eq!(server.wait().code(), Some(1));
-    server.log.wait_for("websockify: LISTEN_FDS=3, but not all are open: [Errno 9] Bad file descriptor");
+    server
+        .log
+        .wait_for("websockify: error: LISTEN_FDS=3, but not all are open: [Errno 9] Bad file descriptor");
 }
 
 #[test]

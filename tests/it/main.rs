@@ -26,6 +26,7 @@ mod limits;
 mod listen;
 mod logs;
 mod memory;
+mod messages;
 mod mixture;
 mod network;
 mod novnc;

@@ -497,7 +497,9 @@ fn a_root_that_is_none_ends_the_program_at_once() {
         assert_eq!(server.wait().code(), Some(1));
         let lines = server.log.wait_for_end();
         assert!(
-            lines.iter().any(|line| line.starts_with(&format!("web root {}: [Errno ", text(&root)))),
+            lines
+                .iter()
+                .any(|line| line.starts_with(&format!("websockify: error: --web {}: [Errno ", text(&root)))),
             "{lines:?}"
         );
     }
@@ -551,7 +553,7 @@ fn a_web_root_that_is_replaced_by_another_is_served() {
         let mut wrong = Vec::new();
         while !turner.is_finished() {
             for target in ["/a", "/by-release", "/by-current"] {
-                let got = ask(&mut client, &format!("GET {target} HTTP/1.1\r\n\r\n"));
+                let got = ask(&mut client, &format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
                 answers.fetch_add(1, Ordering::Relaxed);
                 if got.status != 200 || !["1", "2"].contains(&&got.body[..]) {
                     wrong.push((target, got.status));
@@ -606,7 +608,7 @@ fn what_may_not_be_read_is_not_there_and_the_log_says_why() {
         "127.0.0.1:1",
     ]));
     let get = |target: &str| {
-        let request = format!("GET {target} HTTP/1.1\r\nAccept-Encoding: br, gzip\r\n\r\n");
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: br, gzip\r\n\r\n");
         ask(&mut Client::connect(&server), &request)
     };
     let denied = ["/shut/", "/app.js", "/page/", "/closed/a.txt", "/to-closed", "/unlisted/"];

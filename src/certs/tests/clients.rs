@@ -52,7 +52,10 @@ fn clients_are_checked_each_time_they_come_by_the_last_authorities_that_were_in_
         options.clients = Some(Authorities::File(ca));
     });
     assert!(served.config().is_none());
-    assert_eq!(served.certificates.refusal(), format!("SSL connection but {}ca: not found", served.dir()));
+    assert_eq!(
+        served.certificates.refusal(),
+        format!("SSL connection but --cafile {}ca: not found", served.dir())
+    );
     let (first, second) = (Made::authority("first"), Made::authority("second"));
     replace(&served.scratch, "ca", first.cert.pem());
     let client = with_identity(&first.issue(&["me"], |_| ()), &[]);

@@ -58,11 +58,11 @@ fn a_broken_replacement_keeps_the_old_pair_and_says_so_once() {
     assert_eq!(
         served.lines(),
         [
-            format!("cert: the key does not belong to the certificate (key){stays}"),
-            format!("cert: is empty{stays}"),
-            format!("cert: there is no certificate in it (in PEM form){stays}"),
-            format!("cert: the CERTIFICATE in it has no end{stays}"),
-            format!("cert: not found{stays}"),
+            format!("--cert cert: the key does not belong to the certificate (key){stays}"),
+            format!("--cert cert: is empty{stays}"),
+            format!("--cert cert: there is no certificate in it (in PEM form){stays}"),
+            format!("--cert cert: the CERTIFICATE in it has no end{stays}"),
+            format!("--cert cert: not found{stays}"),
             "cert: this certificate is served from now on".into(),
         ]
     );
@@ -76,10 +76,13 @@ fn a_pair_that_is_broken_at_the_start_is_said_and_served_once_it_is_mended() {
     let served = Setup::open(scratch, |_| ());
     assert!(served.config().is_none() && served.config().is_none() && served.certificates.is_asked_for());
     let text = "self.pem: there is no private key in it, and none was given with --key";
-    assert_eq!(served.certificates.refusal(), format!("SSL connection but {}{text}", served.dir()));
+    assert_eq!(served.certificates.refusal(), format!("SSL connection but --cert {}{text}", served.dir()));
     replace(&served.scratch, "self.pem", made.pem());
     assert_eq!(served.shown("a"), *made.cert.der());
-    assert_eq!(served.lines(), [text, "self.pem: this certificate is served from now on"]);
+    assert_eq!(
+        served.lines(),
+        [&format!("--cert {text}"), "self.pem: this certificate is served from now on"]
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn several_pairs_are_told_apart_by_the_name_that_is_asked_for() {
     assert_eq!(served.shown("third.example"), *first.cert.der());
     replace(&served.scratch, "third", third.pem());
     assert_eq!(served.shown("third.example"), *third.cert.der());
-    assert_eq!(served.lines(), ["third: not found", "third: this certificate is served from now on"]);
+    assert_eq!(served.lines(), ["--cert third: not found", "third: this certificate is served from now on"]);
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn versions_and_suites_are_those_asked_for() {
         scratch.file("self.pem", Made::selfsigned(&["a"]).pem());
         let served = Setup::open(scratch, |options| {
             options.versions = versions;
-            options.suites = suites.map(|list| parse_suites(list).expect("known names"));
+            options.suites = suites.map(|list| parse_suites(list).expect("known names").0);
         });
         let client = if tls12 { only_12() } else { anyone() };
         let (client, _) = handshake(&client, "a", &served.config().expect("TLS is on")).ok()?;

@@ -46,5 +46,5 @@ fn complaint_of(outcome: Outcome) -> String {
     let Outcome::Usage(text) = outcome else { panic!("{outcome:?}") };
     let (usage, text) = text.split_once("\nwebsockify: error: ").expect("every error says so");
     assert!(usage.starts_with("Usage: \n    websockify [options] "), "{usage}");
-    text.strip_suffix('\n').expect("an error is a whole line").to_owned()
+    text.strip_suffix("\nTry 'websockify --help'.\n").expect("an error is a whole line").to_owned()
 }

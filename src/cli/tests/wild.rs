@@ -63,6 +63,7 @@ fn with_pair(pair: Pair) -> TlsOptions {
         key_password_file: None,
         only: false,
         target: None,
+        ignored_ciphers: Vec::new(),
         asks_1_1: false,
     }
 }

@@ -51,12 +51,13 @@ impl Connect {
 /// Why a target that was reached is not spoken to.
 pub(super) fn unsecured(broken: &Broken, frontend: &Frontend) -> String {
     let verifies = frontend.target_tls.as_ref().is_some_and(|tls| tls.options.authorities.is_some());
-    match broken {
-        Broken::Tls(fault) if verifies && fault.is_verification() => format!(
-            "certificate verification failed: {fault}; \
-             use --ssl-target-ca FILE, --ssl-target-name NAME or --ssl-target-insecure"
-        ),
-        Broken::Tls(_) => format!("TLS handshake failed: {broken}"),
-        Broken::Truncated | Broken::System(_) => format!("TLS handshake failed: target left ({broken})"),
+    let remedy = match broken {
+        Broken::Tls(fault) if verifies => fault.remedy(),
+        Broken::Tls(_) | Broken::Truncated | Broken::System(_) => None,
+    };
+    match (broken, remedy) {
+        (Broken::Tls(fault), Some(remedy)) => format!("certificate verification failed: {fault}; {remedy}"),
+        (Broken::Tls(_), None) => format!("TLS handshake failed: {broken}"),
+        (Broken::Truncated | Broken::System(_), _) => format!("TLS handshake failed: target left ({broken})"),
     }
 }
