@@ -306,6 +306,7 @@ mod tests {
     use std::cell::RefCell;
     use std::io::Read;
     use std::os::unix::net::UnixListener;
+    use std::time::Instant;
 
     fn header(legacy: bool, daemon: bool) -> Header {
         let address = SyslogAddress::Unix("/dev/log".into());
@@ -393,6 +394,13 @@ mod tests {
             assert_eq!(syslog.write(format!("{line}\n").as_bytes(), &tell), 0);
             assert_eq!(daemon.join().expect("a daemon"), line.as_bytes());
             assert_eq!(told.borrow().len(), round + 1, "{:?}", told.borrow());
+            // Other tests start programs, and a process that has not become its program yet has this socket, too.
+            let is_there = || UnixDatagram::unbound().is_ok_and(|socket| socket.send_to(b"", &path).is_ok());
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while is_there() {
+                assert!(Instant::now() < deadline, "the daemon is gone");
+                thread::yield_now();
+            }
         }
         let expected = [
             format!(
