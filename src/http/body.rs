@@ -117,6 +117,8 @@ enum Part {
     Plain(u64),
     /// The digits of a chunk's size; whether there was one already.
     Size(u64, bool),
+    /// The blanks behind the size, which nothing but an extension may follow (RFC 9112, section 7.1.1).
+    Blank(u64),
     /// What follows the size on its line.
     Extension(u64),
     /// The LF of that line.
@@ -195,8 +197,11 @@ impl Part {
                 let size = size.checked_mul(16).ok_or(BodyError::TooLong)?;
                 Part::Size(size + u64::from(digit), true)
             }
-            (Part::Size(size, true) | Part::Extension(size), b'\r') => Part::SizeEnd(size),
-            (Part::Size(size, true), b' ' | b'\t' | b';') => Part::Extension(size),
+            (Part::Size(size, true) | Part::Blank(size) | Part::Extension(size), b'\r') => {
+                Part::SizeEnd(size)
+            }
+            (Part::Size(size, true) | Part::Blank(size), b' ' | b'\t') => Part::Blank(size),
+            (Part::Size(size, true) | Part::Blank(size), b';') => Part::Extension(size),
             // An LF alone ends a line for some servers and not for others, so it is nobody's line end here.
             (Part::Extension(_) | Part::Trailer(_), b'\n') => return Err(BodyError::Chunk),
             (Part::Extension(size), _) => Part::Extension(size),
@@ -294,6 +299,8 @@ mod tests {
             "-1\r\n",
             "3\n",
             "3;\n",
+            "3 x\r\nabc\r\n",
+            "3\t\"x\r\nabc\r\n",
             "3\rx",
             "3\r\nabc\n",
             "0\r\n\n",

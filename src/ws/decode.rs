@@ -102,11 +102,14 @@ impl Decoder {
     /// `buf[..fed.payload]`; the rest of the buffer is then without meaning. Control frames are reported
     /// in order through `on_control`. After a Close or a violation the rest of the input is ignored, and
     /// every later feed yields nothing.
+    #[inline]
     pub fn feed(&mut self, buf: &mut [u8], on_control: &mut dyn FnMut(Control<'_>)) -> Fed {
         self.feed_and_note(buf, on_control, None)
     }
 
     /// The same, and appends to `ends` where in the payload each message ends that ends here.
+    // A call costs 3 % of an echo, and with more than one caller the compiler makes it one.
+    #[inline(always)]
     pub fn feed_and_note(
         &mut self,
         buf: &mut [u8],

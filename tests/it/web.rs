@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::Server;
 use crate::common::client::{ACCEPT, Client, UPGRADE};
@@ -544,7 +544,9 @@ fn a_web_root_that_is_replaced_by_another_is_served() {
                 fs::rename(last.join("a"), &away).expect("taken away");
                 fs::rename(&away, last.join("a")).expect("back");
                 // One request meets one turn at most: no release is turned to twice in a moment.
+                let begun = Instant::now();
                 while answers.load(Ordering::Relaxed) == before {
+                    assert!(begun.elapsed() < Duration::from_secs(20), "the next answer comes");
                     std::thread::yield_now();
                 }
             }
@@ -552,6 +554,10 @@ fn a_web_root_that_is_replaced_by_another_is_served() {
         let mut client = Client::connect(&server);
         let mut wrong = Vec::new();
         while !turner.is_finished() {
+            // A connection serves a thousand requests.
+            if answers.load(Ordering::Relaxed) % 900 == 897 {
+                client = Client::connect(&server);
+            }
             for target in ["/a", "/by-release", "/by-current"] {
                 let got = ask(&mut client, &format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
                 answers.fetch_add(1, Ordering::Relaxed);
