@@ -264,7 +264,7 @@ fn sockets_that_can_not_be_served_are_refused_by_name() {
         let mut server = Server::spawn(command.stdin(first).stdout(copy(&listener())));
         assert_eq!(server.wait().code(), Some(1), "{names}");
         let lines = server.log.wait_for_end();
-        assert_eq!(lines.last().map(String::as_str), Some(told), "{lines:?}");
+        assert_eq!(lines.last(), Some(&format!("websockify: error: {told}")), "{lines:?}");
     }
     let mut shell = Command::new("sh");
     shell.args([

@@ -205,10 +205,10 @@ fn a_unix_target_is_dialled() {
     let mut wire = target.accept();
     assert_eq!(wire.read_exactly(18), b"over a Unix socket");
     server.log.wait_for(&format!("connecting to unix socket: {}", target.address));
-    wire.send_pattern(1 << 20);
-    drop(wire);
+    let sending = std::thread::spawn(move || wire.send_pattern(1 << 20));
     client.check_data(1 << 20);
     assert_eq!(client.closed(), (Some(1000), "Target closed".to_owned()));
+    sending.join().expect("all was sent");
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn keys_of_every_kind_are_opened_and_served_with_their_chain() {
                 format!("{version} -CAfile root.pem -verify_return_error -verify_hostname localhost");
             let (said, _) = visit(&server, scratch, &believing);
             assert!(said.contains("Verify return code: 0 (ok)"), "{kind} {version}: {said}");
-            assert!(said.contains("HTTP/1.1 400 ") || said.contains("HTTP/1.1 405 "), "{kind}: {said}");
+            assert!(said.contains("HTTP/1.1 426 "), "{kind}: {said}");
         }
     }
 }
