@@ -201,14 +201,19 @@ fn a_daemon_that_comes_later_gets_everything() {
 fn a_daemon_that_stalls_costs_lines_that_are_counted_and_no_session() {
     let (scratch, target) = (Scratch::new(), Target::tcp().echo());
     let daemon = datagrams(&scratch.path("syslog"));
-    // Long paths fill the queue of 1 MiB; of so many sessions a thousand are logged wholly.
+    // Long paths fill the queue of 1 MiB. In ten seconds a thousand sessions are logged, so it takes some more.
     let mut server = Server::relay_with(&target.address, &["-v", "--syslog", &scratch.arg("syslog")]);
-    let request = crate::common::client::UPGRADE.replace("GET / ", &format!("GET /{} ", "p".repeat(2000)));
-    for _ in 0..3000 {
+    let request =
+        crate::common::client::UPGRADE.replace("GET / ", &format!("GET {} ", "/desktop".repeat(250)));
+    let logged_bytes = || server.log.lines().iter().map(String::len).sum::<usize>();
+    let mut sessions = 0;
+    while sessions % 250 > 0 || logged_bytes() < 3 << 19 {
+        assert!(sessions < 1_000_000, "{} bytes were logged", logged_bytes());
         let mut client = Client::connect(&server);
         assert_eq!(client.ask(request.as_bytes()).status, 101);
         client.echo(b"hello");
         client.close();
+        sessions += 1;
     }
     // Standard error stays on.
     server.log.wait_for_nth("connecting to: ", 1000);
