@@ -82,10 +82,11 @@ impl Early {
         // Whoever gets these frames in the end decodes them from here, so nothing is used up yet.
         let (mut decoder, mut bytes) = (self.decoder.clone(), client.kept.clone());
         let mut pings: Vec<Vec<u8>> = Vec::new();
-        let fed = decoder.feed(&mut bytes, &mut |control| match control {
+        let mut on_control = |control: Control<'_>| match control {
             Control::Ping(payload) => pings.push(payload.to_vec()),
             Control::Pong(_) => {}
-        });
+        };
+        let fed = decoder.feed_and_note(&mut bytes, &mut on_control, None);
         self.has_payload = fed.payload > 0;
         let is_last = fed.payload == 0 && fed.finish.is_some();
         if fed.payload == 0 && fed.finish.is_none() {

@@ -29,6 +29,7 @@ pub fn unmask(data: &mut [u8], key: [u8; 4], offset: usize) {
 /// # Panics
 ///
 /// When a range leaves the buffer or `to` is greater than `from`.
+#[inline(always)]
 pub fn unmask_down(buf: &mut [u8], from: usize, to: usize, len: usize, key: [u8; 4], offset: usize) {
     assert!(to <= from, "the move goes towards the start");
     // Shared cells let the two ranges overlap. Reading runs ahead of writing, so nothing is read that
