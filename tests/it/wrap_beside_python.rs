@@ -23,6 +23,8 @@ fn both(python: &str, options: &[&str], words: &[&str]) -> [Server; 2] {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let source = format!("127.0.0.1:{port}");
         command.args(options).arg(&source).arg("--").args(words).env("PYTHONDONTWRITEBYTECODE", "1");
+        // It misses numpy aloud.
+        command.env("PYTHONWARNINGS", "ignore");
         let mut server = Server::launch(&mut command);
         server.port = port;
         server
