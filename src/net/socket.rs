@@ -339,14 +339,14 @@ impl Stream for Nothing {
     }
 }
 
-/// Sets what TCP sockets here have: no delay of small writes, little that waits unsent and, unless the peer is on this
-/// machine, whose kernel knows when it is gone, probes that find out about a silent one. What is set on a listener is
-/// inherited by what it accepts.
+/// Sets what TCP sockets here have: no delay of small writes and, unless the peer is on this machine, whose kernel
+/// knows when it is gone, probes that find out about a silent one. What is set on a listener is inherited by what it
+/// accepts. What waits unsent is not bounded here (TCP_NOTSENT_LOWAT): some clients write all of a large message
+/// before they read the first byte of its echo, and live by the system's buffers.
 ///
 /// These are wishes, and a system that does not know them is served without; [`take_untuned`] tells.
 pub fn tune_tcp(socket: &SockRef<'_>, peer: Option<IpAddr>) {
     wish("TCP_NODELAY", socket.set_tcp_nodelay(true));
-    wish("TCP_NOTSENT_LOWAT", socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX));
     if peer.is_some_and(|peer| peer.is_loopback()) {
         return;
     }
@@ -371,10 +371,6 @@ pub fn take_untuned() -> Option<String> {
 
 static UNTUNED: OnceLock<(&str, io::Error)> = OnceLock::new();
 static UNTUNED_SAID: AtomicBool = AtomicBool::new(false);
-
-/// What a socket may hold that the system has not even tried to send (TCP_NOTSENT_LOWAT): a ring's worth. More than
-/// that is of no use, and a peer that has stopped reading leaves it there.
-const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// What a near peer may send that nobody reads (SO_RCVBUF, of which the system makes twice as much, and uses that for
 /// its own structures, too). A far peer may send as much as the system finds the way there to hold.

@@ -11,11 +11,12 @@ use crate::common::{eventually, has, skipped};
 
 const MIB: u64 = 1 << 20;
 
-/// What the system may hold for both sockets of one session, in bytes.
-const SESSION_BYTES: u64 = 3 * MIB / 2;
+/// What the system may hold for both sockets of one session, in bytes: most of it waits to be sent, up to 4 MiB a
+/// socket. With unbounded buffers for what is received it was 14 MiB.
+const SESSION_BYTES: u64 = 10 * MIB;
 
 #[test]
-fn the_system_holds_little_for_sessions_that_are_stalled_in_both_directions() {
+fn the_system_holds_little_that_was_received_for_sessions_that_are_stalled_in_both_directions() {
     if !has("ss") {
         return;
     }
