@@ -11,7 +11,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 /// A moment as the wall clock of this machine's time zone shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,11 +134,6 @@ pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
 pub fn unanswered(socket: BorrowedFd<'_>) -> io::Result<u8> {
     let info = tcp_info(socket)?;
     Ok(info.tcpi_retransmits.max(info.tcpi_probes))
-}
-
-/// The time to the peer of a TCP socket and back, as far as the system knows it (TCP_INFO).
-pub fn round_trip(socket: BorrowedFd<'_>) -> io::Result<Duration> {
-    Ok(Duration::from_micros(tcp_info(socket)?.tcpi_rtt.into()))
 }
 
 fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {

@@ -267,10 +267,7 @@ impl Conn {
         cx: &mut Cx<'_>,
     ) -> State {
         match dialled {
-            Dialled::Connected(target) => {
-                self.client.socket.bound_unread();
-                State::Relay(Relay::new(to, target, decoder, tape, cx))
-            }
+            Dialled::Connected(target) => State::Relay(Relay::new(to, target, decoder, tape, cx)),
             Dialled::Failed(failure) => {
                 let line = format_args!("Failed to connect to {to}: {failure}");
                 let end = match failure {

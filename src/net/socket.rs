@@ -265,15 +265,6 @@ impl Socket {
         }
     }
 
-    /// Bounds what a near peer can send that is not read, before bulk data makes the system's buffer grow to many times
-    /// what such a short way can use. For a far one the system goes by how much is on the way.
-    pub fn bound_unread(&self) {
-        let Io::Tcp(tcp) = &self.io else { return };
-        if sys::round_trip(tcp.as_fd()).is_ok_and(|time| time <= NEAR) {
-            wish("SO_RCVBUF", SockRef::from(tcp).set_recv_buffer_size(UNREAD_NEAR_BYTES_MAX));
-        }
-    }
-
     /// Whether a dial has come to its end: `Ok(true)` connected, `Ok(false)` not yet.
     ///
     /// # Errors
@@ -341,8 +332,8 @@ impl Stream for Nothing {
 
 /// Sets what TCP sockets here have: no delay of small writes and, unless the peer is on this machine, whose kernel
 /// knows when it is gone, probes that find out about a silent one. What is set on a listener is inherited by what it
-/// accepts. What waits unsent is not bounded here (TCP_NOTSENT_LOWAT): some clients write all of a large message
-/// before they read the first byte of its echo, and live by the system's buffers.
+/// accepts. What the system holds is not bounded here (TCP_NOTSENT_LOWAT, SO_RCVBUF): some clients write all of a
+/// large message before they read the first byte of its echo, and live by the system's buffers.
 ///
 /// These are wishes, and a system that does not know them is served without; [`take_untuned`] tells.
 pub fn tune_tcp(socket: &SockRef<'_>, peer: Option<IpAddr>) {
@@ -371,13 +362,6 @@ pub fn take_untuned() -> Option<String> {
 
 static UNTUNED: OnceLock<(&str, io::Error)> = OnceLock::new();
 static UNTUNED_SAID: AtomicBool = AtomicBool::new(false);
-
-/// What a near peer may send that nobody reads (SO_RCVBUF, of which the system makes twice as much, and uses that for
-/// its own structures, too). A far peer may send as much as the system finds the way there to hold.
-const UNREAD_NEAR_BYTES_MAX: usize = 256 * 1024;
-
-/// A peer that answers within this is near.
-const NEAR: Duration = Duration::from_millis(1);
 
 /// Silence after which a peer is probed (TCP_KEEPIDLE). A peer that answers none of the probes for
 /// [`UNACKNOWLEDGED_MAX`] is gone: where that option is set, the system counts time and not probes.

@@ -219,11 +219,6 @@ impl Transport {
         self.socket().unacknowledged() + self.unsent()
     }
 
-    /// As [`Socket::bound_unread`].
-    pub fn bound_unread(&self) {
-        self.socket().bound_unread();
-    }
-
     /// Gives back what is held; to be called before the transport is dropped.
     pub fn retire(&mut self, rings: &mut Pool) {
         if let Transport::Tls(tls) = self {

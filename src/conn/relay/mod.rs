@@ -109,7 +109,6 @@ impl Relay {
         if let Some(tape) = &tape {
             tape.relaying(cx);
         }
-        target.bound_unread();
         Relay { tape, ..Relay::begin(to, Some(target), decoder, cx) }
     }
 
