@@ -153,8 +153,8 @@ impl Conn {
             self.client.kept = Vec::new();
         }
         let of_target = self.target().map_or(0, |target| target.unread());
-        let of_tape = self.state.tape().map_or(0, |tape| tape.held_bytes());
-        let kept = (self.client.kept.capacity() + self.client.socket.unread() + of_target + of_tape) as u32;
+        let of_state = self.state.kept_bytes();
+        let kept = (self.client.kept.capacity() + self.client.socket.unread() + of_target + of_state) as u32;
         if kept != self.kept_bytes {
             cx.rings.discharge(self.kept_bytes as usize);
             cx.rings.charge(kept as usize);

@@ -29,7 +29,7 @@ use crate::id::{ConnId, Side};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::net::listen::Peer;
-use crate::net::pipe::Splicer;
+use crate::net::pipe::{KEPT_MAX, Splicer};
 use crate::net::scripted::{Handle, Scripted};
 use crate::net::socket::{Io, Socket};
 use crate::net::tls::UNREAD_MAX;
@@ -117,7 +117,7 @@ impl Rig {
             poll: Poll::new().expect("the system has a descriptor to spare"),
             tick: Tick::ZERO,
             rings: Pool::new(setup.held_bytes_max),
-            splicer: Splicer::default(),
+            splicer: Splicer::new(KEPT_MAX),
             metrics: Arc::new(Metrics::new(Kind::ALL.len())),
             inbox: Inbox::new(move |_, answer| drop(sender.send(answer))),
             shared: Arc::new(shared(setup)),

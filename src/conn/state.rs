@@ -15,7 +15,6 @@ use super::reply::Reply;
 use super::report::Session;
 use super::serve::Serve;
 use super::sniff::Sniff;
-use super::tape::Tape;
 use super::tls::Tls;
 use crate::net::transport::Transport;
 use crate::timers::Tick;
@@ -95,10 +94,10 @@ impl State {
         }
     }
 
-    /// What takes the session down, while it is relayed.
-    pub(super) fn tape(&self) -> Option<&Tape> {
+    /// Bytes that are kept for the session outside of rings, while it is relayed.
+    pub(super) fn kept_bytes(&self) -> usize {
         match self {
-            State::Relay(relay) => relay.tape(),
+            State::Relay(relay) => relay.kept_bytes(),
             // Nothing is on it yet.
             State::Connect(_)
             | State::Sniff(_)
@@ -108,7 +107,7 @@ impl State {
             | State::Serve(_)
             | State::Reply(_)
             | State::Close(_)
-            | State::Gone => None,
+            | State::Gone => 0,
         }
     }
 

@@ -1,11 +1,13 @@
 //! Moving bytes from one TCP socket to another through a pipe, without copying them through this process
 //! (splice(2)).
 //!
-//! A reactor has one pipe, which is empty whenever nobody is using it: what the receiving socket refuses is
-//! read out of it at once. So it needs no place in the state of a session, and no descriptors of its own.
+//! A reactor has a few pipes. One is lent for a turn; what the receiving socket refuses stays in it, and the pipe with
+//! its session, until there is room. When as many pipes are kept as there may be, it is read out instead.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::net::SendFlags;
@@ -13,42 +15,113 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 
 use super::socket::{Io, Socket};
 use crate::timers::Tick;
+use crate::ws::encode;
 
-/// The pipe of a reactor, opened when it is first needed.
+/// The pipes of a reactor, opened when they are needed.
 #[derive(Debug)]
 pub struct Splicer {
-    pipe: Option<Pipe>,
+    /// Empty ones, the last used on top.
+    free: Vec<Pipe>,
+    /// How many are kept by sessions.
+    kept: Arc<AtomicUsize>,
+    kept_max: usize,
     /// The system gave none, for want of descriptors for instance; it is asked again then.
     retry_at: Tick,
 }
 
 impl Splicer {
-    /// The pipe, empty; `None` while there is none to be had.
-    pub fn pipe(&mut self, now: Tick) -> Option<&mut Pipe> {
-        if self.pipe.as_ref().is_some_and(|pipe| pipe.filled > 0) {
-            // Somebody's connection broke while its bytes were in here.
-            self.pipe = None;
+    /// No pipes yet. At most `kept_max` are kept at a time by sessions whose clients take nothing.
+    pub fn new(kept_max: usize) -> Splicer {
+        Splicer { free: Vec::new(), kept: Arc::default(), kept_max, retry_at: Tick::ZERO }
+    }
+
+    /// Lends an empty pipe; `None` while there is none to be had.
+    pub fn take(&mut self, now: Tick) -> Option<Pipe> {
+        if let Some(pipe) = self.free.pop() {
+            return Some(pipe);
         }
-        if self.pipe.is_none() && now >= self.retry_at {
-            self.pipe = Pipe::open().ok();
+        if now < self.retry_at {
+            return None;
+        }
+        let pipe = Pipe::open().ok();
+        if pipe.is_none() {
             self.retry_at = now.after(RETRY);
         }
-        self.pipe.as_mut()
+        pipe
+    }
+
+    /// Takes a pipe back. One in which somebody's bytes are left is closed.
+    pub fn give(&mut self, pipe: Pipe) {
+        if pipe.is_empty() && self.free.len() < FREE_MAX {
+            self.free.push(pipe);
+        }
+    }
+
+    /// Whether a session may keep a pipe.
+    pub fn may_keep(&self) -> bool {
+        self.kept.load(Ordering::Relaxed) < self.kept_max
+    }
+
+    /// Lets a session keep a pipe with what is in it; gives the pipe back if too many are kept.
+    ///
+    /// # Errors
+    /// No more may be kept.
+    pub fn keep(&mut self, pipe: Pipe) -> Result<Box<Kept>, Pipe> {
+        if !self.may_keep() {
+            return Err(pipe);
+        }
+        self.kept.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Kept { pipe: Some(pipe), count: Arc::clone(&self.kept) }))
     }
 }
 
-impl Default for Splicer {
-    fn default() -> Splicer {
-        Splicer { pipe: None, retry_at: Tick::ZERO }
+/// A pipe that stays with a session. It counts as kept until it is dropped.
+#[derive(Debug)]
+pub struct Kept {
+    pipe: Option<Pipe>,
+    count: Arc<AtomicUsize>,
+}
+
+impl Kept {
+    /// Number of bytes in it, those of a frame's header included.
+    pub fn len(&self) -> usize {
+        self.pipe.as_ref().map_or(0, Pipe::len)
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// As [`Pipe::drain`].
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn drain(&mut self, socket: &mut Socket) -> io::Result<usize> {
+        self.pipe.as_mut().map_or(Ok(0), |pipe| pipe.drain(socket))
+    }
+
+    /// The pipe, which is not kept any more.
+    pub fn release(mut self) -> Option<Pipe> {
+        self.pipe.take()
     }
 }
 
-/// A pipe, and how many bytes are in it.
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A pipe, the frame's header that goes before what is in it, and how much both are.
 #[derive(Debug)]
 pub struct Pipe {
     reading: OwnedFd,
     writing: OwnedFd,
     filled: usize,
+    header: [u8; encode::HEADROOM],
+    /// Where the header's rest begins.
+    header_at: usize,
 }
 
 impl Pipe {
@@ -57,11 +130,12 @@ impl Pipe {
         // A pipe holds so many pieces of what a socket received, and they can be small: a larger one takes
         // more. An ordinary user may be refused that, and then less is moved at a time.
         let _ = fcntl_setpipe_size(&writing, PIPE_BYTES);
-        Ok(Pipe { reading, writing, filled: 0 })
+        let (header, header_at) = ([0; encode::HEADROOM], encode::HEADROOM);
+        Ok(Pipe { reading, writing, filled: 0, header, header_at })
     }
 
-    /// Moves at most `most` bytes from `socket` into the pipe, and returns how many. None is no end of the
-    /// stream: splice stops before urgent data and never passes it, so only a read can tell.
+    /// Moves at most `most` bytes from `socket` into the empty pipe, as one frame, and returns how many. None is no
+    /// end of the stream: splice stops before urgent data and never passes it, so only a read can tell.
     ///
     /// # Errors
     /// The socket's.
@@ -69,8 +143,10 @@ impl Pipe {
         let Io::Tcp(tcp) = socket.io() else { return Ok(0) };
         loop {
             match splice(tcp.as_fd(), None, &self.writing, None, most, FLAGS).map_err(io::Error::from) {
+                Ok(0) => return Ok(0),
                 Ok(count) => {
-                    self.filled += count;
+                    self.filled = count;
+                    self.header_at = encode::header_before(&mut self.header, encode::HEADROOM, count);
                     return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -80,57 +156,52 @@ impl Pipe {
         }
     }
 
-    /// Writes `header` to `socket`, and moves what is in the pipe behind it. Returns how much of the header
-    /// was taken; what is left in the pipe is to be read out with [`Pipe::read`].
+    /// Writes the header to `socket`, and moves what is in the pipe behind it, as far as there is room. Returns how
+    /// much was taken.
     ///
     /// # Errors
     /// The socket's.
-    pub fn drain(&mut self, header: &[u8], socket: &mut Socket) -> io::Result<usize> {
-        let Io::Tcp(tcp) = socket.io() else { return Ok(0) };
-        let flags = SendFlags::MORE | SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let sent = match rustix::net::send(tcp, header, flags).map_err(io::Error::from) {
-            Ok(count) => count,
-            Err(error) if is_transient(&error) => 0,
-            Err(error) => return Err(error),
-        };
-        if sent < header.len() {
-            return Ok(sent);
-        }
-        while self.filled > 0 {
+    pub fn drain(&mut self, socket: &mut Socket) -> io::Result<usize> {
+        let before = self.len();
+        while !self.is_empty() && socket.is_writable() {
             let Io::Tcp(tcp) = socket.io() else { break };
-            match splice(&self.reading, None, tcp.as_fd(), None, self.filled, FLAGS).map_err(io::Error::from)
-            {
+            let result = if self.header_at < encode::HEADROOM {
+                let flags = SendFlags::MORE | SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+                rustix::net::send(tcp, &self.header[self.header_at..], flags)
+            } else {
+                splice(&self.reading, None, tcp.as_fd(), None, self.filled, FLAGS)
+            };
+            match result.map_err(io::Error::from) {
                 Ok(0) => break,
+                Ok(count) if self.header_at < encode::HEADROOM => self.header_at += count,
                 Ok(count) => self.filled -= count.min(self.filled),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    socket.note_full();
-                    break;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.note_full(),
                 Err(error) => return Err(error),
             }
         }
-        Ok(sent)
+        Ok(before - self.len())
     }
 
-    /// Number of bytes in the pipe.
+    /// Number of bytes in the pipe, those of the header included.
     pub fn len(&self) -> usize {
-        self.filled
+        encode::HEADROOM - self.header_at + self.filled
     }
 
     /// Whether nothing is in the pipe.
     pub fn is_empty(&self) -> bool {
-        self.filled == 0
+        self.len() == 0
     }
 
-    /// Reads everything that is in the pipe into `space`, and returns how much that is.
+    /// Reads everything that is in the pipe into `space`, the header first, and returns how much that is.
     ///
     /// # Errors
     /// The system's; `space` is too small.
     pub fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        let wanted = self.filled;
+        let wanted = self.len();
         let space = space.get_mut(..wanted).ok_or(io::ErrorKind::OutOfMemory)?;
-        let mut count = 0;
+        let mut count = encode::HEADROOM - self.header_at;
+        space[..count].copy_from_slice(&self.header[self.header_at..]);
         while count < wanted {
             match rustix::io::read(&self.reading, &mut space[count..]).map_err(io::Error::from) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -139,19 +210,23 @@ impl Pipe {
                 Err(error) => return Err(error),
             }
         }
+        self.header_at = encode::HEADROOM;
         self.filled = 0;
         Ok(count)
     }
 }
 
-fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
-/// Size that is asked for; at 4 KiB a piece in the worst case it takes a whole ring's worth of small packets.
-const PIPE_BYTES: usize = 1024 * 1024;
+/// Size that is asked for: a place for each 4 KiB of it, and a piece of a KiB or more in each. As many as may be kept
+/// stay below half of what an ordinary user may have (pipe-user-pages-soft, pipe(7)).
+const PIPE_BYTES: usize = 512 * 1024;
+
+/// Pipes that sessions may keep at a time in one process, unless the limit of open files is low.
+pub const KEPT_MAX: usize = 64;
+
+/// Empty pipes that are not closed.
+const FREE_MAX: usize = 64;
 
 /// Time before the system is asked again for a pipe.
 const RETRY: Duration = Duration::from_secs(1);
@@ -187,48 +262,84 @@ mod tests {
     #[test]
     fn bytes_go_from_socket_to_socket_behind_their_header() {
         let ((mut target, mut from), (mut client, mut to)) = (pair(), pair());
-        let mut splicer = Splicer::default();
-        let pipe = splicer.pipe(Tick::ZERO).expect("a pipe");
+        let mut splicer = Splicer::new(1);
+        let mut pipe = splicer.take(Tick::ZERO).expect("a pipe");
         target.write_all(b"payload").expect("room");
-        assert_eq!(filled(pipe, &mut from), 7);
-        assert_eq!(pipe.drain(b"head ", &mut to).expect("not broken"), 5);
+        assert_eq!(filled(&mut pipe, &mut from), 7);
+        assert_eq!(pipe.drain(&mut to).expect("not broken"), 9);
         assert!(pipe.is_empty());
-        let mut read = [0; 12];
+        let mut read = [0; 9];
         client.read_exact(&mut read).expect("delivered");
-        assert_eq!(&read, b"head payload");
+        assert_eq!(&read, b"\x82\x07payload");
         drop(target);
     }
 
-    #[test]
-    fn what_a_full_socket_refuses_can_be_read_out_again() {
-        let ((mut target, mut from), (mut client, mut to)) = (pair(), pair());
+    /// A socket that takes nothing more, its peer, and how much it has taken.
+    fn full() -> (TcpStream, Socket, usize) {
+        let (client, mut to) = pair();
         let mut taken = 0;
         while to.is_writable() {
             taken += to.write(&[7; 65_536]).expect("not broken");
         }
-        let mut splicer = Splicer::default();
-        let pipe = splicer.pipe(Tick::ZERO).expect("a pipe");
-        target.write_all(b"payload").expect("room");
-        filled(pipe, &mut from);
-        let sent = pipe.drain(b"head ", &mut to).expect("not broken");
-        let mut space = [0; 64];
-        let mut rest = b"head "[sent..].to_vec();
-        let count = pipe.read(&mut space).expect("room for it");
-        rest.extend_from_slice(&space[..count]);
-        client.shutdown(std::net::Shutdown::Write).expect("ended");
+        (client, to, taken)
+    }
+
+    /// What the client of a socket gets when all is written and ended.
+    fn rest(mut client: TcpStream, mut to: Socket, taken: usize) -> Vec<u8> {
         to.shutdown_write();
         let mut all = Vec::new();
         client.read_to_end(&mut all).expect("delivered");
-        all.extend_from_slice(&rest);
-        assert_eq!(&all[taken..], b"head payload");
+        all.split_off(taken)
+    }
+
+    #[test]
+    fn what_a_full_socket_refuses_can_be_read_out_again() {
+        let ((mut target, mut from), (client, mut to, taken)) = (pair(), full());
+        let mut pipe = Splicer::new(0).take(Tick::ZERO).expect("a pipe");
+        target.write_all(b"payload").expect("room");
+        filled(&mut pipe, &mut from);
+        to.note_ready(false, true, false);
+        let sent = pipe.drain(&mut to).expect("not broken");
+        assert_eq!(sent + pipe.len(), 9);
+        let mut space = [0; 64];
+        let count = pipe.read(&mut space).expect("room for it");
+        assert!(pipe.is_empty());
+        let mut all = rest(client, to, taken);
+        all.extend_from_slice(&space[..count]);
+        assert_eq!(all, b"\x82\x07payload");
+    }
+
+    #[test]
+    fn what_a_full_socket_refuses_stays_in_a_pipe_of_which_so_many_are_kept() {
+        let ((mut target, mut from), (mut client, mut to, taken)) = (pair(), full());
+        let mut splicer = Splicer::new(1);
+        let mut pipe = splicer.take(Tick::ZERO).expect("a pipe");
+        target.write_all(b"payload").expect("room");
+        filled(&mut pipe, &mut from);
+        let mut kept = splicer.keep(pipe).expect("the first");
+        let other = splicer.take(Tick::ZERO).expect("another");
+        let other = splicer.keep(other).expect_err("one is kept");
+        let mut skipped = vec![0; taken];
+        client.read_exact(&mut skipped).expect("delivered");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !kept.is_empty() {
+            to.note_ready(false, true, false);
+            kept.drain(&mut to).expect("not broken");
+            assert!(std::time::Instant::now() < deadline, "there is room, and nothing is taken");
+        }
+        splicer.give(kept.release().expect("a pipe"));
+        assert_eq!(rest(client, to, 0), b"\x82\x07payload");
+        drop(splicer.keep(other).expect("none is kept any more"));
     }
 
     #[test]
     fn a_pipe_with_somebodys_bytes_in_it_is_never_lent_to_another() {
         let (mut target, mut from) = pair();
-        let mut splicer = Splicer::default();
+        let mut splicer = Splicer::new(1);
         target.write_all(b"secret").expect("room");
-        filled(splicer.pipe(Tick::ZERO).expect("a pipe"), &mut from);
-        assert!(splicer.pipe(Tick::ZERO.after(RETRY)).expect("another").is_empty());
+        let mut pipe = splicer.take(Tick::ZERO).expect("a pipe");
+        filled(&mut pipe, &mut from);
+        splicer.give(pipe);
+        assert!(splicer.take(Tick::ZERO).expect("another").is_empty());
     }
 }

@@ -62,6 +62,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Connections beyond that which still get a 503; any more are closed at once.
     pub overflow_max: usize,
+    /// Pipes that sessions may keep, over all reactors.
+    pub pipes_max: usize,
 }
 
 /// An accepted socket on its way to a reactor.

@@ -94,6 +94,8 @@ pub struct Options {
     pub index: usize,
     /// Bytes that it may hold for peers that do not read.
     pub held_bytes_max: usize,
+    /// Pipes that its sessions may keep at a time.
+    pub pipes_max: usize,
     /// What it shares with the others.
     pub shared: Arc<Shared>,
     /// What the clients of each listener get.
@@ -110,7 +112,7 @@ impl Reactor {
     /// # Errors
     /// The system gives no poll or no waker.
     pub fn new(options: Options, notify: Notify) -> io::Result<Reactor> {
-        let Options { index, held_bytes_max, shared, frontends, metrics, half_open } = options;
+        let Options { index, held_bytes_max, pipes_max, shared, frontends, metrics, half_open } = options;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let (sender, messages) = channel();
@@ -121,7 +123,7 @@ impl Reactor {
             poll,
             tick: Tick::ZERO,
             rings: Pool::new(held_bytes_max),
-            splicer: Splicer::default(),
+            splicer: Splicer::new(pipes_max),
             metrics: Arc::clone(&handle.metrics),
             inbox: Inbox::new(move |id, answer| {
                 way_back.send(Message::Answer(id, answer));

@@ -35,6 +35,7 @@ impl Running {
         let options = Options {
             index: 0,
             held_bytes_max: 1 << 20,
+            pipes_max: 1,
             shared: Arc::new(Shared {
                 log: Arc::new(Log::in_memory(true)),
                 resolver: Resolver::default(),
@@ -49,7 +50,7 @@ impl Running {
         let notify = Box::new(move |notice| drop(sender.send(notice)));
         let mut reactor = Reactor::new(options, notify).expect("a poll");
         let handle = reactor.handle();
-        let limits = Limits { connections_max: 100, overflow_max: 10 };
+        let limits = Limits { connections_max: 100, overflow_max: 10, pipes_max: 1 };
         reactor.listen(listeners, vec![handle.clone()], limits).expect("watched");
         std::thread::spawn(move || reactor.run());
         Running { handle, ports, notices }
@@ -185,7 +186,7 @@ fn more_listeners_than_there_are_tokens_are_refused() {
     let address = Address::Tcp { host: "127.0.0.1".into(), port: 0, prefer_ipv6: false };
     let listeners = (0..=accept::DOORS_MAX).map(|_| Listener::bind(&address).expect("a port")).collect();
     let poll = Poll::new().expect("a poll");
-    let limits = Limits { connections_max: 1, overflow_max: 0 };
+    let limits = Limits { connections_max: 1, overflow_max: 0, pipes_max: 1 };
     assert!(Acceptor::new(listeners, sys::descriptor(&poll), Vec::new(), limits, Arc::default()).is_err());
 }
 

@@ -23,6 +23,7 @@ use crate::gate;
 use crate::log::{Log, describe};
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
+use crate::net::pipe::KEPT_MAX;
 use crate::net::socket::take_untuned;
 use crate::os::daemon::{self, Launcher, Readiness, Side};
 use crate::os::inherited::{self, Strangers};
@@ -335,6 +336,7 @@ fn start_reactors(
         let options = reactor::Options {
             index,
             held_bytes_max,
+            pipes_max: limits.pipes_max / config.workers,
             shared: Arc::clone(shared),
             frontends: Arc::clone(frontends),
             metrics: Arc::new(Metrics::new(Kind::ALL.len())),
@@ -380,7 +382,9 @@ fn limits(config: &Config, log: &Log) -> (Limits, usize) {
             Some(auth) if auth.class.is_program => plugin::DESCRIPTORS_MAX.min(open_files / 10),
             Some(_) | None => 0,
         };
-    let most = ((open_files - reserve - ending - services) / each).max(1);
+    // Two descriptors each, out of the share of connections.
+    let pipes_max = KEPT_MAX.min(open_files / 64);
+    let most = ((open_files - reserve - ending - services - 2 * pipes_max) / each).max(1);
     if let Some(asked) = config.max_connections
         && asked > most
     {
@@ -389,7 +393,7 @@ fn limits(config: &Config, log: &Log) -> (Limits, usize) {
         ));
     }
     let connections_max = config.max_connections.unwrap_or(most);
-    (Limits { connections_max, overflow_max: reserve / 4 }, connections_max + ending)
+    (Limits { connections_max, overflow_max: reserve / 4, pipes_max }, connections_max + ending)
 }
 
 /// Descriptors that are not for connections: the log, polls, name look-ups, files, clients that are told

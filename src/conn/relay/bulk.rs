@@ -1,8 +1,8 @@
 //! Target to client in bulk: when reads are large, several in a row, the payload goes from socket to socket
 //! through a pipe, and only the frame headers pass through this process.
 //!
-//! It pays from some ten KiB at a time, between plain TCP sockets. What the client refuses is read out of the
-//! pipe and held like any other refused bytes, so a slow client costs a copy, and no bound is another one.
+//! It pays from some ten KiB at a time, between plain TCP sockets. What the client refuses stays in the pipe, and the
+//! pipe with the session; when as many are kept as there may be, it is read out and held like other refused bytes.
 
 use super::{Down, Relay};
 use crate::conn::client::Client;
@@ -42,7 +42,7 @@ impl Relay {
     /// Moves one frame's worth of bytes through the reactor's pipe, if that is the way to go.
     pub(super) fn splice_down(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Spliced {
         if !self.bulk.is_on()
-            || cx.bulk_waiting > CROWD
+            || (cx.bulk_waiting > CROWD && !cx.splicer.may_keep())
             || self.down_state != Down::Running
             || self.tape.is_some()
         {
@@ -55,31 +55,37 @@ impl Relay {
         if !(to.is_tcp() && from.is_tcp()) || self.down.read_limit(cx.rings, cx.now) < RING_BYTES {
             return Spliced::No;
         }
-        let Some(pipe) = cx.splicer.pipe(cx.now) else { return Spliced::No };
+        let Some(mut pipe) = cx.splicer.take(cx.now) else { return Spliced::No };
         let count = match pipe.fill(from, RING_BYTES - encode::HEADROOM) {
-            // A read finds out whether this is the end, nothing for now, or urgent data.
-            Ok(0) => return Spliced::No,
             Ok(count) => count,
             Err(_) => return Spliced::Broken,
         };
+        if count == 0 {
+            // A read finds out whether this is the end, nothing for now, or urgent data.
+            cx.splicer.give(pipe);
+            return Spliced::No;
+        }
         self.bulk.note(count);
         cx.metrics.bytes_down.add(count as u64);
-        let mut header = [0; encode::HEADROOM];
-        let start = encode::header_before(&mut header, encode::HEADROOM, count);
-        let Ok(sent) = pipe.drain(&header[start..], to) else { return Spliced::Refused };
-        let (rest, taken) = (&header[start + sent..], sent + count - pipe.len());
-        if rest.is_empty() && pipe.is_empty() {
-            self.down.offered(taken, false, cx.now);
+        let Ok(taken) = pipe.drain(to) else { return Spliced::Refused };
+        self.down.offered(taken, !pipe.is_empty(), cx.now);
+        if pipe.is_empty() {
+            cx.splicer.give(pipe);
             return Spliced::Moved(count);
         }
+        let mut pipe = match cx.splicer.keep(pipe) {
+            Ok(kept) => {
+                self.pipe = Some(kept);
+                return Spliced::Moved(count);
+            }
+            Err(pipe) => pipe,
+        };
         let mut ring = cx.rings.take();
-        ring.space()[..rest.len()].copy_from_slice(rest);
-        ring.fill(rest.len());
         match pipe.read(ring.space()) {
             Ok(left) => {
                 ring.fill(left);
-                self.down.offered(taken, true, cx.now);
                 self.down.held = Some(cx.rings.hold(ring));
+                cx.splicer.give(pipe);
                 Spliced::Moved(count)
             }
             Err(_) => {
@@ -89,13 +95,36 @@ impl Relay {
             }
         }
     }
+
+    /// Moves on what the client refused of a frame that is in a pipe; true when nothing of it is left.
+    pub(super) fn flush_pipe(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> bool {
+        let (Some(mut kept), Transport::Plain(to)) = (self.pipe.take(), &mut client.socket) else {
+            return true;
+        };
+        match kept.drain(to) {
+            Ok(taken) => {
+                let left = !kept.is_empty();
+                self.down.offered(taken, left, cx.now);
+                if left {
+                    self.pipe = Some(kept);
+                } else if let Some(pipe) = kept.release() {
+                    cx.splicer.give(pipe);
+                }
+                !left
+            }
+            Err(_) => {
+                self.client_refused(client, cx);
+                true
+            }
+        }
+    }
 }
 
 /// A read of at least this much counts as a large one.
 const LARGE_BYTES: usize = 48 * 1024;
 
-/// With more sessions than this in bulk at a time a copy is cheaper: the pages of so many streams are no longer
-/// in any cache when they are counted and passed on, while a ring always is.
+/// With more sessions than this in bulk at a time, and no more pipes to be kept, a copy is cheaper than to read out
+/// what clients refuse.
 const CROWD: usize = 4;
 
 /// So many large reads in a row make a direction bulky.

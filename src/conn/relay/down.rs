@@ -114,6 +114,9 @@ impl Relay {
 
     /// Writes the rest of a frame that the client refused before; true when nothing of it is left.
     fn flush_down(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> bool {
+        if self.pipe.is_some() {
+            return self.flush_pipe(client, cx);
+        }
         let Some(held) = &self.down.held else { return true };
         match client.socket.write(held.data(), cx.rings) {
             Ok(count) => {
@@ -151,9 +154,10 @@ impl Relay {
 
     /// The client can't be written to. It may have sent something, a Close even, before it left: that is read
     /// to its end, which comes at once.
-    fn client_refused(&mut self, client: &mut Client, cx: &mut Cx<'_>) {
+    pub(super) fn client_refused(&mut self, client: &mut Client, cx: &mut Cx<'_>) {
         self.down_state = Down::Ended;
         self.down.release(cx.rings);
+        self.pipe = None;
         client.out.clear();
         client.socket.note_ready(true, false, false);
         cx.again = true;

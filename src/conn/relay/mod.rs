@@ -19,6 +19,7 @@ use super::end::End;
 use super::frontend::Destination;
 use super::tape::Tape;
 use crate::id::Side;
+use crate::net::pipe::Kept;
 use crate::net::socket::UNACKNOWLEDGED_MAX;
 use crate::net::transport::Transport;
 use crate::ring::Pool;
@@ -37,6 +38,8 @@ pub struct Relay {
     decoder: Decoder,
     up: Direction,
     down: Direction,
+    /// The rest of a frame for the client, where that is in a pipe.
+    pipe: Option<Box<Kept>>,
     up_state: Up,
     down_state: Down,
     phase: Phase,
@@ -138,6 +141,7 @@ impl Relay {
             decoder,
             up: Direction::default(),
             down: Direction::default(),
+            pipe: None,
             up_state: Up::Running,
             down_state: Down::Running,
             phase: Phase::Open,
@@ -165,9 +169,10 @@ impl Relay {
         Ok(self.settle(client, cx))
     }
 
-    /// What takes the session down.
-    pub fn tape(&self) -> Option<&Tape> {
-        self.tape.as_deref()
+    /// Bytes that are kept for it outside of rings: on their way to the disk, and in a pipe.
+    pub fn kept_bytes(&self) -> usize {
+        let of_tape = self.tape.as_ref().map_or(0, |tape| tape.held_bytes());
+        of_tape + self.pipe.as_ref().map_or(0, |pipe| pipe.len())
     }
 
     /// Whether neither end is read, because too much of the recording waits for the disk.
@@ -204,6 +209,7 @@ impl Relay {
     pub fn release(&mut self, rings: &mut Pool) {
         self.up.release(rings);
         self.down.release(rings);
+        self.pipe = None;
     }
 
     /// When an end began to refuse bytes: the earlier of the two directions. If none does, when the client was
@@ -222,7 +228,7 @@ impl Relay {
 
     /// Whether bytes are held here for an end that refuses them.
     fn is_holding(&self) -> bool {
-        self.up_waits() || self.down.held.is_some()
+        self.up_waits() || self.down.held.is_some() || self.pipe.is_some()
     }
 
     /// Tells the client to go, at the next frame boundary, because the process ends.
@@ -258,7 +264,8 @@ impl Relay {
             closing.look_at = cx.now.after(CLOSE / 2);
             // While the target takes nothing the client is not read, and its Close can't be seen.
             let to_target = self.up.len() + self.target.as_ref().map_or(0, Transport::unsent);
-            let undelivered = client.socket.unacknowledged() + self.down.len() + to_target;
+            let to_client = self.down.len() + self.pipe.as_ref().map_or(0, |pipe| pipe.len());
+            let undelivered = client.socket.unacknowledged() + to_client + to_target;
             if closing.delivery.is_over(undelivered, cx.now)
                 || closing.delivery.is_hopeless(client.socket.unanswered(), cx)
             {

@@ -235,7 +235,7 @@ pub(crate) const PEERS: &[Peer] = &[
         name: "haproxy-splice",
         role: Role::Yardstick,
         program: Program::Named("haproxy"),
-        starts: [haproxy!("option splice-auto", ""), None],
+        starts: [haproxy!("option splice-request\n  option splice-response", ""), None],
         version: &["-v"],
         port: Port::Told,
         share: 1,
