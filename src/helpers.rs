@@ -11,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
+use crate::log::describe;
+
 /// Work that may block.
 pub type Job = Box<dyn FnOnce() + Send>;
 
@@ -75,6 +77,18 @@ pub fn give_way() {
 
 /// Half of the way to the lowest priority: a tenth of the processor beside a busy reactor.
 const NICENESS: i32 = 10;
+
+/// In words for the log.
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Full => f.write_str("too many others wait for a thread"),
+            Refused::NoThread(error) => {
+                write!(f, "can't start a thread: {} (limit of processes)", describe(error))
+            }
+        }
+    }
+}
 
 /// Why a lane did not take a job.
 #[derive(Debug)]

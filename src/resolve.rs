@@ -73,7 +73,7 @@ impl Resolver {
                 Asked::Later
             }
             Err(Refused::Full) => Asked::Busy,
-            Err(Refused::NoThread(error)) => Asked::Now(Err(Unresolved(error.to_string()))),
+            Err(refused @ Refused::NoThread(_)) => Asked::Now(Err(Unresolved(refused.to_string()))),
         }
     }
 }

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::log::describe;
+
 /// Why a file can't be used.
 #[derive(Debug)]
 pub enum Fault {
@@ -36,7 +38,7 @@ impl fmt::Display for Fault {
             Fault::NotRegular => f.write_str("not a regular file"),
             Fault::TooLarge => write!(f, "larger than {} MiB", BYTES_MAX >> 20),
             Fault::System(error) if error.kind() == io::ErrorKind::NotFound => f.write_str("not found"),
-            Fault::System(error) => write!(f, "{}", error.kind()),
+            Fault::System(error) => f.write_str(&describe(error)),
         }
     }
 }

@@ -21,12 +21,13 @@ use super::pem::Block;
 /// # Errors
 /// It can't be had, in words that go behind the file's name.
 pub(super) fn decrypted_pkcs8(data: &[u8], password: &[u8]) -> Result<Vec<u8>, String> {
-    let unknown = |error| format!("{BAD_CIPHER}: {error}");
-    let key = EncryptedPrivateKeyInfoRef::try_from(data).map_err(unknown)?;
+    // What the library says are numbers of ciphers, which help nobody.
+    let unknown = || format!("{BAD_CIPHER} (openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW)");
+    let key = EncryptedPrivateKeyInfoRef::try_from(data).map_err(|_| unknown())?;
     match key.decrypt(password) {
         Ok(key) if is_key(key.as_bytes()) => Ok(key.as_bytes().to_vec()),
         Err(pkcs8::Error::EncryptedPrivateKey(error)) if error != pkcs8::pkcs5::Error::DecryptFailed => {
-            Err(unknown(pkcs8::Error::EncryptedPrivateKey(error)))
+            Err(unknown())
         }
         _ => Err(BAD_PASSWORD.to_owned()),
     }

@@ -75,7 +75,7 @@ fn is_settled(found: &Metadata) -> bool {
 }
 
 /// The system's words, without the number that std puts behind them.
-fn describe(error: &io::Error) -> String {
+pub(super) fn describe(error: &io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
     if error.kind() == io::ErrorKind::NotFound { "not found".to_owned() } else { words.to_owned() }

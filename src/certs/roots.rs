@@ -9,6 +9,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls_native_certs::ErrorKind;
 
 use super::pair::certificates;
 use super::verify::{Clients, Targets};
@@ -34,7 +35,7 @@ impl Roots {
             let found = rustls_native_certs::load_native_certs();
             store.add_parsable_certificates(found.certs.iter().cloned());
             if store.is_empty() {
-                let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+                let why = found.errors.first().map(unusable).unwrap_or_default();
                 return Err(format!("no certificate authorities found on this system{why}"));
             }
             return Ok(Roots { store: Arc::new(store), certs: found.certs.into(), are_named: false });
@@ -116,6 +117,15 @@ pub fn client_verifier(authorities: &Authorities) -> Result<Arc<dyn ClientCertVe
 #[cfg(any(test, feature = "testing"))]
 pub fn target_verifier(authorities: &Authorities) -> Result<Arc<dyn ServerCertVerifier>, String> {
     Roots::load(authorities)?.of_targets(&super::suites::provider(None))
+}
+
+/// Why there are no authorities of the system, behind what is said of that.
+fn unusable(error: &rustls_native_certs::Error) -> String {
+    match &error.kind {
+        ErrorKind::Io { inner, path } => format!(": {}: {}", path.display(), file::describe(inner)),
+        ErrorKind::Pem(_) => format!(": a file of them is damaged ({})", error.context),
+        ErrorKind::Os(_) | _ => format!(": {}", error.context),
+    }
 }
 
 /// Clients are told the names of up to so many authorities, so that a browser offers only fitting certificates.

@@ -149,8 +149,9 @@ pub(super) const TABLE: &[Row] = &[
 
     Row { name: "max-connections", short: None, kind: Integer("COUNT"),
           group: Listening, python: false,
-          help: "serve so many connections at a time and answer more with 503 (default: half of what the \
-                 limit of open files leaves, since each connection has two ends)" },
+          help: "serve at most COUNT connections at a time; further ones get 503 (default, and most: half of what \
+                 ulimit -n leaves when up to 256 are set aside for files and look-ups, since each connection has two \
+                 ends; --verbose says how many that is)" },
     Row { name: "workers", short: None, kind: Integer("COUNT"),
           group: Listening, python: false,
           help: "threads among which connections are spread, 1 to 256 (default: 1)" },

@@ -130,7 +130,9 @@ impl Conn {
             State::Sniff(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Sniff(state)),
                 Turn::Done(Protocol::Plain) if !self.admitted => Turn::Done(self.turn_away(cx)),
-                Turn::Done(Protocol::Tls) if !self.admitted => return Err(End::Full),
+                Turn::Done(Protocol::Tls) if !self.admitted => {
+                    return Err(End::Full(cx.shared.places));
+                }
                 Turn::Done(Protocol::Plain) if cx.frontend.tls_only => Turn::Done(self.refuse_plain(cx)),
                 Turn::Done(Protocol::Plain) => {
                     Turn::Done(State::Handshake(Box::new(Handshake::begin(client, cx))))
@@ -228,7 +230,7 @@ impl Conn {
     /// Too many connections are there: the client is told so before its request is read.
     fn turn_away(&mut self, cx: &Cx<'_>) -> State {
         let reply = Reply::begin(&Refusal::new(503, "too many connections"), false, &mut self.client, cx);
-        self.finish(&End::Full, cx);
+        self.finish(&End::Full(cx.shared.places), cx);
         State::Reply(reply)
     }
 

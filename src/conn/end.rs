@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 
-use crate::log::Level;
+use super::shared::Places;
+use crate::log::{Level, describe};
 use crate::net::fault::{Broken, Fault};
 use crate::ws::decode::Violation;
 
@@ -15,9 +16,9 @@ pub enum End {
     /// No first byte came in time.
     Silent,
     /// As many connections as allowed were there.
-    Full,
+    Full(Places),
     /// Its request had not come when another one needed its place.
-    Displaced,
+    Displaced(Places),
     /// The client speaks TLS, and there is no certificate to answer it with.
     NoCertificate,
     /// The TLS handshake timed out.
@@ -70,8 +71,9 @@ pub enum End {
     Overcommitted,
     /// This process is ending.
     Shutdown,
-    /// The system refused what the connection needs, a place among the watched descriptors for instance.
-    System(io::ErrorKind),
+    /// The system refused what the connection needs, a place among the watched descriptors for instance:
+    /// with this errno.
+    System(i32),
 }
 
 /// Who has to do something about an ending.
@@ -117,9 +119,9 @@ impl fmt::Display for End {
         match self {
             End::Probe => f.write_str("client closed the connection before sending anything"),
             End::Silent => f.write_str("ignoring socket not ready"),
-            End::Full => f.write_str("refused: --max-connections reached"),
-            End::Displaced => {
-                f.write_str("gave its place to another before its request came: --max-connections reached")
+            End::Full(places) => write!(f, "refused: {places}"),
+            End::Displaced(places) => {
+                write!(f, "gave its place to another before its request came: {places}")
             }
             End::NoCertificate => f.write_str("SSL connection but no certificate found"),
             End::SlowTls => f.write_str("TLS handshake timed out"),
@@ -146,7 +148,10 @@ impl fmt::Display for End {
             End::TargetStalled => f.write_str("Target took no data for too long"),
             End::Overcommitted => f.write_str("Ended: --memory-limit reached by data that peers do not read"),
             End::Shutdown => f.write_str("Closed by shutdown"),
-            End::System(kind) => write!(f, "the system refused: {kind}"),
+            End::System(number) => {
+                let error = io::Error::from_raw_os_error(*number);
+                write!(f, "the system refused: {}", describe(&error))
+            }
         }
     }
 }
@@ -188,8 +193,8 @@ macro_rules! kinds {
 kinds! {
     Probe, "probe", Nobody;
     Silent, "silent", Peer;
-    Full, "full", Operator;
-    Displaced, "displaced", Peer;
+    Full(_), "full", Operator;
+    Displaced(_), "displaced", Peer;
     NoCertificate, "no-certificate", Peer;
     SlowTls, "slow-tls", Peer;
     TlsFailed(_), "tls-failed", Peer;

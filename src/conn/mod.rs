@@ -239,7 +239,7 @@ impl Conn {
 
     /// Ends the connection because another one was given its place.
     pub fn displaced(&mut self, cx: &mut Cx<'_>) {
-        self.finish(&End::Displaced, cx);
+        self.finish(&End::Displaced(cx.shared.places), cx);
         self.cut(cx);
     }
 

@@ -20,7 +20,7 @@ use super::cx::{Answer, Cx, Inbox, Resources};
 use super::end::Kind;
 use super::frontend::{Awaited, Destination, Frontend, Sessions, TapeOptions};
 use super::report;
-use super::shared::Shared;
+use super::shared::{Places, Shared};
 use super::state::State;
 use super::{Accepted, Conn};
 use crate::certs::Certificates;
@@ -442,6 +442,7 @@ pub fn shared(setup: &Setup) -> Shared {
         log: Arc::new(Log::in_memory(true)),
         resolver: Resolver::silent(HOST),
         limiter: report::limiter(),
+        places: Places { connections_max: 100, open_files: None },
         once: setup.once.map(AtomicBool::new),
         accepted: AtomicU64::new(1),
     }

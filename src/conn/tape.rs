@@ -17,6 +17,8 @@ pub struct Tape {
     in_message: bool,
     /// Where messages end in what the client has sent.
     ends: Vec<usize>,
+    /// Messages that came whole since the target took all last.
+    unsent: usize,
     /// Since when the disk has taken nothing although it was full of work; `Tick::NEVER` if it has none.
     stalled_at: Tick,
     /// What waited for it then.
@@ -40,6 +42,7 @@ impl Tape {
             input: options.record.as_ref().is_some_and(|record| record.input),
             in_message: false,
             ends: Vec::new(),
+            unsent: 0,
             stalled_at: Tick::NEVER,
             waiting: 0,
         }))
@@ -57,16 +60,24 @@ impl Tape {
 
     /// Where the decoder is to note the ends of messages, if they are of use.
     pub fn ends(&mut self) -> Option<&mut Vec<usize>> {
-        let is_of_use = self.input && self.recording.as_ref().is_some_and(|recording| !recording.is_over());
-        is_of_use.then_some(&mut self.ends)
+        let is_recorded = self.input && self.recording.as_ref().is_some_and(|recording| !recording.is_over());
+        (self.traffic || is_recorded).then_some(&mut self.ends)
     }
 
-    /// Payload came from the client; `whole` when what was read ends with a frame. Messages end in it where it
+    /// Payload came from the client, maybe none; `closing` when a Close came behind it. Messages end in it where it
     /// was noted in [`Tape::ends`].
-    pub fn up(&mut self, payload: &[u8], whole: bool, cx: &Cx<'_>) {
-        self.mark(if whole { "}" } else { "}." }, cx);
-        let Some(recording) = self.recording.as_ref().filter(|_| self.input) else { return };
-        if !payload.is_empty() || !self.ends.is_empty() {
+    pub fn up(&mut self, payload: &[u8], closing: bool, cx: &Cx<'_>) {
+        if self.traffic {
+            self.unsent += self.ends.len();
+            match self.ends.len() {
+                0 if closing => {}
+                0 => self.mark("}.", cx),
+                count => self.mark(&"}".repeat(count), cx),
+            }
+        }
+        if let Some(recording) = self.recording.as_ref().filter(|_| self.input)
+            && (!payload.is_empty() || !self.ends.is_empty())
+        {
             recording.write(Mark::Up, pieces(payload, &self.ends, self.in_message));
             self.in_message = self.ends.last().is_none_or(|&end| end < payload.len());
         }
@@ -83,13 +94,17 @@ impl Tape {
 
     /// One end took bytes; `whole` when it took all that it was offered.
     pub fn sent(&mut self, to: Side, whole: bool, cx: &Cx<'_>) {
-        let mark = match (to, whole) {
-            (Side::Target, true) => ">",
-            (Side::Target, false) => ">.",
-            (Side::Client, true) => "<",
-            (Side::Client, false) => "<.",
-        };
-        self.mark(mark, cx);
+        match (to, whole) {
+            // One for each message, though they may have left together.
+            (Side::Target, true) if self.unsent > 1 => self.mark(&">".repeat(self.unsent), cx),
+            (Side::Target, true) => self.mark(">", cx),
+            (Side::Target, false) => self.mark(">.", cx),
+            (Side::Client, true) => self.mark("<", cx),
+            (Side::Client, false) => self.mark("<.", cx),
+        }
+        if (to, whole) == (Side::Target, true) {
+            self.unsent = 0;
+        }
     }
 
     /// Whether so much waits for the disk that neither end is to be read.
@@ -164,7 +179,6 @@ Traffic Legend:
     >. - Target send partial
     <  - Client send
     <. - Client send partial
-
 ";
 
 #[cfg(test)]
@@ -185,6 +199,7 @@ mod tests {
             input: true,
             in_message: false,
             ends: Vec::new(),
+            unsent: 0,
             stalled_at: Tick::NEVER,
             waiting: 0,
         };

@@ -24,7 +24,7 @@ use output::Output;
 use sink::{Form, Sink};
 use syslog::{Header, Syslog};
 
-pub use output::describe;
+pub use output::{SUN_PATH_MAX, describe};
 pub use syslog::{SyslogAddress, SyslogSettings};
 
 /// Where lines go, and which of them are wanted. Shared by all threads.

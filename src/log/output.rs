@@ -206,6 +206,10 @@ fn standard(path: &Path) -> Option<io::Result<OwnedFd>> {
 /// An error as Python prints it, since scripts look for that: `[Errno 111] Connection refused`.
 pub fn describe(error: &io::Error) -> String {
     let text = error.to_string();
+    if text.contains("SUN_LEN") {
+        // The standard library's own, which no manual explains.
+        return format!("path is longer than {SUN_PATH_MAX} bytes");
+    }
     match error.raw_os_error() {
         Some(code) => {
             let words = text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text);
@@ -214,6 +218,9 @@ pub fn describe(error: &io::Error) -> String {
         None => text,
     }
 }
+
+/// The longest path of a Unix socket, in bytes without the NUL (unix(7)).
+pub const SUN_PATH_MAX: usize = 107;
 
 /// Between attempts at an output that does not wait by itself.
 const RETRY_WAIT: Duration = Duration::from_millis(20);
@@ -232,6 +239,15 @@ mod tests {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     use std::cell::RefCell;
     use std::io::Read;
+
+    #[test]
+    fn errors_are_told_in_the_words_of_the_system_or_in_ours() {
+        let path = format!("/tmp/{}", "x".repeat(SUN_PATH_MAX));
+        let error = std::os::unix::net::UnixStream::connect(path).expect_err("it is too long");
+        assert_eq!(describe(&error), "path is longer than 107 bytes");
+        assert_eq!(describe(&io::Error::from_raw_os_error(libc::EMFILE)), "[Errno 24] Too many open files");
+        assert_eq!(describe(&io::Error::other("words")), "words");
+    }
 
     #[test]
     fn opening_never_waits_and_what_can_be_no_log_is_refused() {

@@ -14,6 +14,7 @@ use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, Type};
 
 use super::socket::{Io, tune_tcp, wish};
+use crate::log::SUN_PATH_MAX;
 use crate::resolve;
 use crate::sys;
 
@@ -128,8 +129,8 @@ impl Listener {
             }
             Domain::UNIX => {
                 socket.set_nonblocking(true)?;
-                let name = unix_name(&socket.local_addr()?);
-                let file = SocketFile { path: name.into(), identity: None };
+                let name: Arc<Path> = unix_name(&socket.local_addr()?).into();
+                let file = SocketFile { path: Arc::clone(&name), name, identity: None };
                 Ok(Listener::Unix(UnixListener::from_std(socket.into()), file))
             }
             _ => other("neither a TCP nor a Unix socket"),
@@ -158,7 +159,7 @@ impl Listener {
             }
             Listener::Unix(listener, file) => {
                 let (stream, _) = listener.accept()?;
-                Ok((Io::Unix(stream), Peer::Unix(Arc::clone(&file.path))))
+                Ok((Io::Unix(stream), Peer::Unix(Arc::clone(&file.name))))
             }
         }
     }
@@ -272,7 +273,8 @@ fn addresses(host: &str, prefer_ipv6: bool) -> io::Result<Vec<SocketAddr>> {
             if prefer_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
         return Ok(vec![SocketAddr::new(any, 0)]);
     }
-    let mut found = resolve::look_up(host).map_err(|error| io::Error::other(error.to_string()))?.to_vec();
+    let mut found =
+        resolve::look_up(host).map_err(|error| io::Error::other(format!("[Errno -2] {error}")))?.to_vec();
     if prefer_ipv6 {
         found.sort_by_key(SocketAddr::is_ipv4);
     }
@@ -331,14 +333,13 @@ fn make_way(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The longest path of a Unix socket, in bytes without the NUL (unix(7)).
-const SUN_PATH_MAX: usize = 107;
-
 /// The file of a Unix socket. If this process made it, dropping this removes the file, unless another has been
 /// put in its place.
 #[derive(Debug)]
 pub struct SocketFile {
     path: Arc<Path>,
+    /// As it was given, which is what the log calls its clients.
+    name: Arc<Path>,
     /// Device and inode of the file that this process made.
     identity: Option<(u64, u64)>,
 }
@@ -347,8 +348,12 @@ impl SocketFile {
     fn at(path: &Path) -> io::Result<SocketFile> {
         let metadata = fs::symlink_metadata(path)?;
         // Absolute, because the process may change its directory before the file is removed.
-        let path = std::path::absolute(path)?;
-        Ok(SocketFile { path: path.into(), identity: Some((metadata.dev(), metadata.ino())) })
+        let absolute = std::path::absolute(path)?;
+        Ok(SocketFile {
+            path: absolute.into(),
+            name: path.into(),
+            identity: Some((metadata.dev(), metadata.ino())),
+        })
     }
 }
 

@@ -12,6 +12,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use crate::log::describe;
+
 /// The way to the service manager, if there is one.
 #[derive(Debug, Default)]
 pub struct Notify {
@@ -50,7 +52,7 @@ impl Notify {
         let Some(name) = variables.socket.as_deref().filter(|name| !name.is_empty()) else {
             return Ok(Notify::default());
         };
-        let unusable = |why: &dyn std::fmt::Display| format!("NOTIFY_SOCKET {}: {why}", name.display());
+        let unusable = |why: &io::Error| format!("NOTIFY_SOCKET {}: {}", name.display(), describe(why));
         let address = address(name).map_err(|error| unusable(&error))?;
         let socket = UnixDatagram::unbound().map_err(|error| unusable(&error))?;
         socket.set_write_timeout(Some(SEND_WAIT)).map_err(|error| unusable(&error))?;

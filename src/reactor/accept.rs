@@ -13,6 +13,7 @@ use super::handle::Message;
 use crate::conn::end::End;
 use crate::conn::shared::Shared;
 use crate::id::{ConnId, SLOTS_MAX};
+use crate::log::describe;
 use crate::net::listen::{Listener, Peer};
 use crate::net::socket::Io;
 use crate::timers::Tick;
@@ -25,7 +26,8 @@ pub(super) struct Acceptor {
     /// When the first of those that are not watched is to be watched again.
     retry_at: Tick,
     reactors: Vec<Handle>,
-    limits: Limits,
+    /// Connections beyond those served that still get a 503; any more are closed at once.
+    overflow_max: usize,
     half_open: Arc<HalfOpen>,
 }
 
@@ -55,17 +57,6 @@ struct Door {
     errors: u8,
 }
 
-/// How many connections there may be at a time, over all listeners.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Connections served.
-    pub connections_max: usize,
-    /// Connections beyond that which still get a 503; any more are closed at once.
-    pub overflow_max: usize,
-    /// Pipes that sessions may keep, over all reactors.
-    pub pipes_max: usize,
-}
-
 /// An accepted socket on its way to a reactor.
 pub(super) struct Placed {
     pub(super) io: Io,
@@ -87,7 +78,7 @@ impl Acceptor {
         listeners: Vec<Listener>,
         poll: BorrowedFd<'_>,
         reactors: Vec<Handle>,
-        limits: Limits,
+        overflow_max: usize,
         half_open: Arc<HalfOpen>,
     ) -> io::Result<Acceptor> {
         if listeners.len() > DOORS_MAX {
@@ -105,7 +96,7 @@ impl Acceptor {
                 errors: 0,
             });
         }
-        Ok(Acceptor { doors, ready: false, retry_at: Tick::NEVER, reactors, limits, half_open })
+        Ok(Acceptor { doors, ready: false, retry_at: Tick::NEVER, reactors, overflow_max, half_open })
     }
 
     /// Takes in that connections are waiting at the listener with this token.
@@ -210,12 +201,14 @@ impl Acceptor {
         }
         let reactor = &self.reactors[fewest.1];
         live = live.saturating_sub(self.half_open.leaving());
-        let admitted = live < self.limits.connections_max || self.make_room(own, own_part);
-        if !admitted && live >= self.limits.connections_max + self.limits.overflow_max {
+        let most = shared.places.connections_max as usize;
+        let admitted = live < most || self.make_room(own, own_part);
+        if !admitted && live >= most + self.overflow_max {
             // There is not even room to say that there is none.
+            let end = End::Full(shared.places);
             self.reactors[own].metrics.accepted.add(1);
-            self.reactors[own].metrics.ended(End::Full.kind() as usize);
-            shared.say_limited(&End::Full, |log| log.warn(format_args!("{peer}: {}", End::Full)));
+            self.reactors[own].metrics.ended(end.kind() as usize);
+            shared.say_limited(&end, |log| log.warn(format_args!("{peer}: {end}")));
             return;
         }
         let placed = Placed { io, peer, admitted, number, door };
@@ -240,8 +233,8 @@ impl Acceptor {
 
     /// Out of descriptors, most likely. What is waiting stays in the backlog for a while.
     fn pause(&mut self, index: usize, error: &io::Error, poll: BorrowedFd<'_>, now: Tick, shared: &Shared) {
-        let line = format_args!("accepting failed: {error}");
-        shared.say_limited(&End::System(error.kind()), |log| log.warn(line));
+        let end = End::System(error.raw_os_error().unwrap_or(libc::EIO));
+        shared.say_limited(&end, |log| log.warn(format_args!("accepting failed: {}", describe(error))));
         // Level-triggered, the poll would report the same listener again and again.
         let door = &mut self.doors[index];
         door.errors = 0;

@@ -42,7 +42,6 @@ use pressure::Burden;
 use queue::{Account, Budget, Queue, Weight};
 use stopwatch::Stopwatch;
 
-pub use accept::Limits;
 pub use half_open::HalfOpen;
 pub use handle::{Control, Frontends, Handle, Notice, Notify};
 
@@ -157,13 +156,20 @@ impl Reactor {
         self.handle.clone()
     }
 
-    /// Makes this reactor the one that accepts, and places connections among `peers`, itself included.
+    /// Makes this reactor the one that accepts, and places connections among `peers`, itself included. `overflow_max`
+    /// connections beyond those that are served get a 503; any more are closed at once.
     ///
     /// # Errors
     /// A listener can't be watched, or there are too many.
-    pub fn listen(&mut self, listeners: Vec<Listener>, peers: Vec<Handle>, limits: Limits) -> io::Result<()> {
+    pub fn listen(
+        &mut self,
+        listeners: Vec<Listener>,
+        peers: Vec<Handle>,
+        overflow_max: usize,
+    ) -> io::Result<()> {
         let poll = sys::descriptor(&self.resources.poll);
-        self.acceptor = Some(Acceptor::new(listeners, poll, peers, limits, Arc::clone(&self.half_open))?);
+        self.acceptor =
+            Some(Acceptor::new(listeners, poll, peers, overflow_max, Arc::clone(&self.half_open))?);
         Ok(())
     }
 
@@ -443,11 +449,11 @@ impl Reactor {
         let mut socket = Socket::new(io);
         let end = match self.frontends.get(door) {
             _ if self.stopping => Err(End::Shutdown),
-            _ if slot >= SLOTS_MAX => Err(End::Full),
+            _ if slot >= SLOTS_MAX => Err(End::Full(self.resources.shared.places)),
             None => Err(End::Shutdown),
             Some(frontend) => match socket.register(self.resources.poll.registry(), id.token(Side::Client)) {
                 Ok(()) => Ok(Arc::clone(frontend)),
-                Err(error) => Err(End::System(error.kind())),
+                Err(error) => Err(End::System(error.raw_os_error().unwrap_or(libc::EIO))),
             },
         };
         let frontend = match end {

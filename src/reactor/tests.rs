@@ -12,6 +12,7 @@ use crate::conn::frontend::{Destination, Sessions};
 use crate::conn::report;
 use crate::conn::rig::wire;
 use crate::conn::rig::{Setup, frontend};
+use crate::conn::shared::Places;
 use crate::log::Log;
 use crate::net::listen::Address;
 use crate::resolve::Resolver;
@@ -40,6 +41,7 @@ impl Running {
                 log: Arc::new(Log::in_memory(true)),
                 resolver: Resolver::default(),
                 limiter: report::limiter(),
+                places: Places { connections_max: 100, open_files: None },
                 once: None,
                 accepted: 0.into(),
             }),
@@ -50,8 +52,7 @@ impl Running {
         let notify = Box::new(move |notice| drop(sender.send(notice)));
         let mut reactor = Reactor::new(options, notify).expect("a poll");
         let handle = reactor.handle();
-        let limits = Limits { connections_max: 100, overflow_max: 10, pipes_max: 1 };
-        reactor.listen(listeners, vec![handle.clone()], limits).expect("watched");
+        reactor.listen(listeners, vec![handle.clone()], 10).expect("watched");
         std::thread::spawn(move || reactor.run());
         Running { handle, ports, notices }
     }
@@ -186,8 +187,7 @@ fn more_listeners_than_there_are_tokens_are_refused() {
     let address = Address::Tcp { host: "127.0.0.1".into(), port: 0, prefer_ipv6: false };
     let listeners = (0..=accept::DOORS_MAX).map(|_| Listener::bind(&address).expect("a port")).collect();
     let poll = Poll::new().expect("a poll");
-    let limits = Limits { connections_max: 1, overflow_max: 0, pipes_max: 1 };
-    assert!(Acceptor::new(listeners, sys::descriptor(&poll), Vec::new(), limits, Arc::default()).is_err());
+    assert!(Acceptor::new(listeners, sys::descriptor(&poll), Vec::new(), 0, Arc::default()).is_err());
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -27,7 +27,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::helpers::Lane;
-use crate::log::{Level, Log};
+use crate::log::{Level, Log, describe};
 use limits::{
     BUFFER_BYTES, BUFFERS_KEPT, LARGE_BYTES, LEFT_BYTES_MAX, NO_WAKE, ROOM_BYTES, SHARE_BYTES, SMALL_BYTES,
     THREADS_MAX,
@@ -329,7 +329,7 @@ impl Session {
         let job = Box::new(move || TEXT.with_borrow_mut(|text| session.work(text)));
         if let Err(refused) = self.recorder.0.lane.submit(job) {
             // It stays marked as scheduled, so this is said once.
-            self.fail(&format_args!("{refused:?}"));
+            self.fail(&refused);
         }
     }
 
@@ -371,7 +371,7 @@ impl Session {
             share = share.saturating_sub(bytes.len());
             let Disk::Open(script, ..) = &mut *disk else { continue };
             if let Err(error) = self.write(script, &bytes, text) {
-                self.fail(&error);
+                self.fail(&describe(&error));
             }
         }
     }
@@ -387,7 +387,7 @@ impl Session {
                 *lock(&self.name) = path;
                 *disk = Disk::Open(Script::new(file), place);
             }
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(&describe(&error)),
         }
         self.opened.store(true, Ordering::Release);
         (self.wake)();
@@ -455,7 +455,7 @@ impl Session {
         let Disk::Open(script, _place) = std::mem::replace(disk, Disk::Closed) else { return };
         let finished = script.finish(failed);
         if let (Err(error), false) = (finished, failed) {
-            self.say_failed(&format_args!("its last line could not be written: {error}"));
+            self.say_failed(&format_args!("its last line could not be written: {}", describe(&error)));
         }
     }
 }

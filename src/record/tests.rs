@@ -160,7 +160,7 @@ fn what_cannot_be_opened_is_said_once_and_counted() {
     drop(recording);
     recorder.flush(PATIENCE);
     let lines = log.take_lines();
-    assert_eq!(lines.matches("np.3 ended: No such file or directory").count(), 1, "{lines}");
+    assert_eq!(lines.matches("np.3 ended: [Errno 2] No such file or directory").count(), 1, "{lines}");
     assert_eq!((lines.lines().count(), recorder.counts()), (1, (1, 1)));
 }
 

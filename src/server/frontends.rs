@@ -12,7 +12,7 @@ use crate::cli::{Argument, Config, Sessions as Asked, TokenPlugin};
 use crate::conn::frontend::{self, Frontend, RecordOptions, Sessions, TapeOptions, TargetTls};
 use crate::gate::{self, Gate, Reach};
 use crate::log::{Log, describe};
-use crate::net::listen::{Address, Listener};
+use crate::net::listen::Listener;
 use crate::record::Recorder;
 use crate::rules::Rules;
 use crate::source;
@@ -60,14 +60,6 @@ pub(super) fn open(
         tape: tape(config, recorder),
     });
     Ok(Frontends { all: vec![frontend; doors], going_to })
-}
-
-/// The address with paths that no longer depend on the working directory.
-pub(super) fn absolute(address: &Address, directory: &Path) -> Address {
-    match address {
-        Address::Unix { path, mode } => Address::Unix { path: directory.join(path), mode: *mode },
-        Address::Tcp { .. } | Address::Inetd => address.clone(),
-    }
 }
 
 /// How TLS clients are served, with the password for keys out of its file.

@@ -4,6 +4,7 @@
 //! and tells the reactors what follows.
 
 mod banner;
+mod descriptors;
 mod event;
 mod frontends;
 mod programs;
@@ -152,7 +153,7 @@ impl Server {
                     }
                     self.watch.ended(index);
                     if let Err(error) = result {
-                        self.log.warn(format_args!("reactor {index} failed: {error}"));
+                        self.log.warn(format_args!("reactor {index} failed: {}", describe(&error)));
                         code = ExitCode::FAILURE;
                         self.drain();
                     }

@@ -1,6 +1,7 @@
 //! `--rebind`: a command in this process's place, with the port that it binds moved.
 
 use crate::cli::Rebind;
+use crate::log::describe;
 use crate::os::rebind::{self, Library};
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
@@ -27,6 +28,6 @@ pub fn rebind(asked: &Rebind) -> ExitCode {
     let user = std::env::var_os("LD_PRELOAD");
     let environment = rebind::environment(&library, asked.old, asked.new, user.as_deref());
     let error = Command::new(&asked.program).args(&asked.arguments).envs(environment).exec();
-    eprintln!("websockify: {}: {error}", asked.program.display());
+    eprintln!("websockify: {}: {}", asked.program.display(), describe(&error));
     ExitCode::from(if error.kind() == ErrorKind::NotFound { 127 } else { 126 })
 }

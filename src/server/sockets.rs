@@ -9,7 +9,6 @@ use crate::net::socket::Io;
 use crate::os::inherited::{self, Given};
 
 use super::banner::Source;
-use super::frontends;
 
 /// The sockets of the service.
 pub(super) struct Sockets {
@@ -75,7 +74,8 @@ impl Sockets {
 
     fn bind(&mut self, config: &Config) -> Result<(), String> {
         for address in &config.listen {
-            let listener = Listener::bind(&frontends::absolute(address, &config.directory))
+            // A relative path is meant as it stands: the directory is still the one of the start.
+            let listener = Listener::bind(address)
                 .map_err(|error| format!("Opening socket failed: {}", describe(&error)))?;
             let source = Source::of(address, listener.port());
             self.listeners.push((listener, source));

@@ -15,30 +15,26 @@ use std::thread;
 use std::time::Instant;
 
 use crate::child;
-use crate::cli::{Config, Sessions};
+use crate::cli::Config;
 use crate::conn::end::Kind;
 use crate::conn::report;
 use crate::conn::shared::Shared;
-use crate::gate;
 use crate::log::{Log, describe};
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
-use crate::net::pipe::KEPT_MAX;
 use crate::net::socket::take_untuned;
 use crate::os::daemon::{self, Launcher, Readiness, Side};
 use crate::os::inherited::{self, Strangers};
 use crate::os::notify::{Notify, Variables};
 use crate::os::pid_file::PidFile;
 use crate::os::signal;
-use crate::plugin;
-use crate::reactor::{self, Frontends, HalfOpen, Handle, Limits, Reactor};
+use crate::reactor::{self, Frontends, HalfOpen, Handle, Reactor};
 use crate::record::Recorder;
 use crate::resolve::Resolver;
 use crate::ring::{HELD_BYTES_MAX, LEFTOVER_BYTES};
 use crate::sys::{self, Signals, process};
-use crate::token::Asks;
-use crate::web;
 
+use super::descriptors::Descriptors;
 use super::event::Event;
 use super::programs::{Fault, Plan};
 use super::sockets::{Sockets, take_given};
@@ -109,7 +105,7 @@ fn prepare(config: &Config) -> Result<(Log, Sockets, Strangers), Failure> {
     // A library that was loaded before this program may have a thread already; then they stay.
     let _ = inherited::forget_variables();
     if config.daemon {
-        keep_meaning(&config.directory).map_err(|error| early(error.to_string()))?;
+        keep_meaning(&config.directory).map_err(|error| early(describe(&error)))?;
     }
     sys::map_allocations_from(LEFTOVER_BYTES * 4);
     let log = Log::prepare(&config.log).map_err(|error| {
@@ -233,7 +229,8 @@ fn run(
         None if signal::hang_up_is_ignored() => HangUp::Ignored,
         None => HangUp::End,
     };
-    let (limits, recordings_max) = limits(config, log);
+    let descriptors = Descriptors::share(config, log)?;
+    let recordings_max = descriptors.recordings_max;
     let recorder = config.record.clone().map(|file| Recorder::new(file, recordings_max, Arc::clone(log)));
     if let Some(text) = take_untuned() {
         log.warn(format_args!("{text}"));
@@ -273,13 +270,14 @@ fn run(
         log: Arc::clone(log),
         resolver: Resolver::default(),
         limiter: report::limiter(),
+        places: descriptors.places,
         once: config.run_once.then(AtomicBool::default),
         accepted: AtomicU64::new(0),
     });
     let (listeners, clients) = (sockets.listeners, sockets.clients);
     let listeners: Vec<Listener> = listeners.into_iter().map(|(listener, _)| listener).collect();
     let doors = listeners.len();
-    let reactors = start_reactors(config, limits, listeners, &shared, &frontends.all.into(), &sender)
+    let reactors = start_reactors(config, &descriptors, listeners, &shared, &frontends.all.into(), &sender)
         .map_err(|error| format!("starting a reactor failed: {}", describe(&error)))?;
     let listening: Vec<String> = sources.iter().map(|source| source.to_string()).collect();
     let server = Server {
@@ -320,7 +318,7 @@ fn run(
 /// Starts every reactor in a thread of its own; the first one listens.
 fn start_reactors(
     config: &Config,
-    limits: Limits,
+    descriptors: &Descriptors,
     listeners: Vec<Listener>,
     shared: &Arc<Shared>,
     frontends: &Frontends,
@@ -336,7 +334,7 @@ fn start_reactors(
         let options = reactor::Options {
             index,
             held_bytes_max,
-            pipes_max: limits.pipes_max / config.workers,
+            pipes_max: descriptors.pipes_max / config.workers,
             shared: Arc::clone(shared),
             frontends: Arc::clone(frontends),
             metrics: Arc::new(Metrics::new(Kind::ALL.len())),
@@ -346,63 +344,10 @@ fn start_reactors(
     }
     let handles: Vec<Handle> = reactors.iter().map(Reactor::handle).collect();
     if let Some(first) = reactors.first_mut() {
-        first.listen(listeners, handles.clone(), limits)?;
+        first.listen(listeners, handles.clone(), descriptors.overflow_max)?;
     }
     for (index, reactor) in reactors.into_iter().enumerate() {
         thread::Builder::new().name(format!("reactor-{index}")).spawn(move || reactor.run())?;
     }
     Ok(handles)
 }
-
-/// How many connections there may be: each may need two descriptors, one for each end, and one for its recording.
-/// And how many recordings there may be.
-fn limits(config: &Config, log: &Log) -> (Limits, usize) {
-    let open_files = match sys::raise_open_files() {
-        Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
-        Err(error) => {
-            log.warn(format_args!("the limit of open files is not known, taken as 1024: {error}"));
-            1024
-        }
-    };
-    let reserve = DESCRIPTORS_RESERVED.min(open_files / 2);
-    let (each, ending) = match config.record {
-        Some(_) => (3, RECORDINGS_ENDING_MAX.min(open_files / 10)),
-        None => (2, 0),
-    };
-    let services = match &config.sessions {
-        Sessions::Tokens { plugin, .. } => match plugin.class.asks {
-            Asks::Files => 0,
-            Asks::Service => gate::DESCRIPTORS_MAX.min(open_files / 10),
-            Asks::Program => plugin::DESCRIPTORS_MAX.min(open_files / 10),
-        },
-        Sessions::Fixed(_) | Sessions::Wrapped { .. } | Sessions::PerSession { .. } => 0,
-    };
-    let services = services
-        + match &config.auth {
-            Some(auth) if auth.class.is_program => plugin::DESCRIPTORS_MAX.min(open_files / 10),
-            Some(_) | None => 0,
-        };
-    // Two descriptors each, out of the share of connections.
-    let pipes_max = KEPT_MAX.min(open_files / 64);
-    let most = ((open_files - reserve - ending - services - 2 * pipes_max) / each).max(1);
-    if let Some(asked) = config.max_connections
-        && asked > most
-    {
-        log.warn(format_args!(
-            "--max-connections {asked} needs more than the {open_files} open files allowed"
-        ));
-    }
-    let connections_max = config.max_connections.unwrap_or(most);
-    (Limits { connections_max, overflow_max: reserve / 4, pipes_max }, connections_max + ending)
-}
-
-/// Descriptors that are not for connections: the log, polls, name look-ups, files, clients that are told
-/// that there is no room. Half of the limit where that is less.
-const DESCRIPTORS_RESERVED: usize = 256;
-
-// What the file lane can open, clients that are told that there is no room, and a few for the process itself.
-const _: () = assert!(web::DESCRIPTORS_MAX + DESCRIPTORS_RESERVED / 4 <= DESCRIPTORS_RESERVED);
-
-/// Recordings whose sessions have ended and whose last bytes are being written, beside those of as many sessions
-/// as there may be. A tenth of the limit of open files where that is less.
-const RECORDINGS_ENDING_MAX: usize = 64;

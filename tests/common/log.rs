@@ -80,7 +80,10 @@ impl Log {
         while !guard.ended {
             guard = self.wait(guard, start, "the end of the output");
         }
-        guard.lines.clone()
+        let lines = guard.lines.clone();
+        drop(guard);
+        lines.iter().for_each(|line| assert_is_for_people(line));
+        lines
     }
 
     fn wait_until<T>(&self, what: &str, find: impl Fn(&[String]) -> Option<T>) -> T {
@@ -104,6 +107,45 @@ impl Log {
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Panics if a text has an error in the form that libraries print for programmers (`{:?}`), or in words of theirs
+/// that an operator can't look up.
+#[track_caller]
+pub(crate) fn assert_is_for_people(text: &str) {
+    let is_for_programmers = FOR_PROGRAMMERS.iter().any(|form| text.contains(form)) || has_variant(text);
+    assert!(!is_for_programmers, "this is no text for people: {text}");
+}
+
+/// What only programmers know.
+const FOR_PROGRAMMERS: &[&str] = &[
+    "(os error",
+    "SUN_LEN",
+    "Some(",
+    "Err(",
+    "OID",
+    "ASN.1",
+    "uncategorized error",
+    "other error",
+    "kind: ",
+];
+
+/// Whether a text has a variant with contents, such as `Custom { kind` or `InvalidCertificate(UnknownIssuer`.
+fn has_variant(text: &str) -> bool {
+    let is_camel = |word: &str| {
+        word.starts_with(|first: char| first.is_ascii_uppercase())
+            && word.contains(|sign: char| sign.is_ascii_lowercase())
+            && word.chars().all(|sign| sign.is_ascii_alphanumeric())
+    };
+    let word_before =
+        |at: usize| text[..at].rsplit(|sign: char| !sign.is_ascii_alphanumeric()).next().unwrap_or("");
+    let word_behind =
+        |at: usize| text[at..].split(|sign: char| !sign.is_ascii_alphanumeric()).next().unwrap_or("");
+    let braces = text.match_indices(" { ").any(|(at, _)| is_camel(word_before(at)));
+    let is_inner = |at: usize| {
+        is_camel(word_behind(at)) && text[at + word_behind(at).len()..].starts_with([')', '(', ' ', ','])
+    };
+    braces || text.match_indices('(').any(|(at, _)| is_camel(word_before(at)) && is_inner(at + 1))
 }
 
 /// The message of a line about one connection: what follows `ADDRESS - - [22/Nov/2026 13:10:22] `.

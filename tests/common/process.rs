@@ -47,6 +47,13 @@ impl Server {
         polls.into_iter().map(|(_, count)| count).collect()
     }
 
+    /// Lowers its limit of open files, hard and soft. What is open stays open.
+    pub(crate) fn limit_open_files(&self, limit: u64) {
+        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed());
+        let lower = Rlimit { current: Some(limit), maximum: Some(limit) };
+        rustix::process::prlimit(pid, Resource::Nofile, lower).expect("the gateway runs");
+    }
+
     /// How many numbers below `limit` are free for a new descriptor. It may have inherited some above.
     pub(crate) fn free_descriptors(&self, limit: usize) -> usize {
         (0..limit).filter(|number| !self.proc(&format!("fd/{number}")).is_symlink()).count()

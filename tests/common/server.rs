@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::DEADLINE;
-use super::log::Log;
+use super::log::{Log, assert_is_for_people};
 use super::{text, tls};
 
 /// A running gateway. Dropping it kills it; a failing test prints the end of its log.
@@ -225,6 +225,8 @@ impl Drop for Server {
             let lines = self.log.lines();
             let tail = &lines[lines.len().saturating_sub(30)..];
             eprintln!("--- the end of the gateway's log\n{}\n---", tail.join("\n"));
+        } else {
+            self.log.lines().iter().for_each(|line| assert_is_for_people(line));
         }
     }
 }

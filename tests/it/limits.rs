@@ -140,7 +140,7 @@ fn one_connection_too_many_is_told_so_and_the_next_is_served_when_one_has_left()
     let answer = fourth.read_answer_to_end();
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(!answer.body.is_empty(), "{answer:?}");
-    server.log.wait_for("refused: --max-connections reached");
+    server.log.wait_for("refused: all 3 connections are in use (--max-connections)");
     served.iter_mut().for_each(|client| client.echo(b"undisturbed"));
     served.pop().expect("three are there").close();
     let mut next = None;
@@ -255,23 +255,70 @@ fn a_limit_of_64_files_survives_200_clients() {
     a_crowd_is_survived(&server, served);
 }
 
+/// The number behind `before` in the first line that has it.
+fn told(server: &Server, before: &str) -> usize {
+    let line = server.log.wait_for(before);
+    let (_, rest) = line.split_once(before).expect("it is in the line");
+    rest.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+}
+
+#[test]
+fn the_limit_of_open_files_is_a_number_of_connections_and_one_too_many_is_told_so() {
+    let target = Target::tcp().echo();
+    for (open_files, options, before) in [
+        (64, vec!["-v"], "up to "),
+        (64, vec!["--max-connections", "60"], "more than the 64 open files allowed (ulimit -n): "),
+        (256, vec!["--max-connections", "500"], "more than the 256 open files allowed (ulimit -n): "),
+        (300, vec!["--max-connections", "130", "--workers", "8"], "open files allowed (ulimit -n): "),
+    ] {
+        let args = [&options[..], &["127.0.0.1:0", &target.address]].concat();
+        let server = Server::launch(&mut limited(open_files, open_files, &args));
+        let most = told(&server, before);
+        assert!(most >= 10 && most < open_files as usize / 2, "{most} of {open_files}");
+        let mut served: Vec<Client> = (0..most).map(|_| Client::open(&server)).collect();
+        served.iter_mut().for_each(|client| client.echo(b"served"));
+        let mut another = Client::connect(&server);
+        another.wire.send(UPGRADE.as_bytes());
+        let answer = another.read_answer_to_end();
+        assert_eq!(answer.status, 503, "{options:?}");
+        server.log.wait_for(&format!(
+            "127.0.0.1: refused: all {most} connections are in use (--max-connections; ulimit -n is {open_files})"
+        ));
+        drop(served);
+        eventually("the places to be free again", || server.sockets().len() <= 1);
+        visit(&server);
+    }
+}
+
+#[test]
+fn a_limit_of_open_files_that_serves_nobody_ends_the_start() {
+    for (open_files, options) in [(8, vec![]), (20, vec!["-v"]), (64, vec!["--workers", "16"])] {
+        let args = [&options[..], &["127.0.0.1:0", "127.0.0.1:1"]].concat();
+        let mut server = Server::spawn(&mut limited(open_files, open_files, &args));
+        assert_eq!(server.wait().code(), Some(1), "{open_files} {options:?}");
+        let lines = server.log.wait_for_end();
+        let told =
+            format!("websockify: error: the limit of open files (ulimit -n) is {open_files}, and at least ");
+        assert!(lines.iter().any(|line| line.starts_with(&told)), "{lines:?}");
+    }
+}
+
 #[test]
 fn running_out_of_descriptors_stops_only_the_accepting_and_only_for_a_while() {
     let target = Target::tcp().echo();
-    let args = ["--max-connections", "1000", "127.0.0.1:0", &target.address];
-    let server = Server::launch(&mut limited(64, 64, &args));
-    server.log.wait_for("--max-connections 1000 needs more than the 64 open files allowed");
+    let server = Server::relay(&target.address);
+    server.limit_open_files(64);
     let served = (0..4).map(|_| Client::open(&server)).collect();
     a_crowd_is_survived(&server, served);
-    server.log.wait_for("accepting failed: Too many open files");
+    server.log.wait_for("accepting failed: [Errno 24] Too many open files");
     assert!(server.log.count("accepting failed") <= 20, "the log is flooded");
 }
 
 #[test]
 fn running_out_of_descriptors_while_dialling_is_1011() {
     let target = Target::tcp().echo();
-    let args = ["--max-connections", "1000", "127.0.0.1:0", &target.address];
-    let server = Server::launch(&mut limited(64, 64, &args));
+    let server = Server::relay(&target.address);
+    server.limit_open_files(64);
     eventually("the reactor to be there", || server.watched() == [2]);
     let room = server.free_descriptors(64);
     // All but one descriptor are taken: enough for one more client, and none is left for its target.

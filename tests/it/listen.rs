@@ -212,6 +212,37 @@ fn a_unix_target_is_dialled() {
 }
 
 #[test]
+fn paths_of_unix_sockets_are_told_as_they_were_given() {
+    let scratch = Scratch::new();
+    let _target = Target::unix(&scratch.path("vnc")).echo();
+    for (listen, target) in [("ws", "./vnc"), ("./ws", "vnc"), ("..//DIR/ws", "../DIR/vnc")] {
+        let directory = scratch.path("");
+        let name = directory.file_name().and_then(|name| name.to_str()).expect("UTF-8");
+        let (listen, target) = (listen.replace("DIR", name), target.replace("DIR", name));
+        let mut command = command(&["-v", "--unix-listen", &listen, "--unix-target", &target]);
+        let mut server = Server::spawn(command.current_dir(&directory));
+        server.log.wait_for(&format!("  - proxying from {listen} to {target}"));
+        let mut client = Client::connect_unix(&scratch.path("ws")).upgrade();
+        client.echo(b"hello");
+        client.close();
+        server.log.wait_for(&format!("] {target}: Closed target"));
+        server.signal("TERM");
+        server.wait();
+        let lines = server.log.wait_for_end();
+        for told in [
+            format!("  - Listen on unix socket {listen}"),
+            format!("{listen}: new connection"),
+            format!("{listen}: Plain non-SSL (ws://) WebSocket connection"),
+            format!("connecting to unix socket: {target}"),
+        ] {
+            assert!(lines.iter().any(|line| line.ends_with(&told)), "{told}: {lines:#?}");
+        }
+        let about_clients = lines.iter().filter(|line| line.contains(" - - ["));
+        about_clients.for_each(|line| assert!(line.starts_with(&format!("{listen} - - [")), "{line}"));
+    }
+}
+
+#[test]
 fn a_unix_target_that_is_not_there_is_1011() {
     let scratch = Scratch::new();
     let server = Server::start(&["127.0.0.1:0", "--unix-target", &scratch.arg("missing")]);

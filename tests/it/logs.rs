@@ -142,9 +142,43 @@ fn traffic_is_drawn_on_stdout() {
     for line in legend {
         assert!(text.contains(line), "{line:?} in {text:?}");
     }
-    let marks = text.rsplit("Client send partial").next().unwrap_or_default();
-    let marks: String = marks.chars().filter(|mark| "{}<>.".contains(*mark)).collect();
-    assert!(marks.contains("}>{<"), "one message there and back: {marks:?}");
+    let marks = text.rsplit("Client send partial\n").next().unwrap_or_default();
+    assert_eq!(marks, "}>{<", "one message there and back, and a Close");
+}
+
+/// As the Python program draws them.
+#[test]
+fn traffic_has_a_mark_for_each_message_and_none_for_a_close() {
+    let target = Target::tcp().echo();
+    let two = [Frame::binary(b"one").bytes(), Frame::binary(b"two").bytes()].concat();
+    let whole = Frame::binary(b"in two pieces").bytes();
+    let (header, rest) = whole.split_at(3);
+    // The answer to it says that a piece was read.
+    let ping = Frame::new(9, b"").bytes();
+    let (ping_and_two, ping_and_header) = ([&ping, &two[..]].concat(), [&ping, header].concat());
+    for (pieces, pongs, echo, marks) in [
+        (vec![&two[..]], 0, "onetwo", "}}>>{<"),
+        (vec![&ping_and_two], 1, "onetwo", "}}>>{<"),
+        (vec![&ping, &two], 1, "onetwo", "}.}}>>{<"),
+        (vec![&ping_and_header, rest], 1, "in two pieces", "}.}>{<"),
+    ] {
+        let mut server = Server::relay_with(&target.address, &["--traffic"]);
+        let mut client = Client::open(&server);
+        for (number, piece) in pieces.into_iter().enumerate() {
+            client.wire.send(piece);
+            if number < pongs {
+                client.frame_of(10);
+            }
+        }
+        assert_eq!(client.data(echo.len()), echo.as_bytes());
+        client.send(&Frame::close(1000, ""));
+        client.closed_with(1000);
+        client.ended();
+        server.signal("TERM");
+        server.wait();
+        let text = server.stdout.wait_for_end().join("\n");
+        assert_eq!(text.rsplit("Client send partial\n").next(), Some(marks));
+    }
 }
 
 #[test]

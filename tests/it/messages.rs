@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::process::{Command, Stdio};
 
 use crate::common::Scratch;
+use crate::common::client::Client;
+use crate::common::log::assert_is_for_people;
 use crate::common::server::{Server, command, program};
 
 /// The exit code and the lines of a start that fails.
@@ -149,4 +151,58 @@ fn a_web_root_below_a_working_directory_that_is_gone_is_an_error() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("websockify: error: option --web: '.': the working directory is gone\n"), "{told}");
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn errors_for_programmers_are_seen() {
+    for text in [
+        "recording to a ended: NoThread(Os { code: 11, kind: WouldBlock, message: \"\" })",
+        "it failed: Full { jobs: 3 }",
+        "TLS failed: InvalidCertificate(UnknownIssuer)",
+        "a: No such file or directory (os error 2)",
+    ] {
+        assert!(std::panic::catch_unwind(|| assert_is_for_people(text)).is_err(), "{text}");
+    }
+    for text in [
+        "certificate has an unknown issuer (self-signed, or a CA that is not trusted)",
+        "  - No SSL/TLS support (no cert file)",
+        "connecting to command: 'Xvnc (a)' (port 1)",
+        "127.0.0.1: Path: '/a{b}?c=(D)'",
+    ] {
+        assert_is_for_people(text);
+    }
+}
+
+#[test]
+fn what_libraries_and_the_system_say_is_told_in_words_for_people() {
+    let scratch = Scratch::new();
+    let long = format!("/tmp/{}", "x".repeat(120));
+    let server = Server::start(&["--unix-target", &long, "127.0.0.1:0"]);
+    Client::open(&server).closed_with(1011);
+    server.log.expect(&format!("Failed to connect to {long}: path is longer than 107 bytes"), 1);
+    let start = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut server = Server::spawn(command(args).envs(variables.iter().copied()));
+        server.wait();
+        server.log.wait_for_end().pop().unwrap_or_default()
+    };
+    let roots = [("SSL_CERT_FILE", "/missing"), ("SSL_CERT_DIR", "/missing")];
+    assert_eq!(
+        start(&["--ssl-target", "127.0.0.1:0", "a:1"], &roots),
+        "websockify: error: no certificate authorities found on this system: /missing: not found"
+    );
+    let mut server = Server::launch(command(&["127.0.0.1:0", "a:1"]).env("NOTIFY_SOCKET", &long));
+    server.log.expect(&format!("NOTIFY_SOCKET {long}: path is longer than 107 bytes"), 1);
+    server.signal("TERM");
+    server.wait();
+    let directory = scratch.arg("");
+    for (program, told) in
+        [("/missing", "[Errno 2] No such file or directory"), (&*directory, "[Errno 13] Permission denied")]
+    {
+        let line = start(&["--rebind", "1", "2", program], &[]);
+        assert_eq!(line, format!("websockify: {program}: {told}"));
+    }
+    assert_eq!(
+        start(&["no-such-host.invalid:0", "a:1"], &[]),
+        "Opening socket failed: [Errno -2] Name or service not known"
+    );
 }

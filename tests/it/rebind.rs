@@ -390,10 +390,10 @@ fn the_command_takes_the_place_and_its_end_is_its_own() {
     assert_eq!(output.status.signal(), Some(15));
     let (output, errors) = ends(&mut ports.rebind("no-such-command"));
     assert_eq!(output.status.code(), Some(127));
-    assert!(errors.starts_with("websockify: no-such-command: No such file"), "{errors}");
+    assert!(errors.starts_with("websockify: no-such-command: [Errno 2] No such file"), "{errors}");
     let (output, errors) = ends(&mut ports.rebind("/etc/passwd"));
     assert_eq!(output.status.code(), Some(126));
-    assert!(errors.starts_with("websockify: /etc/passwd: Permission denied"), "{errors}");
+    assert!(errors.starts_with("websockify: /etc/passwd: [Errno 13] Permission denied"), "{errors}");
     let (output, errors) = ends(Command::new(program()).args(["--rebind", "1", "x", "true"]));
     assert_eq!(output.status.code(), Some(2));
     assert!(errors.contains("Usage:") && errors.contains("Error parsing new port"), "{errors}");

@@ -463,7 +463,7 @@ fn the_descriptors_of_recordings_count_among_those_of_connections() {
     let lines = |more: &[&str]| {
         let arguments = [more, &["--max-connections", "20", "127.0.0.1:0", "127.0.0.1:9"]].concat();
         let server = Server::launch(&mut limited(100, 100, &arguments));
-        server.log.count("--max-connections 20 needs more than the 100 open files allowed")
+        server.log.count("--max-connections 20 needs more than the 100 open files allowed (ulimit -n): ")
     };
     assert_eq!(lines(&[]), 0);
     assert_eq!(lines(&["--record", &record]), 1);

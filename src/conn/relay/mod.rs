@@ -392,10 +392,9 @@ impl Relay {
 /// What the tape is told. Cold: most sessions have none, and the relay's own code stays small.
 impl Relay {
     #[cold]
-    fn take_down_up(&mut self, payload: &[u8], cx: &Cx<'_>) {
-        let whole = self.decoder.is_between_frames();
+    fn take_down_up(&mut self, payload: &[u8], closing: bool, cx: &Cx<'_>) {
         if let Some(tape) = &mut self.tape {
-            tape.up(payload, whole, cx);
+            tape.up(payload, closing, cx);
         }
     }
 

@@ -97,7 +97,8 @@ impl Relay {
         let ends = self.tape.as_mut().and_then(|tape| tape.ends());
         let fed = decode(&mut self.decoder, &mut client.out, &mut ring.space()[..count], ends);
         if self.tape.is_some() {
-            self.take_down_up(&ring.space()[..fed.payload], cx);
+            let closing = matches!(fed.finish, Some(Finish::Close(_)));
+            self.take_down_up(&ring.space()[..fed.payload], closing, cx);
         }
         if fed.payload > 0 && self.up_state == Up::Running {
             ring.fill(fed.payload);

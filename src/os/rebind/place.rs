@@ -1,6 +1,7 @@
 //! Where the library lies, so that a program finds it for as long as that lives, which may be longer than we do.
 
 use super::LIBRARY;
+use crate::log::describe;
 use crate::secret;
 use aws_lc_rs::rand;
 use rustix::fs::{OFlags, StatVfsMountFlags};
@@ -77,7 +78,7 @@ pub(super) fn private(directories: &[PathBuf]) -> io::Result<PathBuf> {
     for directory in directories {
         match in_directory(directory, &name) {
             Ok(path) => return Ok(path),
-            Err(error) => reasons.push(format!("{}: {error}", directory.display())),
+            Err(error) => reasons.push(format!("{}: {}", directory.display(), describe(&error))),
         }
     }
     // Somebody may have taken that name everywhere; nobody knows this one before.

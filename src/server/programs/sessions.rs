@@ -139,7 +139,7 @@ impl Start for SessionPrograms {
                 self.0.lock().count -= 1;
                 match refused {
                     Refused::Full => Asked::Busy,
-                    Refused::NoThread(error) => Asked::Now(Err(describe(&error))),
+                    refused @ Refused::NoThread(_) => Asked::Now(Err(refused.to_string())),
                 }
             }
         }
