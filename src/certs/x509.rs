@@ -12,7 +12,8 @@ use x509_parser::certificate::X509CertificateParser;
 use x509_parser::extensions::{AuthorityKeyIdentifier, GeneralName, KeyIdentifier, SubjectAlternativeName};
 use x509_parser::nom::Parser;
 use x509_parser::oid_registry::{
-    OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_SUBJECT_ALT_NAME, OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
+    OID_X509_COMMON_NAME, OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_SUBJECT_ALT_NAME,
+    OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
 };
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
@@ -21,7 +22,7 @@ use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 /// Who a client is, by its certificate. Worth something only for a certificate that was verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientIdentity {
-    /// The subject's common name; the last one if there are several.
+    /// The subject's common name; the last one if there are several, as the Python program has it.
     pub common_name: Option<String>,
     /// The subject's other names: host names, mail addresses, URIs and IP addresses, as they are written.
     pub alt_names: Vec<String>,
@@ -41,7 +42,7 @@ impl ClientIdentity {
 /// A certificate's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CertInfo {
-    /// The subject's common name; the last one if there are several.
+    /// The subject's common name; the last one if there are several, as the Python program has it.
     pub(super) common_name: Option<String>,
     /// All of the subject's common names.
     common_names: Vec<String>,
@@ -101,7 +102,7 @@ impl CertInfo {
     /// Whether the certificate is for the address `address`. Without alternative names a common name that is
     /// an address counts.
     pub(super) fn is_for_address(&self, address: IpAddr) -> bool {
-        let common = self.common_name.as_deref().filter(|_| !self.has_alt_names);
+        let common = self.common_names.last().filter(|_| !self.has_alt_names);
         self.addresses.contains(&address) || common.is_some_and(|name| name.parse() == Ok(address))
     }
 
@@ -266,9 +267,11 @@ pub(super) fn rsa_bits(info: &[u8]) -> Option<usize> {
     }
 }
 
-/// The last common name of a subject.
+/// The common name that the Python program knows a client by: the last one, and of the attributes that a part of the
+/// subject joins only the first counts. One that can't be read is none, and no other stands in for it.
 fn common_name(subject: &X509Name<'_>) -> Option<String> {
-    subject.iter_common_name().filter_map(text).last()
+    let firsts = subject.iter_rdn().filter_map(|part| part.iter().next());
+    firsts.filter(|first| *first.attr_type() == OID_X509_COMMON_NAME).last().and_then(text)
 }
 
 /// A DirectoryString.
@@ -387,6 +390,23 @@ mod tests {
                 Some(expected)
             );
         }
+    }
+
+    #[test]
+    fn a_name_that_can_not_be_read_is_none_and_no_other_stands_in_for_it() {
+        let again = DnType::CustomDnType(vec![2, 5, 4, 3]);
+        let mut der = made(|params| {
+            params.distinguished_name.push(DnType::CommonName, "alice");
+            params.distinguished_name.push(again, "J\u{fc}rgen");
+        });
+        let name = |der: &[u8]| ClientIdentity::of(der).expect("a certificate").common_name;
+        assert_eq!(name(&der).as_deref(), Some("J\u{fc}rgen"));
+        for at in 0..der.len() - 1 {
+            if der[at..at + 2] == [0xc3, 0xbc] {
+                der[at] = 0xff;
+            }
+        }
+        assert_eq!(name(&der), None);
     }
 
     #[test]

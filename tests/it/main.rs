@@ -33,6 +33,7 @@ mod novnc;
 mod openssl;
 mod own_files;
 mod plugins;
+mod plugins_beside_python;
 mod readme;
 mod rebind;
 mod record;

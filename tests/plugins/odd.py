@@ -4,6 +4,7 @@ import os
 import sys
 import time
 
+from websockify.auth_plugins import AuthenticationError
 from websockify.auth_plugins import BasePlugin as AuthPlugin
 from websockify.token_plugins import BasePlugin as TokenPlugin
 
@@ -35,6 +36,8 @@ class Trouble(TokenPlugin):
             print("read:", repr(sys.stdin.read()))
         elif word == "text":
             return "localhost"
+        elif word == "name":
+            return ("localhost", int(self.source))
         return ("127.0.0.1", int(self.source))
 
 
@@ -53,6 +56,12 @@ class Start(TokenPlugin):
 class Denied(AuthPlugin):
     def authenticate(self, headers, target_host, target_port):
         raise KeyError(headers["Authorization"])
+
+
+class Certificate(AuthPlugin):
+    def authenticate(self, headers, target_host, target_port):
+        told = [field for field in headers.items() if field[0].lower().startswith("ssl_")]
+        raise AuthenticationError(log_msg="told", response_msg=ascii(told))
 
 
 class Slow(AuthPlugin):
