@@ -1,13 +1,17 @@
+use super::flights::Flights;
+use super::keeper::LOOK_UP;
 use super::*;
 use crate::auth::Argument;
-use crate::helpers::Ticket;
+use crate::helpers::{Lane, Ticket};
 use crate::http::origin::Origin;
 use crate::secret::{Secret, fingerprint};
 use crate::source::scratch::Scratch;
+use crate::target::Target;
+use crate::token::Answer;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -293,6 +297,10 @@ impl TokenPlugin for Slow {
         Answer::Unknown
     }
 
+    fn known(&self, token: &str) -> Option<Answer> {
+        (token == "known").then(|| Answer::Found(Target::Unix("s".into())))
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
     }
@@ -302,26 +310,16 @@ impl TokenPlugin for Slow {
 fn slow(is_local: bool, lane: Lane) -> (Gate, Receiver<String>, Sender<()>) {
     let ((started, starts), (release, gate)) = (channel(), channel());
     let plugin = Arc::new(Slow { started: Mutex::new(started), release: Mutex::new(gate) });
-    let keeper = Keeper {
-        origins: Vec::new(),
-        auth: None,
-        for_pages: false,
-        tokens: Some(Tokens {
-            name: "Slow".into(),
-            plugin,
-            flights: is_local.then(Flights::default),
-            host_token: false,
-            directory: "/".into(),
-            is_remote: !is_local,
-            reach: Arc::default(),
-        }),
-        log: Arc::new(Log::in_memory(false)),
-        lane,
-        asking: Lane::new("test", 1, 1),
-        target: None,
-        hashing: Lane::new("test", 1, 1),
-    };
-    (Gate(Some(Arc::new(keeper))), starts, release)
+    (Gate(Some(Arc::new(keeper(plugin, is_local, lane)))), starts, release)
+}
+
+/// One that looks tokens up on `lane`.
+fn keeper(plugin: Arc<dyn TokenPlugin>, is_local: bool, lane: Lane) -> Keeper {
+    let mut tokens = Tokens::of(plugin);
+    tokens.flights = is_local.then(Flights::default);
+    let mut keeper = Keeper::new(Arc::new(Log::in_memory(false)));
+    (keeper.tokens, keeper.lane) = (Some(tokens), lane);
+    keeper
 }
 
 fn send(gate: &Gate, token: &str, ticket: &Ticket, done: &Sender<Verdict>) {
@@ -371,6 +369,19 @@ fn a_client_that_leaves_gives_up_its_place_and_one_too_many_is_told_so() {
 }
 
 #[test]
+fn what_is_known_is_answered_while_every_helper_hangs() {
+    let (gate, starts, release) = slow(false, Lane::new("test", 1, 2));
+    let (ticket, (done, answers)) = (Ticket::default(), channel());
+    send(&gate, "hangs", &ticket, &done);
+    starts.recv_timeout(PATIENCE).expect("a look-up");
+    send(&gate, "known", &ticket, &done);
+    let verdict = answers.recv_timeout(PATIENCE).expect("a verdict");
+    assert!(matches!(verdict, Verdict::Granted(_)), "{verdict:?}");
+    release.send(()).unwrap();
+    answers.recv_timeout(PATIENCE).expect("that of the other one");
+}
+
+#[test]
 fn passwords_of_a_file_are_hashed_apart_from_look_ups() {
     let scratch = Scratch::new();
     let hash = "$2y$04$XlLS60TJaSPbKbq6/k9r8OSiE.VLOzirGWAaxpqyn5NxhfEZ7xPjS";
@@ -408,25 +419,7 @@ impl TokenPlugin for Patient {
 fn the_wait_for_a_helper_is_part_of_the_deadline() {
     let ((deadlines, seen), (release, gate)) = (channel(), channel());
     let plugin = Patient { deadlines: Mutex::new(deadlines), release: Mutex::new(gate) };
-    let keeper = Keeper {
-        origins: Vec::new(),
-        auth: None,
-        for_pages: false,
-        tokens: Some(Tokens {
-            name: "Patient".into(),
-            plugin: Arc::new(plugin),
-            flights: None,
-            host_token: false,
-            directory: "/".into(),
-            is_remote: true,
-            reach: Arc::default(),
-        }),
-        log: Arc::new(Log::in_memory(false)),
-        lane: Lane::new("test", 1, 10),
-        asking: Lane::new("test", 1, 1),
-        target: None,
-        hashing: Lane::new("test", 1, 1),
-    };
+    let keeper = keeper(Arc::new(plugin), false, Lane::new("test", 1, 10));
     let (gate, ticket, (done, answers)) = (Gate(Some(Arc::new(keeper))), Ticket::default(), channel());
     let before = Instant::now();
     send(&gate, "a", &ticket, &done);

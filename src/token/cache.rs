@@ -67,14 +67,19 @@ impl TokenPlugin for Cached {
 
     fn look_up_until(&self, token: &str, deadline: Instant) -> Answer {
         let asked = Instant::now();
-        if let Some(target) = self.look(token, asked) {
-            return Answer::Found(target);
+        // It may have been found while this question waited.
+        if let Some(answer) = self.known(token) {
+            return answer;
         }
         let answer = self.plugin.look_up_until(token, deadline);
         if let Answer::Found(target) = &answer {
             self.keep(token, target, asked, Instant::now());
         }
         answer
+    }
+
+    fn known(&self, token: &str) -> Option<Answer> {
+        self.look(token, Instant::now()).map(Answer::Found)
     }
 
     fn files(&self) -> Vec<PathBuf> {

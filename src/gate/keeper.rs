@@ -1,0 +1,276 @@
+//! What the gate asks, and in which order: the page's origin, the auth plugin, the token.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::AllowedOrigin;
+use super::flights::Waiter;
+use super::naming;
+use super::tokens::Tokens;
+use super::verdict::{Caller, answer_to, broken, forbidden, refused, unknown};
+use super::{Grant, Question, TokenTarget, Verdict, Wants};
+use crate::auth::{Admitted, AuthPlugin, Decision, Presented};
+use crate::flight::ReplyTo;
+use crate::helpers::{self, Lane, Stub};
+use crate::http::origin::{self, Origin};
+use crate::log::Log;
+use crate::target::Target;
+use crate::token::Answer;
+
+/// Whom and what there is to ask.
+pub(super) struct Keeper {
+    pub(super) origins: Vec<AllowedOrigin>,
+    pub(super) auth: Option<Box<dyn AuthPlugin>>,
+    /// Whether the auth plugin is asked before pages, too.
+    pub(super) for_pages: bool,
+    pub(super) tokens: Option<Tokens>,
+    log: Arc<Log>,
+    /// Tokens are looked up here.
+    pub(super) lane: Lane,
+    /// Auth plugins are asked here, so that tokens that hang hold up nobody's admission.
+    asking: Lane,
+    /// Host and port that all sessions go to, if it is the same for all.
+    pub(super) target: Option<(String, u16)>,
+    /// Passwords are hashed here, so that those who guess hold up nobody's look-up.
+    hashing: Lane,
+}
+
+/// A request on its way through the gate.
+pub(super) struct Visit {
+    question: Box<Question>,
+    /// Whether its client is still there.
+    stub: Stub,
+    /// When the client's patience ends.
+    deadline: Instant,
+    to: Caller,
+    set_cookie: Option<String>,
+    /// What came of the look-up, where it was made before the auth plugin is asked.
+    looked_up: Option<LookedUp>,
+}
+
+/// A token and its answer; nothing for a request without a token.
+type LookedUp = Option<(String, Answer)>;
+
+/// What is known without a helper, and who wants to know it.
+pub(super) type Known = Box<(Caller, Verdict)>;
+
+impl Visit {
+    pub(super) fn new(question: Box<Question>, stub: Stub, to: ReplyTo<Verdict>) -> Visit {
+        let (to, deadline) = (Caller::new(to), Instant::now() + LOOK_UP);
+        Visit { question, stub, deadline, to, set_cookie: None, looked_up: None }
+    }
+}
+
+impl Keeper {
+    /// One that asks nothing yet.
+    pub(super) fn new(log: Arc<Log>) -> Keeper {
+        Keeper {
+            origins: Vec::new(),
+            auth: None,
+            for_pages: false,
+            tokens: None,
+            log,
+            lane: Lane::new("gate", THREADS_MAX, QUESTIONS_MAX),
+            asking: Lane::new("auth", THREADS_MAX, QUESTIONS_MAX),
+            target: None,
+            hashing: Lane::new("passwords", HASHES_MAX, HASHES_WAITING_MAX),
+        }
+    }
+
+    /// Asks what has to be asked first of a visit whose origin is fine.
+    pub(super) fn begin(self: &Arc<Self>, mut visit: Visit) -> Result<(), Known> {
+        let Some(auth) = &self.auth else { return self.look_up(visit) };
+        if auth.wants_target()
+            && visit.question.wants == Wants::Session
+            && let Some(tokens) = &self.tokens
+        {
+            match tokens.token(&visit.question) {
+                Some(token) => self.look_ahead(tokens, token, visit),
+                None => {
+                    visit.looked_up = Some(None);
+                    self.admit(visit);
+                }
+            }
+            return Ok(());
+        }
+        if auth.wants_target() && visit.question.wants == Wants::Session || auth.may_block() {
+            self.admit(visit);
+            return Ok(());
+        }
+        let decision = self.decide(&visit);
+        self.go_on(visit, decision)
+    }
+
+    /// Whether the page that has sent the client may open sessions. A client without an origin is no browser.
+    pub(super) fn allows_origin(&self, question: &Question) -> bool {
+        if self.origins.is_empty() {
+            return true;
+        }
+        let origins: Vec<&[u8]> = question.values("origin").collect();
+        let origin = match origins[..] {
+            [] => return true,
+            [origin] => std::str::from_utf8(origin),
+            _ => return false,
+        };
+        let Ok(origin) = origin else { return false };
+        let host = question.values("host").next().and_then(|host| std::str::from_utf8(host).ok());
+        self.origins.iter().any(|allowed| match allowed {
+            AllowedOrigin::Same => host.is_some_and(|host| origin::is_same_host(origin, host)),
+            AllowedOrigin::Of(allowed) => *allowed == Origin::of(origin),
+        })
+    }
+
+    /// Looks the token up before the auth plugin is asked, which wants to know where it leads.
+    fn look_ahead(self: &Arc<Self>, tokens: &Tokens, token: String, mut visit: Visit) {
+        let (keeper, stub, deadline, name) =
+            (Arc::clone(self), visit.stub.clone(), visit.deadline, token.clone());
+        self.find(tokens, token, stub, deadline, move |answer| {
+            visit.looked_up = Some(Some((name, answer)));
+            keeper.admit(visit);
+        });
+    }
+
+    /// Asks the auth plugin on a helper.
+    fn admit(self: &Arc<Self>, visit: Visit) {
+        let (keeper, stub) = (Arc::clone(self), visit.stub.clone());
+        let job = move || {
+            let decision = keeper.decide(&visit);
+            keeper.deliver(visit, decision);
+        };
+        // If the lane is full, dropping the job answers.
+        let _ = self.asking.submit_while(move || stub.is_wanted(), job);
+    }
+
+    /// What the auth plugin decides. May wait if the plugin may.
+    fn decide(&self, visit: &Visit) -> Decision {
+        let Some(auth) = &self.auth else { return Decision::Admitted(Admitted::default()) };
+        let question = &visit.question;
+        let target = match &visit.looked_up {
+            None => self.target.as_ref().map(|(host, port)| (host.as_str(), *port)),
+            Some(Some((_, Answer::Found(target) | Answer::FoundUntil(target, _)))) => match target {
+                Target::Tcp { host, port } => Some((host.as_str(), *port)),
+                Target::Unix(_) => None,
+            },
+            Some(_) => None,
+        };
+        let presented = Presented {
+            headers: &question.headers,
+            target,
+            authorization: question.values("authorization").collect(),
+            origins: question.values("origin").collect(),
+            cookies: question.values("cookie").collect(),
+            common_name: question.common_name.as_deref(),
+        };
+        auth.decide_until(&presented, visit.deadline)
+    }
+
+    /// Goes on with what the auth plugin has decided.
+    fn go_on(self: &Arc<Self>, mut visit: Visit, decision: Decision) -> Result<(), Known> {
+        let verdict = match decision {
+            Decision::Admitted(Admitted { cookie }) => {
+                visit.set_cookie = cookie.map(|cookie| cookie.set(visit.question.tls));
+                return self.look_up(visit);
+            }
+            Decision::Denied(denial) => refused(answer_to(denial)),
+            Decision::Broken(why) => broken(format!("auth plugin failed: {why}")),
+            Decision::Unproven(prove) => {
+                let (keeper, stub) = (Arc::clone(self), visit.stub.clone());
+                let job = move || {
+                    helpers::give_way();
+                    keeper.deliver(visit, prove());
+                };
+                let _ = self.hashing.submit_while(move || stub.is_wanted(), job);
+                return Ok(());
+            }
+        };
+        Err(Box::new((visit.to, verdict)))
+    }
+
+    /// Finds where an admitted client goes.
+    fn look_up(self: &Arc<Self>, visit: Visit) -> Result<(), Known> {
+        let Visit { question, stub, deadline, to, set_cookie, looked_up } = visit;
+        let tokens = match &self.tokens {
+            Some(tokens) if question.wants == Wants::Session => tokens,
+            _ => return Err(Box::new((to, Verdict::Granted(Grant { to: None, set_cookie })))),
+        };
+        if let Some(Some((token, answer))) = looked_up {
+            return Err(Box::new((to, self.verdict(&token, answer, set_cookie))));
+        }
+        let Some(token) = tokens.token(&question) else {
+            return Err(Box::new((to, refused(forbidden("there is no token in the request")))));
+        };
+        let (keeper, name) = (Arc::clone(self), token.clone());
+        let found = move |answer| to.answer(keeper.verdict(&name, answer, set_cookie));
+        self.find(tokens, token, stub, deadline, found);
+        Ok(())
+    }
+
+    /// Has a token looked up. What takes the answer is dropped if nobody has time for the question.
+    fn find(
+        &self,
+        tokens: &Tokens,
+        token: String,
+        stub: Stub,
+        deadline: Instant,
+        to: impl FnOnce(Answer) + Send + 'static,
+    ) {
+        let plugin = Arc::clone(&tokens.plugin);
+        if let Some(answer) = plugin.known(&token) {
+            return to(answer);
+        }
+        match &tokens.flights {
+            Some(flights) => {
+                let waiter = Waiter { stub, to: Box::new(to) };
+                // One look-up may serve clients that came at different times; each has its own patience.
+                let look_up = move |token: &str| plugin.look_up_until(token, Instant::now() + LOOK_UP);
+                flights.ask(&token, waiter, &self.lane, look_up);
+            }
+            None => {
+                let job = move || to(plugin.look_up_until(&token, deadline));
+                let _ = self.lane.submit_while(move || stub.is_wanted(), job);
+            }
+        }
+    }
+
+    /// Answers a visit from a helper.
+    fn deliver(self: &Arc<Self>, visit: Visit, decision: Decision) {
+        if let Err(known) = self.go_on(visit, decision) {
+            let (caller, verdict) = *known;
+            caller.answer(verdict);
+        }
+    }
+
+    /// What an answer about a token means for the client.
+    fn verdict(&self, token: &str, answer: Answer, set_cookie: Option<String>) -> Verdict {
+        let Some(tokens) = &self.tokens else { return broken("there is no token plugin".into()) };
+        let name = || naming::token(token, &self.log);
+        let granted = |target, expires| {
+            let to = TokenTarget { expires, ..tokens.place(token, target, &self.log) };
+            Verdict::Granted(Grant { to: Some(to), set_cookie })
+        };
+        match answer {
+            Answer::Found(target) => granted(target, None),
+            Answer::FoundUntil(target, expires) => granted(target, Some(expires)),
+            Answer::Unknown => unknown(format!("token {} is not known to {}", name(), tokens.name)),
+            Answer::Invalid(why) => unknown(format!("token {} is not good: {why}", name())),
+            Answer::Refused(why) => refused(forbidden(format!("token {} is refused: {why}", name()))),
+            Answer::Broken(why) => broken(format!("look-up of token {} failed: {why}", name())),
+        }
+    }
+}
+
+/// Time for an answer, the wait for a helper included: a bit less than the client's connection waits for, so that
+/// the log tells what did not answer.
+pub(super) const LOOK_UP: Duration = Duration::from_millis(9_700);
+
+/// Questions that are decided at a time. One that hangs holds a thread.
+pub(super) const THREADS_MAX: usize = 32;
+
+/// Questions that wait for a thread. More are answered with 503.
+const QUESTIONS_MAX: usize = 4096;
+
+/// Passwords that are hashed at a time: those who guess must not get all processors.
+const HASHES_MAX: usize = 2;
+
+/// Passwords that wait to be hashed. A page asks for sixty files.
+const HASHES_WAITING_MAX: usize = 1024;
