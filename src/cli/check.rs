@@ -5,12 +5,11 @@
 //! complaint. An error is the text for the user.
 
 use super::address;
-use super::config::{Config, Sessions, TlsOptions, WrapMode};
+use super::config::{Config, Sessions, WrapMode};
 use super::header;
 use super::parse::Given;
 use super::plugins::{self, Argument, AuthPlugin, TokenPlugin};
-use super::{Environment, Fault, novnc, python};
-use crate::certs::{self, Authorities, Pair, ServerOptions, TargetOptions, Versions};
+use super::{Environment, Fault, certificates, novnc, python};
 use crate::gate::AllowedOrigin;
 use crate::http::origin::Origin;
 use crate::log;
@@ -19,8 +18,8 @@ use crate::plugin::PythonClass;
 use crate::rules::{Rule, Rules};
 use crate::target::Target;
 use crate::token::{self, Asks, Remote};
-
 use crate::web;
+
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -37,7 +36,7 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, Fault> 
             daemon: given.flag("daemon"),
         }),
     };
-    let tls = tls(given, env)?;
+    let tls = certificates::tls(given, env)?;
     let (listen, sessions) = ends(given, env)?;
     let auth = match given.text("auth-plugin") {
         None => None,
@@ -156,7 +155,7 @@ fn python_class(given: &Given, name: String) -> PythonClass {
 }
 
 /// A value that may be in a file.
-fn argument(text: &OsStr, env: &Environment) -> Argument {
+pub(super) fn argument(text: &OsStr, env: &Environment) -> Argument {
     Argument::of(text, |path| absolute(&env.directory, path))
 }
 
@@ -241,89 +240,6 @@ fn web(given: &Given, env: &Environment) -> Result<Option<web::Settings>, Fault>
         headers,
         own: Vec::new(),
     }))
-}
-
-fn tls(given: &Given, env: &Environment) -> Result<TlsOptions, String> {
-    let ciphers = given.text("ssl-ciphers").map(|text| certs::parse_suites(&text.to_string_lossy()));
-    let ciphers = ciphers.transpose().map_err(|text| format!("option --ssl-ciphers: {text}"))?;
-    let (ciphers, ignored_ciphers) = ciphers.unzip();
-    let version = given.text("ssl-version").and_then(OsStr::to_str);
-    let authorities = given.flag("verify-client").then(|| match given.text("cafile") {
-        Some(file) => Authorities::File(absolute(&env.directory, Path::new(file))),
-        None => Authorities::System,
-    });
-    if given.text("key-password").is_some() && !cfg!(feature = "encrypted-keys") {
-        return Err("option --key-password: this program was built without encrypted-keys".to_owned());
-    }
-    let (key_password, key_password_file) = match given.text("key-password").map(|text| argument(text, env)) {
-        None => (None, None),
-        Some(Argument::Text(password)) => (Some(password.reveal().to_vec()), None),
-        Some(Argument::File(path)) => (None, Some(path)),
-    };
-    let options = TlsOptions {
-        key_password_file,
-        clients: ServerOptions {
-            pairs: pairs(given, env),
-            key_password,
-            versions: if version == Some("tlsv1_3") { Versions::Only13 } else { Versions::From12 },
-            suites: ciphers,
-            clients: authorities,
-        },
-        only: given.flag("ssl-only"),
-        target: tls_target(given, env)?,
-        ignored_ciphers: ignored_ciphers.unwrap_or_default(),
-        asks_1_1: version == Some("tlsv1_1"),
-    };
-    if options.only && !options.clients.pairs.iter().any(|pair| (env.exists)(&pair.cert)) {
-        let cert = given.texts(&["cert"]).next().map_or(OsStr::new(DEFAULT_CERT), |(_, text)| text);
-        return Err(format!("SSL only and {} not found", cert.display()));
-    }
-    Ok(options)
-}
-
-/// Certificates and their keys. With as many keys as certificates, the nth key is for the nth certificate, in
-/// whatever order they were given. Else some certificate has its key in its own file, so that only the place of
-/// a key tells whose it is: it belongs to the certificate before it.
-fn pairs(given: &Given, env: &Environment) -> Vec<Pair> {
-    let path = |text: &OsStr| absolute(&env.directory, Path::new(text));
-    let certs = || given.texts(&["cert"]).map(|(_, text)| path(text));
-    let keys = || given.texts(&["key"]).map(|(_, text)| path(text));
-    if certs().count() == keys().count() && certs().next().is_some() {
-        return certs().zip(keys()).map(|(cert, key)| Pair { cert, key: Some(key) }).collect();
-    }
-    let mut pairs: Vec<Pair> = certs().map(|cert| Pair { cert, key: None }).collect();
-    if pairs.is_empty() {
-        pairs.push(Pair { cert: path(OsStr::new(DEFAULT_CERT)), key: None });
-    }
-    let mut seen: usize = 0;
-    for (name, text) in given.texts(&["cert", "key"]) {
-        match name {
-            "cert" => seen += 1,
-            // Of two keys for one certificate the last counts.
-            _ => pairs[seen.saturating_sub(1)].key = Some(path(text)),
-        }
-    }
-    pairs
-}
-
-/// TLS towards the target, if it is wanted.
-fn tls_target(given: &Given, env: &Environment) -> Result<Option<TargetOptions>, String> {
-    if !given.flag("ssl-target") {
-        return Ok(None);
-    }
-    let ca = given.text("ssl-target-ca");
-    let authorities = match (given.flag("ssl-target-insecure"), ca) {
-        (true, Some(_)) => {
-            return Err("You can't use --ssl-target-insecure with --ssl-target-ca".to_owned());
-        }
-        (true, None) => None,
-        (false, Some(file)) => Some(Authorities::File(absolute(&env.directory, Path::new(file)))),
-        (false, None) => Some(Authorities::System),
-    };
-    let name = given.text("ssl-target-name").map(|name| name.to_string_lossy().into_owned());
-    let options = TargetOptions { authorities, name };
-    certs::target_name(&options, None).map_err(|text| format!("option --ssl-target-name: {text}"))?;
-    Ok(Some(options))
 }
 
 /// Where to listen and where to connect, which share the positionals.
@@ -427,7 +343,7 @@ fn seconds(number: Option<i64>) -> Option<Duration> {
 
 /// The path from the root, without `.` and `..`. As in Python that is done by the letters: `a/..` is
 /// nothing, even if `a` is a symbolic link. `~` is a name like any other.
-fn absolute(directory: &Path, path: &Path) -> PathBuf {
+pub(super) fn absolute(directory: &Path, path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in directory.join(path).components() {
         match part {
@@ -439,9 +355,6 @@ fn absolute(directory: &Path, path: &Path) -> PathBuf {
     }
     out
 }
-
-/// The certificate's file without `--cert`.
-const DEFAULT_CERT: &str = "self.pem";
 
 /// The Unix socket's permissions without `--unix-listen-mode`: its owner's.
 const DEFAULT_MODE: u32 = 0o600;
