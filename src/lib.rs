@@ -142,3 +142,7 @@ pub mod os;
 #[cfg(not(feature = "testing"))]
 mod os;
 pub mod server;
+
+#[cfg(test)]
+#[path = "../tests/common/skips.rs"]
+mod skips;

@@ -83,11 +83,12 @@ pub fn literal(host: &str) -> Option<SocketAddr> {
     host.parse().ok().map(|address: IpAddr| SocketAddr::new(address, 0))
 }
 
-/// Asks the system, and waits. IPv4 addresses come first, in each family in the resolver's order.
+/// Asks the system, and waits; an empty name is `localhost`. IPv4 addresses come first, in each family in the resolver's order.
 ///
 /// # Errors
 /// What the system's resolver said.
 pub fn look_up(host: &str) -> Addresses {
+    let host = if host.is_empty() { "localhost" } else { host };
     let found = (host, 0).to_socket_addrs().map_err(|error| Unresolved(describe(&error)))?;
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in found {

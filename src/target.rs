@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub enum Target {
     /// A host (name, IPv4 or bare IPv6 address, without brackets) and a port.
     Tcp {
-        /// Host name or address literal.
+        /// Host name or address literal; empty, which only the command line can say, for `localhost`.
         host: String,
         /// TCP port, 1 to 65535.
         port: u16,

@@ -1,7 +1,6 @@
 //! A directory for the files of one test, and the keys and certificates that tests put there.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,9 +36,7 @@ impl Scratch {
         let mut command = Command::new("openssl");
         command.args(line.split_whitespace()).current_dir(&self.0).stdin(Stdio::null());
         let Ok(output) = command.output() else {
-            // In one piece, so that the lines of tests beside it do not get mixed with it.
-            let _ = std::io::stderr().write_all(b"SKIPPED: openssl is not on PATH\n");
-            assert!(std::env::var_os("WEBSOCKIFY_NO_SKIPS").is_none(), "openssl is not on PATH");
+            crate::skips::skipped("openssl is not on PATH");
             return false;
         };
         assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));

@@ -18,7 +18,7 @@ pub(super) fn listen(word: &OsStr, prefer_ipv6: bool) -> Result<Address, String>
     Ok(Address::Tcp { host: host.to_owned(), port: port_number(port, 0, what, word)?, prefer_ipv6 })
 }
 
-/// `host:port` to connect to. An empty host is this one.
+/// `host:port` to connect to. An empty host stays one, since it is said like that, and means this one.
 pub(super) fn target(word: &OsStr) -> Result<Target, String> {
     let what = "Error parsing target";
     let text = word.to_str().ok_or_else(|| wrong(what, word))?;
@@ -26,7 +26,6 @@ pub(super) fn target(word: &OsStr) -> Result<Target, String> {
         return Err(wrong(&format!("{what}: it is HOST:PORT, no URL"), word));
     }
     let (host, port) = split(text).ok_or_else(|| format!("{} (HOST:PORT is needed)", wrong(what, word)))?;
-    let host = if host.is_empty() { "localhost" } else { host };
     Ok(Target::Tcp { host: host.to_owned(), port: port_number(port, 1, "Error parsing target port", word)? })
 }
 
@@ -127,7 +126,7 @@ mod tests {
             ("0.0.0.0:5900", "0.0.0.0", 5900),
             ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
             ("fe80::1:5900", "fe80::1", 5900),
-            (":5900", "localhost", 5900),
+            (":5900", "", 5900),
         ] {
             assert_eq!(target(OsStr::new(word)), Ok(Target::Tcp { host: host.to_owned(), port }), "{word}");
         }

@@ -25,8 +25,24 @@ pub(super) fn help() -> String {
             push_option(&mut out, row);
         }
     }
+    out.push_str(EXAMPLES);
     out
 }
+
+/// What most people start with.
+const EXAMPLES: &str = "
+Examples:
+  websockify 6080 localhost:5900
+                        ws://HOST:6080/ leads to the VNC server here
+  websockify --novnc 6080 localhost:5900
+                        and http://HOST:6080/ is noVNC's page
+  websockify --cert=chain.pem --key=key.pem --ssl-only 443 localhost:5900
+                        the same in TLS only: wss://HOST/
+  websockify --token-plugin=TokenFile --token-source=FILE 6080
+                        ?token=T leads where FILE says: T: HOST:PORT
+  websockify 5901 --wrap-mode=ignore -- vncserver :1
+                        starts the VNC server, too
+";
 
 /// The text of `--version`.
 pub(super) fn version() -> String {

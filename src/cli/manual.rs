@@ -3,13 +3,17 @@
 //! `man/websockify.1` is the committed copy; a test holds the two equal and rewrites it on demand. Only tests
 //! need the generator, so it is not part of the program.
 
+mod text;
+
 use super::help;
 use super::options::{Group, TABLE};
 
 /// The whole page in the man macros of roff.
 fn manual() -> String {
-    let mut out =
-        format!(".TH WEBSOCKIFY 1 \"\" \"websockify {}\" \"User Commands\"\n", env!("CARGO_PKG_VERSION"));
+    let mut out = format!(
+        ".TH WEBSOCKIFY 1 \"{DATE}\" \"websockify {}\" \"User Commands\"\n",
+        env!("CARGO_PKG_VERSION")
+    );
     out.push_str(INTRODUCTION);
     out.push_str(".SH SYNOPSIS\n");
     for (n, form) in help::FORMS.iter().chain([&help::REBIND_FORM]).enumerate() {
@@ -29,8 +33,59 @@ fn manual() -> String {
             out.push_str(&format!("{}\n", escaped(&sentence(&help::description(row)))));
         }
     }
-    out.push_str(REST);
+    out.push_str(text::BEFORE_LIMITS);
+    out.push_str(".SH LIMITS\n");
+    for (name, value) in rows(section("### Limits and times")) {
+        out.push_str(&format!(".TP\n{}\n{}\n", marked_up(name), marked_up(value)));
+    }
+    out.push_str(".SH DIFFERENCES\nFrom the Python program of this name; all of them are on purpose.\n");
+    for item in section("## Differences from websockify").split("\n- ").skip(1) {
+        out.push_str(&format!(".IP \\(bu 2\n{}\n", marked_up(item)));
+    }
+    out.push_str(text::BEHIND_DIFFERENCES);
     out
+}
+
+/// What README says under a heading, up to the next one.
+fn section(heading: &str) -> &'static str {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once(&format!("\n{heading}\n")).expect("README has it");
+    rest.split("\n#").next().unwrap_or(rest)
+}
+
+/// The rows of a table of two columns, without its head.
+fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines()
+        .filter(|line| line.starts_with('|'))
+        .skip(2)
+        .filter_map(|line| line.trim_matches('|').trim().split_once(" | "))
+}
+
+/// Text of README: code is bold, links are their text, and lines don't matter.
+fn marked_up(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut plain = String::new();
+    let mut rest = &words[..];
+    while let Some((before, link)) = rest.split_once('[') {
+        plain.push_str(before);
+        match link.split_once("](").and_then(|(name, behind)| Some((name, behind.split_once(')')?.1))) {
+            Some((name, behind)) if !name.contains('[') => {
+                plain.push_str(name);
+                rest = behind;
+            }
+            _ => {
+                plain.push('[');
+                rest = link;
+            }
+        }
+    }
+    plain.push_str(rest);
+    let pieces = plain.split('`').enumerate().map(|(number, piece)| match number % 2 {
+        0 => escaped(piece),
+        _ => format!("\\fB{}\\fR", escaped(piece).trim_start_matches("\\&")),
+    });
+    let line: String = pieces.collect();
+    if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line }
 }
 
 /// A description as a sentence.
@@ -45,6 +100,9 @@ fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }
+
+/// When the page was last gone through.
+const DATE: &str = "2026-11-25";
 
 const INTRODUCTION: &str = r".SH NAME
 websockify \- gateway between WebSocket clients and TCP or Unix\-socket servers
@@ -108,153 +166,8 @@ there is no place for the library.
 An option's number may be hexadecimal (0x1e), octal (036) or binary (0b11110). Relative paths start from the
 directory that the program was started in, and
 .B ~
-is a name like any other. An option with an empty value counts as not given.
+is not expanded. An option with an empty value counts as not given.
 ";
-
-const REST: &str = r#".SH SIGNALS
-.TP
-.BR SIGTERM ", " SIGINT
-End: the listener is closed, every client gets a Close frame with code 1001, and connections still open after
-3 seconds are cut. The process group of a wrapped program gets SIGTERM and, if something is left of it after 4 seconds,
-SIGKILL; with
-.B \-\-wrap\-mode=ignore
-it lives on. A second signal ends at once.
-.TP
-.B SIGHUP
-With
-.B \-\-log\-file
-the log is reopened, as for SIGUSR1. Without it the signal ends the program as SIGTERM does, or is ignored if it was
-ignored when the program was started, as by
-.BR nohup (1).
-.TP
-.B SIGUSR1
-Reopen the log, after a rotation has moved it away, and the connection to syslog. If the file can't be opened, the old
-one stays in use, the other outputs of the log say why, and the next signal tries again.
-.TP
-.B SIGCHLD
-A wrapped program may have ended. Children that other programs have left to this one are reaped, so that it can be process 1 of a container.
-.PP
-SIGUSR2 is ignored, and so are SIGXFSZ, SIGPIPE, SIGIO and SIGTTOU: a full file or a closed pipe costs log lines and
-never a session.
-.SH EXIT STATUS
-.TP
-.B 0
-The end was asked for: by a signal,
-.BR \-\-run\-once ,
-.B \-\-timeout
-or
-.BR \-\-idle\-timeout ;
-or the client that was standard input has been served. With
-.BR \-\-daemon :
-the service is ready.
-.TP
-.B 1
-The service could not start, for example because its port was taken; with
-.BR \-\-daemon ,
-too, and the reason is on standard error.
-.TP
-.B 2
-The command line was wrong.
-.PP
-With a wrapped program and
-.B \-\-wrap\-mode=exit
-the status is that of the program: its exit code, or 128 and the number of the signal that has killed it, also when that
-was our own TERM at the end (143).
-.TP
-.BR 126 ", " 127
-The wrapped program can't be executed, or is not there.
-.SH FILES
-.TP
-.I self.pem
-The certificate without
-.BR \-\-cert ,
-in the directory that the program was started in.
-.TP
-.I /dev/log
-The usual value of
-.BR \-\-syslog .
-.TP
-.I ../lib/websockify/rebind.so
-Seen from the directory of the program: the library that moves programs to another port. If it is not there, or is that
-of another version, a file
-.RI websockify\-rebind\- UID \- HASH .so
-is made in
-.IR /var/tmp ,
-.IR /tmp ,
-.I /dev/shm
-or
-.BR TMPDIR ,
-the first that is not mounted noexec, and stays there for programs that live longer.
-.PP
-With
-.B \-\-daemon
-the working directory is the web root, or / without one, and standard input, output and error are /dev/null; the umask
-stays as it is. Relative paths start from the directory that the program was started in all the same.
-.SH ENVIRONMENT
-.TP
-.BR LISTEN_FDS ", " LISTEN_PID ", " LISTEN_FDNAMES
-Sockets from a service manager, as
-.BR sd_listen_fds (3)
-has them, at most 16. Each listening TCP or Unix stream socket is served; a connected one is a client, and if there are
-no others the program ends with it. The source address may be left out then, or be
-.BR \-\-inetd ;
-if it is given, only its port is compared, and a difference is a warning. The names
-.I admin
-and
-.I health
-are refused. With
-.B \-\-idle\-timeout
-the program exits when it is not needed, and the manager starts it again for the next client.
-.TP
-.B NOTIFY_SOCKET
-The service manager is told when every worker serves (READY=1), also by the service in the background (MAINPID=), and
-when the end begins (STOPPING=1).
-.TP
-.BR WATCHDOG_USEC ", " WATCHDOG_PID
-At half of this time, and only while every worker answers, the service manager is told that the service is alive
-(WATCHDOG=1).
-.TP
-.BR REBIND_OLD_PORT ", " REBIND_NEW_PORT
-Set for a wrapped program: the port that it asks for, and the loopback port that it gets.
-.B LD_PRELOAD
-has the library that moves it before what it had.
-.TP
-.BR SSL_CERT_FILE ", " SSL_CERT_DIR
-Certificate authorities in place of the system's.
-.TP
-.B TZ
-The time zone of log lines.
-.SH EXAMPLES
-Relay port 6080 to a VNC server on this host:
-.PP
-.RS
-websockify 6080 localhost:5900
-.RE
-.PP
-Listen on this host only and ping each client every 30 seconds:
-.PP
-.RS
-websockify \-\-heartbeat=30 127.0.0.1:6080 localhost:5900
-.RE
-.PP
-In the background, for scripts that need its process number:
-.PP
-.RS
-websockify \-D \-\-pid\-file=/run/websockify.pid \-\-log\-file=/var/log/websockify.log 6080 localhost:5900
-.RE
-.PP
-With the listening socket of a service manager as standard input:
-.PP
-.RS
-websockify \-\-inetd \-\-unix\-target=/run/x/vnc.sock
-.RE
-.PP
-From one Unix socket to another:
-.PP
-.RS
-websockify \-\-unix\-listen=web.sock \-\-unix\-listen\-mode=0660 \-\-unix\-target=vnc.sock
-.RE
-"#;
 
 mod tests {
     use super::*;
@@ -275,12 +188,24 @@ mod tests {
 
     #[test]
     fn every_option_has_one_entry() {
+        let page = manual();
+        let (_, options) = page.split_once(".SH OPTIONS\n").expect("it has options");
+        let (options, _) = options.split_once(".SH SIGNALS\n").expect("signals are behind them");
         for row in TABLE {
             let name = format!("\\fB\\-\\-{}\\fR", escaped(row.name));
-            let entries =
-                manual().lines().filter(|line| line.split(['=', ' ', '[']).any(|word| word == name)).count();
-            assert_eq!(entries, 1, "{}", row.name);
+            let entries = options.lines().filter(|line| line.split(['=', ' ', '[']).any(|word| word == name));
+            assert_eq!(entries.count(), 1, "{}", row.name);
         }
+    }
+
+    #[test]
+    fn text_of_readme_is_marked_up() {
+        assert_eq!(marked_up("`-v` [says](x.md)\n  so [a:]b"), "\\fB\\-v\\fR says so [a:]b");
+        assert_eq!(
+            rows(section("### Limits and times")).next(),
+            Some(("first byte of a connection", "10 s"))
+        );
+        assert!(section("## Differences from websockify").matches("\n- ").count() > 10);
     }
 
     #[test]

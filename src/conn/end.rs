@@ -133,7 +133,7 @@ impl fmt::Display for End {
             | End::Denied(status)
             | End::UnknownToken(status)
             | End::LookupFailed(status) => write!(f, "refused with status {status}"),
-            End::Served => f.write_str("client was served"),
+            End::Served => f.write_str("request served"),
             End::FileLost => f.write_str("a file could not be read to its end"),
             End::Unreachable | End::NotAllowed => f.write_str("Failed to connect"),
             End::ClientClosed => f.write_str("Client closed connection"),

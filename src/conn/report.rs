@@ -77,12 +77,12 @@ impl Shared {
             _ if count == 0 => {}
             Some(kind) => {
                 let kind = kind.name();
-                self.log.info(format_args!("{count} lines about connections of kind {kind} were left out"));
+                self.log.info(format_args!("{count} similar lines ({kind}) suppressed"));
             }
             None if topic == SESSIONS => {
-                self.log.info(format_args!("{count} sessions were left out of the log"));
+                self.log.info(format_args!("{count} sessions not logged"));
             }
-            None => self.log.info(format_args!("{count} lines of --verbose were left out")),
+            None => self.log.info(format_args!("{count} lines of --verbose suppressed")),
         }
     }
 }
@@ -275,6 +275,6 @@ mod tests {
         }
         assert_eq!(shared.log.take_lines().lines().count(), DETAILS_MAX as usize);
         shared.say_all_left_out();
-        assert_eq!(shared.log.take_lines(), "5 lines of --verbose were left out\n");
+        assert_eq!(shared.log.take_lines(), "5 lines of --verbose suppressed\n");
     }
 }

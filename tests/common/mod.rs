@@ -14,10 +14,12 @@ pub(crate) mod random;
 pub(crate) mod redis;
 pub(crate) mod script;
 pub(crate) mod server;
+pub(crate) mod skips;
 pub(crate) mod target;
 pub(crate) mod tls;
 pub(crate) mod wire;
 
+pub(crate) use skips::skipped;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -38,16 +40,6 @@ pub(crate) fn eventually_within(limit: Duration, what: &str, mut condition: impl
         assert!(start.elapsed() < limit, "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// Says that a test is skipped, and why, also when its output is kept back. With `WEBSOCKIFY_NO_SKIPS` the test
-/// fails instead.
-pub(crate) fn skipped(reason: &str) {
-    use std::io::Write;
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    assert!(std::env::var_os("WEBSOCKIFY_NO_SKIPS").is_none(), "SKIPPED: {test}: {reason}");
-    // In one piece, so that lines of tests beside it do not get mixed with it.
-    let _ = std::io::stderr().write_all(format!("SKIPPED: {test}: {reason}\n").as_bytes());
 }
 
 /// Whether a program that other people wrote is on PATH; says so when it is not, since a test is skipped then.

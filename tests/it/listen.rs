@@ -212,6 +212,17 @@ fn a_unix_target_is_dialled() {
 }
 
 #[test]
+fn a_target_without_a_host_is_this_one_and_is_told_as_it_was_given() {
+    let target = Target::tcp().echo();
+    let (_, port) = target.address.rsplit_once(':').expect("an address");
+    let server = Server::start(&["127.0.0.1:0", &format!(":{port}")]);
+    server.log.wait_for(&format!("  - proxying from 127.0.0.1:{} to :{port}", server.port));
+    let mut client = Client::open(&server);
+    client.echo(b"hello");
+    server.log.wait_for(&format!("] connecting to: :{port}"));
+}
+
+#[test]
 fn paths_of_unix_sockets_are_told_as_they_were_given() {
     let scratch = Scratch::new();
     let _target = Target::unix(&scratch.path("vnc")).echo();

@@ -124,8 +124,8 @@ fn files_come_with_what_is_known_of_them() {
         ("/app.js", "text/javascript; charset=utf-8", "plain"),
         ("/with%20space/a", "application/octet-stream", "x"),
         ("/.well-known/x", "application/octet-stream", "seen"),
-        ("/page/", "text/html; charset=utf-8", "the index"),
-        ("/old/", "text/html; charset=utf-8", "the old index"),
+        ("/page/", "text/html", "the index"),
+        ("/old/", "text/html", "the old index"),
         ("/tail%5C", "application/octet-stream", "backslash"),
         ("http://example.org/a.txt", "text/plain; charset=utf-8", "0123456789"),
     ] {

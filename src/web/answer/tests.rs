@@ -140,7 +140,7 @@ fn directories_lead_to_their_index_their_list_or_their_slash() {
     let moved = place.get("//page?a=b", "");
     assert_eq!((moved.status, moved.header("Location")), (301, Some("/page/?a=b")));
     assert_eq!(place.get("/page/", "").body, "index");
-    assert_eq!(place.get("/page/", "").header("Content-Type"), Some("text/html; charset=utf-8"));
+    assert_eq!(place.get("/page/", "").header("Content-Type"), Some("text/html"));
     assert_eq!(place.get("/page/", "Accept-Encoding: gzip\r\n").body, "small");
     let list = place.get("/list/", "");
     assert!(list.body.contains("<title>Directory listing for /list/</title>"));

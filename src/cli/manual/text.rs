@@ -1,0 +1,215 @@
+//! The sections of the man page that are not made from anything, in the macros of roff.
+
+pub(super) const BEFORE_LIMITS: &str = r#".SH SIGNALS
+.TP
+.BR SIGTERM ", " SIGINT
+End: the listener is closed, every client gets a Close frame with code 1001, and connections still open after
+3 seconds are cut. The process group of a wrapped program gets SIGTERM and, if something is left of it after 4 seconds,
+SIGKILL; with
+.B \-\-wrap\-mode=ignore
+it lives on. A second signal ends at once.
+.TP
+.B SIGHUP
+With
+.B \-\-log\-file
+the log is reopened, as for SIGUSR1. Without it the signal ends the program as SIGTERM does, or is ignored if it was
+ignored when the program was started, as by
+.BR nohup (1).
+.TP
+.B SIGUSR1
+Reopen the log, after a rotation has moved it away, and the connection to syslog. If the file can't be opened, the old
+one stays in use, the other outputs of the log say why, and the next signal tries again.
+.TP
+.B SIGCHLD
+A wrapped program may have ended. Children that other programs have left to this one are reaped, so that it can be process 1 of a container.
+.PP
+SIGUSR2 is ignored, and so are SIGXFSZ, SIGPIPE, SIGIO and SIGTTOU: a full file or a closed pipe costs log lines and
+never a session.
+.SH EXIT STATUS
+.TP
+.B 0
+The end was asked for: by a signal,
+.BR \-\-run\-once ,
+.B \-\-timeout
+or
+.BR \-\-idle\-timeout ;
+or the client that was standard input has been served. With
+.BR \-\-daemon :
+the service is ready.
+.TP
+.B 1
+The service could not start, for example because its port was taken; with
+.BR \-\-daemon ,
+too, and the reason is on standard error.
+.TP
+.B 2
+The command line was wrong.
+.PP
+With a wrapped program and
+.B \-\-wrap\-mode=exit
+the status is that of the program: its exit code, or 128 and the number of the signal that has killed it, also when that
+was our own TERM at the end (143).
+.TP
+.BR 126 ", " 127
+The wrapped program can't be executed, or is not there.
+.SH FILES
+.TP
+.I self.pem
+The certificate without
+.BR \-\-cert ,
+in the directory that the program was started in.
+.TP
+.I /dev/log
+The usual value of
+.BR \-\-syslog .
+.TP
+.I ../lib/websockify/rebind.so
+Seen from the directory of the program: the library that moves programs to another port. If it is not there, or is that
+of another version, a file
+.RI websockify\-rebind\- UID \- HASH .so
+is made in
+.IR /var/tmp ,
+.IR /tmp ,
+.I /dev/shm
+or
+.BR TMPDIR ,
+the first that is not mounted noexec, and stays there for programs that live longer.
+.PP
+With
+.B \-\-daemon
+the working directory is the web root, or / without one, and standard input, output and error are /dev/null; the umask
+stays as it is. Relative paths start from the directory that the program was started in all the same.
+.SH ENVIRONMENT
+.TP
+.BR LISTEN_FDS ", " LISTEN_PID ", " LISTEN_FDNAMES
+Sockets from a service manager, as
+.BR sd_listen_fds (3)
+has them, at most 16. Each listening TCP or Unix stream socket is served; a connected one is a client, and if there are
+no others the program ends with it. The source address may be left out then, or be
+.BR \-\-inetd ;
+if it is given, only its port is compared, and a difference is a warning. The names
+.I admin
+and
+.I health
+are refused. With
+.B \-\-idle\-timeout
+the program exits when it is not needed, and the manager starts it again for the next client.
+.TP
+.B NOTIFY_SOCKET
+The service manager is told when every worker serves (READY=1), also by the service in the background (MAINPID=), and
+when the end begins (STOPPING=1).
+.TP
+.BR WATCHDOG_USEC ", " WATCHDOG_PID
+At half of this time, and only while every worker answers, the service manager is told that the service is alive
+(WATCHDOG=1).
+.TP
+.BR REBIND_OLD_PORT ", " REBIND_NEW_PORT
+Set for a wrapped program: the port that it asks for, and the loopback port that it gets.
+.B LD_PRELOAD
+has the library that moves it before what it had.
+.TP
+.BR SSL_CERT_FILE ", " SSL_CERT_DIR
+Certificate authorities in place of the system's.
+.TP
+.B TZ
+The time zone of log lines.
+.SH LOG LINES
+The lines of the log go to standard error, to
+.B \-\-log\-file
+and to
+.BR \-\-syslog .
+At the start they say what is listened on and where sessions go:
+.PP
+.RS
+.nf
+WebSocket server settings:
+  \- Listen on :6080
+  \- No SSL/TLS support (no cert file)
+  \- proxying from :6080 to localhost:5900
+.fi
+.RE
+.PP
+When the last of these is there the port listens. A line about a client begins with its address, or the path of the Unix
+socket that it came by, and the time; a session has up to three:
+.PP
+.RS
+.nf
+ADDRESS \- \- [25/Nov/2026 13:10:22] ADDRESS: Plain non\-SSL (ws://) WebSocket connection
+ADDRESS \- \- [25/Nov/2026 13:10:22] ADDRESS: Path: \(aq/websockify\(aq
+ADDRESS \- \- [25/Nov/2026 13:10:22] connecting to: localhost:5900
+.fi
+.RE
+.PP
+A request that is refused has
+.IR "code STATUS, message REASON" .
+With
+.B \-\-verbose
+each request and each ending has a line, and at the exit there is one for each kind of ending:
+.IR "connections ended as KIND: COUNT" .
+Errors of the system have their number:
+.IR "[Errno 111] Connection refused" .
+Values in URLs are
+.BR *** ,
+since they may be secret, unless there is
+.BR \-\-log\-tokens ;
+what is not printable is escaped, and what peers can cause is limited in number and length.
+"#;
+
+pub(super) const BEHIND_DIFFERENCES: &str = r#".SH EXAMPLES
+Relay port 6080 to a VNC server on this host:
+.PP
+.RS
+websockify 6080 localhost:5900
+.RE
+.PP
+Listen on this host only and ping each client every 30 seconds:
+.PP
+.RS
+websockify \-\-heartbeat=30 127.0.0.1:6080 localhost:5900
+.RE
+.PP
+In the background, for scripts that need its process number:
+.PP
+.RS
+websockify \-D \-\-pid\-file=/run/websockify.pid \-\-log\-file=/var/log/websockify.log 6080 localhost:5900
+.RE
+.PP
+With the listening socket of a service manager as standard input:
+.PP
+.RS
+websockify \-\-inetd \-\-unix\-target=/run/x/vnc.sock
+.RE
+.PP
+From one Unix socket to another:
+.PP
+.RS
+websockify \-\-unix\-listen=web.sock \-\-unix\-listen\-mode=0660 \-\-unix\-target=vnc.sock
+.RE
+.PP
+With noVNC's page, for browsers:
+.PP
+.RS
+websockify \-\-web=/usr/share/novnc 6080 localhost:5900
+.RE
+.PP
+With TLS and nothing else, on four cores:
+.PP
+.RS
+websockify \-\-cert=chain.pem \-\-key=key.pem \-\-ssl\-only \-\-workers=4 443 localhost:5900
+.RE
+.PP
+A target for each token, of a file with lines such as
+.IR "vm1: 10.0.0.1:5900" :
+.PP
+.RS
+websockify \-\-token\-plugin=TokenFile \-\-token\-source=/etc/vms 6080
+.RE
+.SH SEE ALSO
+.BR vncserver (1),
+.BR x11vnc (1),
+.BR openssl\-verify (1),
+.BR systemd.socket (5),
+.BR sd_notify (3)
+.PP
+README.md, docs/plugins.md and docs/websock.md in the source of the program.
+"#;
