@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
@@ -113,14 +114,19 @@ impl Drop for Kept {
     }
 }
 
-/// A pipe, the frame's header that goes before what is in it, and how much both are.
+/// A pipe with payload, and the headers of the frames that it is cut into on its way out.
 #[derive(Debug)]
 pub struct Pipe {
     reading: OwnedFd,
     writing: OwnedFd,
+    /// Payload in it.
     filled: usize,
+    /// Most payload of a frame.
+    frame_max: usize,
+    /// What is left of the payload of the frame that has begun.
+    of_frame: usize,
     header: [u8; encode::HEADROOM],
-    /// Where the header's rest begins.
+    /// Where the rest of that frame's header begins.
     header_at: usize,
 }
 
@@ -131,59 +137,69 @@ impl Pipe {
         // more. An ordinary user may be refused that, and then less is moved at a time.
         let _ = fcntl_setpipe_size(&writing, PIPE_BYTES);
         let (header, header_at) = ([0; encode::HEADROOM], encode::HEADROOM);
-        Ok(Pipe { reading, writing, filled: 0, header, header_at })
+        Ok(Pipe { reading, writing, filled: 0, frame_max: 0, of_frame: 0, header, header_at })
     }
 
-    /// Moves at most `most` bytes from `socket` into the empty pipe, as one frame, and returns how many. None is no
-    /// end of the stream: splice stops before urgent data and never passes it, so only a read can tell.
+    /// Moves at most `most` bytes from `socket` into the empty pipe, which will leave it in frames with at most
+    /// `frame_max` of them, and returns how many. None is no end of the stream: splice stops before urgent data and
+    /// never passes it, so only a read can tell.
     ///
     /// # Errors
     /// The socket's.
-    pub fn fill(&mut self, socket: &mut Socket, most: usize) -> io::Result<usize> {
+    pub fn fill(&mut self, socket: &mut Socket, most: usize, frame_max: usize) -> io::Result<usize> {
         let Io::Tcp(tcp) = socket.io() else { return Ok(0) };
-        loop {
-            match splice(tcp.as_fd(), None, &self.writing, None, most, FLAGS).map_err(io::Error::from) {
-                Ok(0) => return Ok(0),
-                Ok(count) => {
-                    self.filled = count;
-                    self.header_at = encode::header_before(&mut self.header, encode::HEADROOM, count);
-                    return Ok(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-                Err(error) => return Err(error),
-            }
+        let count = uninterrupted(|| splice(tcp.as_fd(), None, &self.writing, None, most, FLAGS))?;
+        (self.filled, self.frame_max) = (count.unwrap_or(0), frame_max);
+        self.begin_frame();
+        Ok(self.filled)
+    }
+
+    /// Makes the header of the next frame, if there is payload for one.
+    fn begin_frame(&mut self) {
+        self.of_frame = self.filled.min(self.frame_max);
+        if self.of_frame > 0 {
+            self.header_at = encode::header_before(&mut self.header, encode::HEADROOM, self.of_frame);
         }
     }
 
-    /// Writes the header to `socket`, and moves what is in the pipe behind it, as far as there is room. Returns how
-    /// much was taken.
+    /// Moves what is in the pipe into `socket`, each frame behind its header, as far as there is room. Returns how
+    /// much was taken, headers included.
     ///
     /// # Errors
     /// The socket's.
     pub fn drain(&mut self, socket: &mut Socket) -> io::Result<usize> {
-        let before = self.len();
+        let mut taken = 0;
         while !self.is_empty() && socket.is_writable() {
             let Io::Tcp(tcp) = socket.io() else { break };
-            let result = if self.header_at < encode::HEADROOM {
-                let flags = SendFlags::MORE | SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-                rustix::net::send(tcp, &self.header[self.header_at..], flags)
+            let header = &self.header[self.header_at..];
+            let result = if header.is_empty() {
+                let more = if self.filled > self.of_frame { SpliceFlags::MORE } else { SpliceFlags::empty() };
+                uninterrupted(|| splice(&self.reading, None, tcp.as_fd(), None, self.of_frame, FLAGS | more))?
             } else {
-                splice(&self.reading, None, tcp.as_fd(), None, self.filled, FLAGS)
+                let flags = SendFlags::MORE | SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+                uninterrupted(|| rustix::net::send(tcp, header, flags))?
             };
-            match result.map_err(io::Error::from) {
-                Ok(0) => break,
-                Ok(count) if self.header_at < encode::HEADROOM => self.header_at += count,
-                Ok(count) => self.filled -= count.min(self.filled),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.note_full(),
-                Err(error) => return Err(error),
+            match result {
+                Some(0) => break,
+                Some(count) if !header.is_empty() => {
+                    taken += count;
+                    self.header_at += count;
+                }
+                Some(count) => {
+                    taken += count;
+                    self.filled -= count;
+                    self.of_frame -= count;
+                    if self.of_frame == 0 {
+                        self.begin_frame();
+                    }
+                }
+                None => socket.note_full(),
             }
         }
-        Ok(before - self.len())
+        Ok(taken)
     }
 
-    /// Number of bytes in the pipe, those of the header included.
+    /// Number of bytes in the pipe, with what is left of the header that has begun.
     pub fn len(&self) -> usize {
         encode::HEADROOM - self.header_at + self.filled
     }
@@ -193,26 +209,40 @@ impl Pipe {
         self.len() == 0
     }
 
-    /// Reads everything that is in the pipe into `space`, the header first, and returns how much that is.
+    /// Reads everything that is in the pipe into `space`, the header first, and returns how much that is. It is one
+    /// frame's at most.
     ///
     /// # Errors
     /// The system's; `space` is too small.
     pub fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let wanted = self.len();
+        if self.filled > self.of_frame {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         let space = space.get_mut(..wanted).ok_or(io::ErrorKind::OutOfMemory)?;
         let mut count = encode::HEADROOM - self.header_at;
         space[..count].copy_from_slice(&self.header[self.header_at..]);
         while count < wanted {
-            match rustix::io::read(&self.reading, &mut space[count..]).map_err(io::Error::from) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(more) => count += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            match uninterrupted(|| rustix::io::read(&self.reading, &mut space[count..]))? {
+                None | Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(more) => count += more,
             }
         }
         self.header_at = encode::HEADROOM;
-        self.filled = 0;
+        (self.filled, self.of_frame) = (0, 0);
         Ok(count)
+    }
+}
+
+/// Makes a call again when a signal came between; `None` if it would block.
+fn uninterrupted(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Option<usize>> {
+    loop {
+        match call() {
+            Ok(count) => return Ok(Some(count)),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
@@ -251,7 +281,7 @@ mod tests {
     fn filled(pipe: &mut Pipe, socket: &mut Socket) -> usize {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         loop {
-            let count = pipe.fill(socket, 100_000).expect("not broken");
+            let count = pipe.fill(socket, 100_000, 1_000).expect("not broken");
             if count > 0 {
                 return count;
             }
@@ -272,6 +302,53 @@ mod tests {
         client.read_exact(&mut read).expect("delivered");
         assert_eq!(&read, b"\x82\x07payload");
         drop(target);
+    }
+
+    #[test]
+    fn a_burst_leaves_its_pipe_in_frames_wherever_the_socket_stops_taking_it() {
+        for burst in [1_000, 1_001, 2_000, 20_500] {
+            let ((mut target, mut from), (mut client, mut to, taken)) = (pair(), full());
+            let payload: Vec<u8> = (0..burst).map(|at| at as u8).collect();
+            target.write_all(&payload).expect("room");
+            drop(target);
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+            while from_has(&from) < burst {
+                assert!(std::time::Instant::now() < deadline, "the burst does not come");
+            }
+            let mut pipe = Splicer::new(1).take(Tick::ZERO).expect("a pipe");
+            assert_eq!(filled(&mut pipe, &mut from), burst);
+            let mut skipped = vec![0; taken];
+            client.read_exact(&mut skipped).expect("delivered");
+            let mut got = Vec::new();
+            client.set_nonblocking(true).expect("set");
+            // The client reads by little, so the socket refuses at many places.
+            while !pipe.is_empty() {
+                to.note_ready(false, true, false);
+                pipe.drain(&mut to).expect("not broken");
+                let mut some = [0; 300];
+                let count = client.read(&mut some).unwrap_or(0);
+                got.extend_from_slice(&some[..count]);
+            }
+            client.set_nonblocking(false).expect("set");
+            got.extend(rest(client, to, 0));
+            let frames: Vec<u8> = payload.chunks(1_000).flat_map(framed).collect();
+            assert!(got == frames, "{burst} bytes came otherwise");
+        }
+    }
+
+    fn framed(payload: &[u8]) -> Vec<u8> {
+        let mut frame = match payload.len() {
+            0..126 => vec![0x82, payload.len() as u8],
+            _ => [&[0x82, 126][..], &(payload.len() as u16).to_be_bytes()].concat(),
+        };
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    /// Bytes that `socket` has received and that are unread.
+    fn from_has(socket: &Socket) -> usize {
+        let Io::Tcp(tcp) = socket.io() else { return 0 };
+        tcp.peek(&mut vec![0; 100_000]).unwrap_or(0)
     }
 
     /// A socket that takes nothing more, its peer, and how much it has taken.

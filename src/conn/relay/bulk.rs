@@ -39,7 +39,7 @@ pub(super) enum Spliced {
 }
 
 impl Relay {
-    /// Moves one frame's worth of bytes through the reactor's pipe, if that is the way to go.
+    /// Moves as much as is there, up to a burst, through the reactor's pipe, if that is the way to go.
     pub(super) fn splice_down(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Spliced {
         if !self.bulk.is_on()
             || (cx.bulk_waiting > CROWD && !cx.splicer.may_keep())
@@ -56,7 +56,9 @@ impl Relay {
             return Spliced::No;
         }
         let Some(mut pipe) = cx.splicer.take(cx.now) else { return Spliced::No };
-        let count = match pipe.fill(from, RING_BYTES - encode::HEADROOM) {
+        // What can't be kept is read out into a ring.
+        let most = if cx.splicer.may_keep() { BURST_BYTES } else { FRAME_MAX };
+        let count = match pipe.fill(from, most, FRAME_MAX) {
             Ok(count) => count,
             Err(_) => return Spliced::Broken,
         };
@@ -119,6 +121,12 @@ impl Relay {
         }
     }
 }
+
+/// Payload of a frame, as of one that goes through a ring.
+const FRAME_MAX: usize = RING_BYTES - encode::HEADROOM;
+
+/// Payload that is moved at a time: with each move the target's side is told of room, and both ends are woken.
+const BURST_BYTES: usize = 512 * 1024;
 
 /// A read of at least this much counts as a large one.
 const LARGE_BYTES: usize = 48 * 1024;
