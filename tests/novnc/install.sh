@@ -10,6 +10,8 @@ chromium chromium
 node nodejs
 npm npm
 openssl openssl
+redis-server redis-server
+redis-cli redis-tools
 python3 python3
 ps procps
 unshare util-linux
