@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::client::Client;
 use super::cx::{Cx, Turn};
 use super::end::End;
-use super::wanted::{PageRequest, RequestLine, SessionRequest, Wanted};
+use super::wanted::{LoggedTarget, PageRequest, RequestLine, SessionRequest, Wanted};
 use rustls::pki_types::CertificateDer;
 
 use crate::certs::ClientIdentity;
@@ -142,9 +142,10 @@ impl Handshake {
                 Wanted::Refused(Refusal::new(404, "no WebSocket is served here"), line)
             }
             Ok(upgrade) => {
-                let (path, question) = (cx.shared.target(&request), question(Wants::Session));
+                let target = LoggedTarget::new(request.target, |target| cx.shared.shown(target));
+                let question = question(Wants::Session);
                 let foreign = handshake::foreign_protocols(&request);
-                Wanted::Session(Box::new(SessionRequest { upgrade, line, path, foreign, question }))
+                Wanted::Session(Box::new(SessionRequest { upgrade, line, target, foreign, question }))
             }
             Err(refusal) => Wanted::Refused(refusal, line),
         }

@@ -30,7 +30,7 @@ impl Shared {
         let text = match self.log.is_verbose() {
             true => {
                 let method = path::redact_method(request.method);
-                format!("{method} {} HTTP/1.{}", self.target(request), request.minor_version)
+                format!("{method} {} HTTP/1.{}", self.shown(request.target), request.minor_version)
             }
             // Nobody will write it.
             false => String::new(),
@@ -38,10 +38,9 @@ impl Shared {
         RequestLine { text, head_only: request.method == "HEAD" }
     }
 
-    /// The request's target for the log, without secrets unless they are wanted.
-    pub fn target(&self, request: &Request<'_>) -> String {
-        let shown = if self.log.shows_secrets() { path::unredacted } else { path::redact };
-        shown(request.target)
+    /// A request's target for the log, without secrets unless they are wanted.
+    pub fn shown(&self, target: &str) -> String {
+        if self.log.shows_secrets() { path::unredacted(target) } else { path::redact(target) }
     }
 
     /// Writes a line that a peer has caused without being admitted, unless there were too many of its kind.
@@ -193,8 +192,8 @@ pub(super) fn upgraded(
         None => "Plain non-SSL (ws://)",
     };
     log.peer(peer, format_args!("{peer}: {kind} WebSocket connection"));
-    if request.path != "/" {
-        log.peer(peer, format_args!("{peer}: Path: '{}'", request.path));
+    if let Some(path) = request.target.to_log(|target| cx.shared.shown(target)) {
+        log.peer(peer, format_args!("{peer}: Path: '{path}'"));
     }
     if let Some(left) = expires.and_then(|expires| expires.duration_since(SystemTime::now()).ok()) {
         detail(client, format_args!("its token is good for another {} s", left.as_secs()), cx);

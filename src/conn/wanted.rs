@@ -1,5 +1,7 @@
 //! What one request head asks for, in bytes of its own: nothing here borrows the head, and nothing is granted.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::gate;
@@ -38,13 +40,51 @@ pub struct SessionRequest {
     pub upgrade: Upgrade,
     /// The request line.
     pub line: RequestLine,
-    /// The request's target without secrets, fit for the log.
-    pub path: String,
+    /// The request's target, for the log.
+    pub target: LoggedTarget,
     /// The sub-protocols that the client offers, fit for the log, if none of them is spoken here.
     pub foreign: Option<String>,
     /// What the gate is to be asked; `None` where it is open.
     pub question: Option<Box<gate::Question>>,
 }
+
+/// A request's target on its way to the log, which may never write it.
+pub enum LoggedTarget {
+    /// As it came, secrets included.
+    Whole(Box<str>),
+    /// Fit for the log.
+    Shown(String),
+}
+
+impl LoggedTarget {
+    /// Keeps a target of up to [`TARGET_KEPT_MAX`] as it is; what is longer is made fit for the log by `shown`
+    /// at once, which makes it short.
+    pub fn new(target: &str, shown: impl FnOnce(&str) -> String) -> LoggedTarget {
+        match target.len() <= TARGET_KEPT_MAX {
+            true => LoggedTarget::Whole(target.into()),
+            false => LoggedTarget::Shown(shown(target)),
+        }
+    }
+
+    /// What the log may say, made by `shown` if it is not made yet; nothing for the usual `/`.
+    pub fn to_log(&self, shown: impl FnOnce(&str) -> String) -> Option<Cow<'_, str>> {
+        match self {
+            LoggedTarget::Whole(target) if &**target == "/" => None,
+            LoggedTarget::Whole(target) => Some(shown(target).into()),
+            LoggedTarget::Shown(text) => Some(text.into()),
+        }
+    }
+}
+
+/// Without the secrets in it.
+impl fmt::Debug for LoggedTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoggedTarget(***)")
+    }
+}
+
+/// Bytes of a target that are kept until it is known whether they are logged.
+const TARGET_KEPT_MAX: usize = 4096;
 
 /// A plain request.
 #[derive(Debug)]
@@ -146,3 +186,20 @@ fn wants_more(request: &Request<'_>) -> bool {
 
 /// Requests on one connection. After so many, a client may well connect again, wherever it is placed then.
 const REQUESTS_MAX: u32 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_is_not_logged_is_not_made_fit_for_the_log() {
+        let never = |target: &str| -> String { panic!("{target} is not logged") };
+        let usual = LoggedTarget::new("/websockify?token=x", never);
+        assert!(LoggedTarget::new("/", never).to_log(never).is_none());
+        assert_eq!(usual.to_log(str::to_uppercase).as_deref(), Some("/WEBSOCKIFY?TOKEN=X"));
+        // Nothing of any length is kept for it.
+        let long = LoggedTarget::new(&"/x".repeat(TARGET_KEPT_MAX), |target| target[..4].to_owned());
+        assert_eq!(long.to_log(never).as_deref(), Some("/x/x"));
+        assert!(!format!("{usual:?}").contains("token"));
+    }
+}

@@ -5,6 +5,7 @@
 //! of noVNC's page, and segments of the path that neither look like a secret nor stand where one is expected.
 //! What is shown is bounded, and so is the work: beyond the bound nothing is looked at.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::resource;
@@ -152,15 +153,22 @@ fn judge(segment: &str) -> Segment {
     if plain.contains("eyJ") || is_random(&plain) {
         return Segment::Secret;
     }
-    let name = plain.trim().to_ascii_lowercase();
-    let is_place = PLACES.contains(&name.as_str()) || PLACE_PARTS.iter().any(|part| name.contains(part));
-    if is_place { Segment::Place } else { Segment::Plain }
+    if is_place(plain.trim()) { Segment::Place } else { Segment::Plain }
+}
+
+/// Whether a segment says that the next one is a secret, in any case.
+fn is_place(name: &str) -> bool {
+    let begins = |text: &[u8], part: &str| {
+        text.get(..part.len()).is_some_and(|text| text.eq_ignore_ascii_case(part.as_bytes()))
+    };
+    let has_part = |at: usize| PLACE_PARTS.iter().any(|part| begins(&name.as_bytes()[at..], part));
+    PLACES.iter().any(|place| name.eq_ignore_ascii_case(place)) || (0..name.len()).any(has_part)
 }
 
 /// `segment` with percent encoding undone, a few times over; `None` when there is more of it. What is not UTF-8
 /// then gets replacement characters: this is only looked at, never shown.
-fn decoded(segment: &str) -> Option<String> {
-    let mut text = segment.to_owned();
+fn decoded(segment: &str) -> Option<Cow<'_, str>> {
+    let mut text = Cow::Borrowed(segment);
     for _ in 0..ENCODINGS_MAX {
         if !text.contains('%') {
             return Some(text);
@@ -169,7 +177,7 @@ fn decoded(segment: &str) -> Option<String> {
         if once == text {
             return Some(text);
         }
-        text = once;
+        text = Cow::Owned(once);
     }
     None
 }
@@ -209,11 +217,18 @@ fn is_host_and_port(text: &str) -> bool {
 /// Whether a name has so much in it that no one would have chosen that it may be a secret: hexadecimal, base64,
 /// a UUID.
 fn is_random(text: &str) -> bool {
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).map(|word| {
-        let has = |is: fn(&u8) -> bool| word.bytes().any(|byte| is(&byte));
-        let digits = word.bytes().filter(u8::is_ascii_digit).count();
-        let is_mixed = digits > 0 && has(u8::is_ascii_alphabetic);
-        let is_base64 = word.len() >= 16 && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+    if text.len() < RANDOM_MIN {
+        return false;
+    }
+    let words = text.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()).map(|word| {
+        let (mut digits, mut small, mut capital) = (0, 0, 0);
+        for byte in word {
+            digits += usize::from(byte.is_ascii_digit());
+            small += usize::from(byte.is_ascii_lowercase());
+            capital += usize::from(byte.is_ascii_uppercase());
+        }
+        let is_mixed = digits > 0 && small + capital > 0;
+        let is_base64 = word.len() >= 16 && small > 0 && capital > 0;
         if is_mixed || is_base64 || digits >= 8 { word.len() } else { 0 }
     });
     words.sum::<usize>() >= RANDOM_MIN

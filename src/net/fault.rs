@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
 use crate::id::Side;
 
@@ -63,6 +63,9 @@ impl fmt::Display for Fault {
                 certificate(why, f)
             }
             Error::DecryptError => f.write_str("a record was damaged or is not of this session"),
+            Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => {
+                write!(f, "{peer}'s name for us (SNI) is no host name, which the TLS library refuses")
+            }
             Error::PeerMisbehaved(why) => write!(f, "{peer} broke the protocol: {}", words(why)),
             Error::InvalidMessage(why) => write!(f, "{peer} sent a malformed message: {}", words(why)),
             Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
@@ -122,12 +125,15 @@ fn received(peer: Side, alert: AlertDescription, f: &mut fmt::Formatter<'_>) -> 
 fn incompatible(why: &PeerIncompatible) -> &'static str {
     match why {
         PeerIncompatible::NoCipherSuitesInCommon => "no shared cipher suite",
+        // Also said of clients of TLS 1.2 whose suites are all without elliptic curves.
         PeerIncompatible::NoKxGroupsInCommon
         | PeerIncompatible::NamedGroupsExtensionRequired
         | PeerIncompatible::EcPointsExtensionRequired
         | PeerIncompatible::NoEcPointFormatsInCommon
         | PeerIncompatible::UncompressedEcPointsRequired
-        | PeerIncompatible::KeyShareExtensionRequired => "no shared key exchange group",
+        | PeerIncompatible::KeyShareExtensionRequired => {
+            "no shared key exchange group, or no cipher suite with one"
+        }
         PeerIncompatible::NoSignatureSchemesInCommon
         | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => "no shared signature scheme",
         // Only hellos of TLS 1.1 and older come without it.
@@ -206,8 +212,22 @@ const NAMES_SHOWN: usize = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::CertRevocationListError;
     use rustls::pki_types::ServerName;
-    use rustls::{CertRevocationListError, PeerMisbehaved};
+
+    #[test]
+    fn each_cause_of_disbelief_has_the_options_that_cure_it() {
+        for (why, cure) in [
+            (CertificateError::UnknownIssuer, "use --ssl-target-ca FILE or --ssl-target-insecure"),
+            (CertificateError::NotValidForName, "use --ssl-target-name NAME or --ssl-target-insecure"),
+            (CertificateError::Expired, "--ssl-target-insecure would not look at it"),
+            (CertificateError::NotValidYet, "--ssl-target-insecure would not look at it"),
+        ] {
+            let fault = Fault::new(Side::Target, Error::InvalidCertificate(why));
+            assert_eq!(fault.remedy(), Some(cure), "{fault}");
+        }
+        assert_eq!(Fault::new(Side::Target, Error::DecryptError).remedy(), None);
+    }
 
     #[test]
     fn no_form_of_the_library_is_shown_to_people() {
@@ -220,8 +240,8 @@ mod tests {
                 "certificate is for another name (a.example, b.example, and not vm1.example)",
             ),
             (
-                Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName),
-                "target broke the protocol: server name must contain one host name",
+                Error::PeerMisbehaved(PeerMisbehaved::DuplicateClientHelloExtensions),
+                "target broke the protocol: duplicate client hello extensions",
             ),
             (
                 Error::InvalidMessage(InvalidMessage::MissingData("ServerName")),

@@ -1,12 +1,15 @@
 //! Messages name the option, the value and the cure.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::process::{Command, Stdio};
+
+use rustix::process::geteuid;
 
 use crate::common::Scratch;
 use crate::common::client::Client;
 use crate::common::log::assert_is_for_people;
 use crate::common::server::{Server, command, program};
+use crate::common::tls;
 
 /// The exit code and the lines of a start that fails.
 fn start(args: &[&str]) -> (Option<i32>, Vec<String>) {
@@ -104,6 +107,28 @@ fn files_of_tls_that_can_not_be_used_are_named_with_their_option() {
     }
     let server = Server::relay_with("127.0.0.1:1", &["--cert", &cert, "--key", "/missing"]);
     server.log.expect(&format!("--cert {cert}: there is no certificate in it (in PEM form)"), 1);
+}
+
+#[test]
+fn a_key_that_is_not_there_is_named_with_its_option() {
+    let cert = crate::common::text(&tls::identity().cert);
+    let server = Server::relay_with("127.0.0.1:1", &["--cert", &cert, "--key", "/missing"]);
+    server.log.expect("--key /missing: not found", 1);
+}
+
+#[test]
+fn a_limit_of_processes_that_is_too_low_is_named() {
+    // Root has no such limit. The program may lie where others don't get, so it is started by its open file.
+    let mut command = Command::new(if geteuid().is_root() { "setpriv" } else { "env" });
+    if geteuid().is_root() {
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    }
+    command.args(["prlimit", "--nproc=1:1", "/proc/self/fd/0", "127.0.0.1:0", "127.0.0.1:1"]);
+    command.stdin(File::open(program()).unwrap()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut server = Server::spawn(&mut command);
+    assert_eq!(server.wait().code(), Some(1));
+    let told = "websockify: error: can't start a thread: [Errno 11] Resource temporarily unavailable (limit of processes)";
+    assert_eq!(server.log.wait_for_end().last().map(String::as_str), Some(told));
 }
 
 #[test]

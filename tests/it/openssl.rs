@@ -33,6 +33,42 @@ fn visit(server: &Server, scratch: &Scratch, options: &str) -> (String, bool) {
     (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success())
 }
 
+#[test]
+fn clients_that_only_openssl_would_take_are_told_why_they_are_refused() {
+    if !has("openssl") {
+        return;
+    }
+    let scratch = Scratch::new();
+    openssl(&scratch, "req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -subj /CN=a -days 2");
+    let target = Target::tcp().echo();
+    let options = ["--cert", &scratch.arg("cert"), "--key", &scratch.arg("key")];
+    let name = "client's name for us (SNI) is no host name, which the TLS library refuses";
+    let group = "no shared key exchange group, or no cipher suite with one";
+    for (offer, told) in [
+        ("-servername a..b", Some(name)),
+        ("-servername -x.y", Some(name)),
+        ("-servername under_score.host", None),
+        ("-servername 192.0.2.1", None),
+        ("-groups P-521", Some(group)),
+        ("-groups X448", Some(group)),
+        ("-groups ffdhe2048", Some(group)),
+        ("-groups P-521:P-256", None),
+        ("-tls1_2 -cipher AES256-GCM-SHA384", Some(group)),
+        ("-tls1_2 -cipher ECDHE-RSA-AES256-SHA384", Some("no shared cipher suite")),
+        ("-maxfraglen 1024", None),
+    ] {
+        let server = Server::relay_with(&target.address, &options);
+        let (answer, _) = visit(&server, &scratch, offer);
+        match told {
+            Some(told) => {
+                let line = server.log.wait_for("TLS handshake failed: ");
+                assert_eq!(line, format!("127.0.0.1: TLS handshake failed: {told}"), "{offer}");
+            }
+            None => assert!(answer.contains("\nHTTP/1.1 "), "{offer}: {answer}"),
+        }
+    }
+}
+
 /// A root, an authority below it, and with each key a certificate for `localhost` from that one.
 struct Chain(Scratch);
 
