@@ -233,8 +233,12 @@ fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Opens without waiting for anybody: what turns out to be a FIFO or a terminal does not hold the thread.
-fn open(path: &Path) -> io::Result<File> {
+/// Opens for reading without waiting for anybody: what turns out to be a FIFO or a terminal does not hold the
+/// thread.
+///
+/// # Errors
+/// The system's.
+pub fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 

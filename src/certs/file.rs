@@ -1,10 +1,12 @@
 //! Files that are read anew when they have changed.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
+
+use crate::source;
 
 /// What tells one state of some files from another, without reading them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,11 +58,12 @@ impl Identity {
 pub(super) fn read(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     let found = fs::metadata(path).map_err(|error| describe(&error))?;
-    // Anything else may keep the reader waiting forever.
+    // Anything else may keep the reader waiting for ever, or do something when it is opened.
     if !found.is_file() {
         return Err("is not a regular file".to_owned());
     }
-    let file = File::open(path).map_err(|error| describe(&error))?;
+    // Nor is it waited for if it is something else by now.
+    let file = source::open(path).map_err(|error| describe(&error))?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| describe(&error))?;
     match bytes.len() as u64 {
         0 => Err("is empty".to_owned()),
@@ -68,6 +71,19 @@ pub(super) fn read(path: &Path) -> Result<String, String> {
         _ => Ok(String::from_utf8_lossy(&bytes).into_owned()),
     }
 }
+
+/// Whether every user of this machine may read a file: its own permissions and those of all directories on the way
+/// to it say so. What can't be told counts as no.
+pub(super) fn is_open_to_all(path: &Path) -> bool {
+    let Ok(path) = fs::canonicalize(path) else { return false };
+    let may = |path: &Path, bits| fs::metadata(path).is_ok_and(|found| found.mode() & bits == bits);
+    may(&path, OTHERS_READ) && path.ancestors().skip(1).all(|folder| may(folder, OTHERS_ENTER))
+}
+
+/// The permissions of those who are neither a file's owner nor in its group (chmod(2)): to read a file, and to
+/// reach what is in a directory.
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_ENTER: u32 = 0o001;
 
 fn is_settled(found: &Metadata) -> bool {
     let Ok(modified) = found.modified() else { return false };
@@ -91,6 +107,7 @@ const TIME_GRAIN_SECONDS: u64 = 3;
 mod tests {
     use super::super::scratch::Scratch;
     use super::*;
+    use std::fs::File;
     use std::time::Duration;
 
     fn age(path: &Path, seconds: u64) {
@@ -129,6 +146,33 @@ mod tests {
         age(&path, 60);
         let stamp = Stamp::of([path.as_path()]);
         assert!(Stamp::of([path.as_path()]).is_still(&stamp));
+    }
+
+    #[test]
+    fn a_file_is_open_to_all_only_if_the_way_to_it_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let scratch = Scratch::new();
+        let folder = scratch.path("folder");
+        fs::create_dir(&folder).expect("a directory");
+        let file = folder.join("key");
+        fs::write(&file, "secret").expect("written");
+        let mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changed");
+        };
+        mode(&scratch.path(""), 0o755);
+        for (file_mode, folder_mode, is_open) in
+            [(0o644, 0o755, true), (0o604, 0o711, true), (0o640, 0o755, false), (0o644, 0o750, false)]
+        {
+            mode(&file, file_mode);
+            mode(&folder, folder_mode);
+            assert_eq!(is_open_to_all(&file), is_open, "{file_mode:o} in {folder_mode:o}");
+        }
+        mode(&folder, 0o755);
+        mode(&file, 0o644);
+        let link = scratch.path("link");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        assert!(is_open_to_all(&link));
+        assert!(!is_open_to_all(&scratch.path("missing")));
     }
 
     #[test]

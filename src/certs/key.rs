@@ -34,6 +34,14 @@ pub(super) fn private_key(
     }
 }
 
+/// Whether the private key among `blocks` is in there for whoever may read them: no password protects it.
+pub(super) fn is_bare(blocks: &[Block]) -> bool {
+    blocks.iter().find(|block| block.label.ends_with(SUFFIX)).is_some_and(|block| {
+        block.label != "ENCRYPTED PRIVATE KEY"
+            && !block.header("Proc-Type").is_some_and(|kind| kind.ends_with("ENCRYPTED"))
+    })
+}
+
 /// What the labels of all private keys end in.
 const SUFFIX: &str = "PRIVATE KEY";
 

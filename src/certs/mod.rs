@@ -33,6 +33,7 @@ use rustls::{CipherSuite, ServerConfig};
 
 #[cfg(any(test, feature = "testing"))]
 pub use roots::{client_verifier, target_verifier};
+pub use sni::last_hello_shares_a_suite;
 pub use store::is_there;
 pub use suites::parse_suites;
 pub use target::{target_config, target_name};

@@ -1,5 +1,6 @@
 //! A certificate and its key, loaded from their files, and held against each other.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SigningKey};
 
-use super::key::private_key;
+use super::key::{is_bare, private_key};
 use super::pem::{self, Block};
 use super::x509::{CertInfo, first_element, key_bits, rsa_bits};
 use super::{Pair, file};
@@ -19,6 +20,8 @@ pub(super) struct Loaded {
     pub(super) certified: Arc<CertifiedKey>,
     /// What the certificate says.
     pub(super) info: CertInfo,
+    /// The key's file, if every user of this machine may read a key in it that no password protects.
+    open_key: Option<PathBuf>,
 }
 
 /// Loads a pair.
@@ -36,18 +39,22 @@ pub(super) fn load(
     let chain = certificates(&blocks).map_err(of_cert)?;
     let info = chain.first().and_then(|leaf| CertInfo::of(leaf));
     let info = info.ok_or_else(|| of_cert("the first certificate in it can't be read".to_owned()))?;
+    let mut is_key_bare = is_bare(&blocks);
     let key = match &pair.key {
         Some(path) if *path != pair.cert => {
             let of_key = |text: String| format!("--key {}: {text}", path.display());
             let text = file::read(path).map_err(of_key)?;
             let blocks = pem::blocks(&text).map_err(of_key)?;
+            is_key_bare = is_bare(&blocks);
             signing_key(&blocks, password, provider, "there is no private key in it").map_err(of_key)?
         }
         _ => signing_key(&blocks, password, provider, NO_KEY).map_err(of_cert)?,
     };
     check(&chain, &info, key.as_ref())
         .map_err(|text| of_cert(format!("{text} ({})", pair.key.as_ref().unwrap_or(&pair.cert).display())))?;
-    Ok(Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), info })
+    let key_file = pair.key.as_ref().unwrap_or(&pair.cert);
+    let open_key = (is_key_bare && file::is_open_to_all(key_file)).then(|| key_file.clone());
+    Ok(Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), info, open_key })
 }
 
 impl Loaded {
@@ -71,6 +78,12 @@ impl Loaded {
         Some(format!(
             "each TLS handshake with its RSA key of {bits} bits costs about {times} times one with a P-256 key"
         ))
+    }
+
+    /// That everybody may read the key.
+    pub(super) fn exposure(&self) -> Option<String> {
+        let file = self.open_key.as_ref()?.display();
+        Some(format!("every user of this machine may read its private key: chmod go= {file}"))
     }
 
     /// Whether both show the same certificates.

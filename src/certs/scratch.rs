@@ -1,6 +1,7 @@
 //! A directory for the files of one test, and the keys and certificates that tests put there.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,10 +25,11 @@ impl Scratch {
         self.0.join(name)
     }
 
-    /// Makes a file in it.
+    /// Makes a file in it, which only its owner may read, as it is with keys.
     pub(super) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("changed");
         path
     }
 

@@ -1,32 +1,58 @@
 //! Which of several certificates a client gets: one for the name that it asks for, with a key that it can
 //! check.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use rustls::SignatureScheme;
+use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, SignatureScheme};
 
 use super::pair::Loaded;
 
 /// The certificates to choose from; never empty. The first is for clients that name no server, or an unknown
 /// one.
 #[derive(Debug)]
-pub(super) struct CertResolver(pub(super) Vec<Arc<Loaded>>);
+pub(super) struct CertResolver {
+    certificates: Vec<Arc<Loaded>>,
+    /// The cipher suites that are spoken.
+    suites: Vec<CipherSuite>,
+}
+
+thread_local! {
+    /// Whether the hello that this thread has seen last names a cipher suite that is spoken.
+    static SHARES_A_SUITE: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Whether the client whose hello this thread has just looked at has a cipher suite in common with us. The library
+/// compares groups before suites, and a client that knows old suites only needs no group, and so names none.
+pub fn last_hello_shares_a_suite() -> bool {
+    SHARES_A_SUITE.get()
+}
 
 impl ResolvesServerCert for CertResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        SHARES_A_SUITE.set(hello.cipher_suites().iter().any(|suite| self.suites.contains(suite)));
         self.find(hello.server_name(), hello.signature_schemes()).map(|loaded| Arc::clone(&loaded.certified))
     }
 }
 
 impl CertResolver {
+    /// One that chooses among these, for clients that are spoken to as `provider` can.
+    pub(super) fn new(certificates: Vec<Arc<Loaded>>, provider: &CryptoProvider) -> CertResolver {
+        CertResolver {
+            certificates,
+            suites: provider.cipher_suites.iter().map(|suite| suite.suite()).collect(),
+        }
+    }
+
     /// The certificate for a client that asks for `name` and understands signatures of `schemes`. One that is
     /// exactly for the name goes before one with a wildcard, and among equals one of the right kind, so that
     /// an RSA certificate for old clients can stand beside another one.
     fn find(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Arc<Loaded>> {
         let name = name.map(|name| name.strip_suffix('.').unwrap_or(name));
-        let default = self.0.first()?;
+        let default = self.certificates.first()?;
         let fit = |loaded: &Loaded| match name {
             Some(name) if loaded.info.is_exactly_for(name) => Fit::Exact,
             Some(name) if loaded.info.is_for_host(name) => Fit::Wildcard,
@@ -34,8 +60,8 @@ impl CertResolver {
             _ if loaded.info.hosts == default.info.hosts => Fit::Default,
             _ => Fit::None,
         };
-        let best = self.0.iter().map(|loaded| fit(loaded)).max()?;
-        let best = || self.0.iter().filter(|loaded| fit(loaded) == best);
+        let best = self.certificates.iter().map(|loaded| fit(loaded)).max()?;
+        let best = || self.certificates.iter().filter(|loaded| fit(loaded) == best);
         best().find(|loaded| loaded.certified.key.choose_scheme(schemes).is_some()).or_else(|| best().next())
     }
 }
@@ -63,12 +89,12 @@ mod tests {
             let pair = Pair { cert: scratch.file("pair", made.pem()), key: None };
             Arc::new(load(&pair, None, &default_provider()).expect("a pair"))
         };
-        CertResolver(made.iter().map(load).collect())
+        CertResolver::new(made.iter().map(load).collect(), &default_provider())
     }
 
     fn found(choice: &CertResolver, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<usize> {
         let found = choice.find(name, schemes)?;
-        choice.0.iter().position(|loaded| Arc::ptr_eq(loaded, found))
+        choice.certificates.iter().position(|loaded| Arc::ptr_eq(loaded, found))
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Store {
             self.log.info(format_args!("{cert}: this certificate is served from now on"));
         }
         if changed {
-            for text in loaded.warning().into_iter().chain(loaded.cost()) {
+            for text in loaded.warning().into_iter().chain(loaded.cost()).chain(loaded.exposure()) {
                 self.log.warn(format_args!("{cert}: {text}"));
             }
             kept.good = Some(Arc::new(loaded));
@@ -172,7 +172,7 @@ impl Store {
             // Clients that can't be checked are not let in.
             (Some(_), None) => return None,
         };
-        let mut config = builder.with_cert_resolver(Arc::new(CertResolver(good)));
+        let mut config = builder.with_cert_resolver(Arc::new(CertResolver::new(good, &self.provider)));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         match &self.options.clients {
             None => {
@@ -183,6 +183,9 @@ impl Store {
                 }
             }
             Some(_) => {
+                // The first random numbers of a process take 20 to 30 ms of work, which tickets cost here already.
+                // Should there be none, the handshakes say so.
+                let _ = self.provider.secure_random.fill(&mut [0; 32]);
                 config.session_storage = Arc::new(NoServerSessionStorage {});
                 config.send_tls13_tickets = 0;
             }
@@ -218,6 +221,8 @@ impl<T> Kept<T> {
             }
         }
         self.error = Some(text);
+        // It may have been the system, which was short of something: the same files are tried again.
+        self.stamp = None;
     }
 }
 
@@ -245,3 +250,23 @@ pub fn is_there(path: &Path) -> bool {
 
 /// Sessions kept for clients that know no tickets; each takes some hundred bytes.
 const SESSIONS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::Scratch;
+    use super::*;
+
+    #[test]
+    fn what_has_failed_is_tried_again_although_its_files_are_the_same() {
+        let scratch = Scratch::new();
+        let path = scratch.file("file", "text");
+        let file = std::fs::File::options().write(true).open(&path).expect("opened");
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(100)).expect("aged");
+        let mut kept = Kept::<()>::default();
+        let has_changed = |kept: &mut Kept<()>| kept.has_changed([path.as_path()]);
+        assert!(has_changed(&mut kept) && !has_changed(&mut kept));
+        kept.fail(&Log::in_memory(false), "Too many open files".into());
+        assert!(has_changed(&mut kept), "the next look may find what this one could not");
+        assert!(!has_changed(&mut kept));
+    }
+}

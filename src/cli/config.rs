@@ -4,7 +4,7 @@
 //! the start. Times of zero or less mean "never" on the command line and are `None` here.
 
 use super::plugins::{AuthPlugin, TokenPlugin};
-use crate::certs::{ServerOptions, TargetOptions};
+use crate::certs::{Authorities, ServerOptions, TargetOptions};
 use crate::gate::AllowedOrigin;
 use crate::log;
 use crate::net::listen::Address;
@@ -153,6 +153,11 @@ impl Config {
             (
                 self.tls.clients.clients.is_some() && !self.tls.only,
                 "--verify-client does not keep out clients without TLS: --ssl-only does",
+            ),
+            (
+                self.tls.clients.clients == Some(Authorities::System),
+                "--verify-client without --cafile: every client is let in that has a certificate from any of \
+                 the system's authorities",
             ),
             (
                 unverified,

@@ -34,6 +34,8 @@ pub(crate) fn identity() -> &'static Identity {
         let identity = Identity { cert: path("cert.pem"), key: path("key.pem"), der: cert.der().clone() };
         std::fs::write(&identity.cert, cert.pem()).expect("write a certificate");
         std::fs::write(&identity.key, key.serialize_pem()).expect("write a key");
+        let owners = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&identity.key, owners).expect("only its owner may read it");
         identity
     })
 }

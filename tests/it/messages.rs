@@ -132,6 +132,29 @@ fn a_limit_of_processes_that_is_too_low_is_named() {
 }
 
 #[test]
+fn whom_verify_client_lets_in_without_a_cafile_is_said() {
+    let identity = crate::common::tls::identity();
+    let (cert, key) = (crate::common::text(&identity.cert), crate::common::text(&identity.key));
+    let told = "--verify-client without --cafile: ";
+    for (options, count) in
+        [(&["--verify-client"][..], 1), (&["--verify-client", "--cafile", &cert], 0), (&["--ssl-only"], 0)]
+    {
+        let server =
+            Server::relay_with("127.0.0.1:1", &[&["--cert", &cert, "--key", &key], options].concat());
+        server.log.wait_for("  - proxying from ");
+        let mut server = server;
+        server.signal("TERM");
+        server.wait();
+        let lines = server.log.wait_for_end();
+        assert_eq!(
+            lines.iter().filter(|line| line.starts_with(told)).count(),
+            count,
+            "{options:?}: {lines:?}"
+        );
+    }
+}
+
+#[test]
 fn lists_of_ciphers_that_were_made_for_openssl_start_with_what_is_supported() {
     for (list, left_out) in [
         ("HIGH:!aNULL:!MD5", None),

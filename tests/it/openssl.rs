@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::common::client::{Client, UPGRADE};
 use crate::common::server::Server;
@@ -190,6 +191,80 @@ fn clients_must_show_a_certificate_and_the_log_says_what_is_wrong_with_it() {
             let line = server.log.wait_for_nth(trouble, before + 1);
             assert_eq!(line, format!("127.0.0.1: TLS handshake failed: {trouble}"));
         }
+    }
+    assert!(target.is_untouched());
+}
+
+/// Processor time that the first reactor has had so far.
+fn reactor_time(server: &Server) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("a process");
+    let of = |name: &str, task: &std::path::Path| std::fs::read_to_string(task.join(name)).expect("/proc");
+    let reactor = tasks.flatten().map(|task| task.path()).find(|task| of("comm", task).trim() == "reactor-0");
+    let times = of("schedstat", &reactor.expect("a reactor"));
+    Duration::from_nanos(times.split(' ').next().and_then(|time| time.parse().ok()).expect("a number"))
+}
+
+#[test]
+fn the_first_handshake_of_all_costs_little_more_than_a_later_one() {
+    if !has("openssl") {
+        return;
+    }
+    let identity = crate::common::tls::identity();
+    let (cert, key) = (crate::common::text(&identity.cert), crate::common::text(&identity.key));
+    for options in [&["--verify-client", "--cafile", &cert][..], &[]] {
+        let options = [&["--cert", &cert, "--key", &key], options].concat();
+        let server = Server::relay_with("127.0.0.1:1", &options);
+        eventually("the reactor to be there", || server.watched() == [2]);
+        let cost = || {
+            let before = reactor_time(&server);
+            visit(&server, &Scratch::new(), "-tls1_3");
+            reactor_time(&server) - before
+        };
+        let (first, later) = (cost(), (0..3).map(|_| cost()).min().expect("three"));
+        // The first random numbers of a process take 20 to 30 ms of work.
+        assert!(first < later + Duration::from_millis(12), "{first:?}, later {later:?}: {options:?}");
+    }
+}
+
+#[test]
+fn what_a_client_and_the_gateway_do_not_have_in_common_is_said() {
+    if !has("openssl") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let target = Target::tcp();
+    let identity = crate::common::tls::identity();
+    let files = [crate::common::text(&identity.cert), crate::common::text(&identity.key)];
+    let (suite, group, version, scheme) = (
+        "no shared cipher suite",
+        "no shared key exchange group",
+        "no shared protocol version",
+        "no shared signature scheme",
+    );
+    for (options, trouble) in [
+        // Old suites need no group, so such a client names none.
+        ("-tls1_2 -cipher AES128-SHA", suite),
+        ("-tls1_2 -cipher AES128-GCM-SHA256", suite),
+        ("-tls1_2 -cipher DHE-RSA-AES128-GCM-SHA256", suite),
+        ("-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA", suite),
+        // It is for RSA certificates.
+        ("-tls1_2 -cipher ECDHE-RSA-AES128-GCM-SHA256", suite),
+        ("-tls1_3 -ciphersuites TLS_AES_128_CCM_SHA256", suite),
+        ("-tls1_2 -cipher DHE-RSA-AES128-GCM-SHA256 -groups X448", suite),
+        ("-tls1_2 -cipher ECDHE-ECDSA-AES128-GCM-SHA256 -groups X448", group),
+        ("-tls1_2 -groups brainpoolP256r1:secp521r1", group),
+        ("-tls1_3 -groups X448", group),
+        ("-tls1_1 -cipher ALL:@SECLEVEL=0", version),
+        ("-tls1 -cipher ALL:@SECLEVEL=0", version),
+        // As OpenSSL has it, too: no suite is left whose certificates it could check.
+        ("-tls1_2 -sigalgs RSA+SHA256", suite),
+        ("-tls1_3 -sigalgs RSA-PSS+SHA256", scheme),
+    ] {
+        // One each, since lines of one kind are limited.
+        let server = Server::relay_with(&target.address, &["--cert", &files[0], "--key", &files[1]]);
+        visit(&server, &scratch, options);
+        let line = server.log.wait_for("TLS handshake failed: ");
+        assert_eq!(line, format!("127.0.0.1: TLS handshake failed: {trouble}"), "{options}");
     }
     assert!(target.is_untouched());
 }

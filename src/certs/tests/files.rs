@@ -1,5 +1,7 @@
 //! Files that come, change, break and go.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 #[test]
@@ -165,4 +167,48 @@ fn a_key_that_makes_handshakes_slow_is_said() {
         scratch.file("self.pem", scratch.text("cert") + &scratch.text("key"));
         assert_eq!(Setup::open(scratch, |_| ()).lines(), lines);
     }
+}
+
+#[test]
+fn a_key_that_everybody_may_read_is_said_and_one_with_a_password_is_not() {
+    if !std::env::temp_dir().ancestors().all(|path| mode_of(path) & 0o005 == 0o005) {
+        // Nobody else gets as far as that here.
+        return;
+    }
+    let open = |scratch: &Scratch, names: &[&str]| {
+        for (name, mode) in [("", 0o755)].into_iter().chain(names.iter().map(|name| (*name, 0o644))) {
+            fs::set_permissions(scratch.path(name), fs::Permissions::from_mode(mode)).expect("changed");
+        }
+    };
+    for (opened, key, is_said) in [
+        (&["self.pem"][..], "self.pem", true),
+        (&["cert", "key"], "key", true),
+        (&["cert"], "key", false),
+        (&[], "self.pem", false),
+    ] {
+        let (scratch, made) = (Scratch::new(), Made::selfsigned(&["a"]));
+        scratch.file("self.pem", made.pem());
+        scratch.file("cert", made.cert.pem());
+        scratch.file("key", made.key.serialize_pem());
+        open(&scratch, opened);
+        let cert = if key == "self.pem" { key } else { "cert" };
+        let (cert_file, key_file) = (scratch.path(cert), scratch.path(key));
+        let served = Setup::open(scratch, |options| {
+            options.pairs = vec![Pair { cert: cert_file, key: Some(key_file) }];
+        });
+        let line = format!("{cert}: every user of this machine may read its private key: chmod go= {key}");
+        assert_eq!(served.lines(), is_said.then_some(line).into_iter().collect::<Vec<_>>());
+    }
+    let scratch = Scratch::new();
+    let request = "req -x509 -newkey rsa:2048 -passout pass:secret -subj /CN=a -days 2 -keyout key -out cert";
+    if cfg!(feature = "encrypted-keys") && scratch.openssl(request) {
+        scratch.file("self.pem", scratch.text("cert") + &scratch.text("key"));
+        open(&scratch, &["self.pem"]);
+        let served = Setup::open(scratch, |options| options.key_password = Some(b"secret".to_vec()));
+        assert_eq!((served.lines(), served.config().is_some()), (Vec::new(), true));
+    }
+}
+
+fn mode_of(path: &std::path::Path) -> u32 {
+    fs::metadata(path).expect("there").permissions().mode()
 }

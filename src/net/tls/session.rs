@@ -13,8 +13,9 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedConnectionCommon, UnbufferedStatus,
     WriteTraffic,
 };
-use rustls::{ClientConfig, CommonState, Error, ServerConfig};
+use rustls::{ClientConfig, CommonState, Error, PeerIncompatible, ServerConfig};
 
+use crate::certs;
 use crate::id::Side;
 use crate::net::fault::Fault;
 
@@ -135,7 +136,13 @@ impl Session {
 
     fn fault(&self, error: Error) -> Fault {
         match self {
-            Session::Server(_) => Fault::new(Side::Client, error),
+            Session::Server(_) => {
+                let is_about_suites = error == Error::from(PeerIncompatible::NoKxGroupsInCommon)
+                    && !certs::last_hello_shares_a_suite();
+                let error =
+                    if is_about_suites { PeerIncompatible::NoCipherSuitesInCommon.into() } else { error };
+                Fault::new(Side::Client, error)
+            }
             Session::Client(_) => Fault::new(Side::Target, error),
         }
     }
