@@ -7,6 +7,7 @@ use websockify::cli::{self, Environment, Outcome};
 use websockify::server;
 
 fn main() -> ExitCode {
+    server::prepare_for_faults();
     if cli::asks_for_inetd(std::env::args_os().skip(1)) && server::spare_outputs().is_err() {
         // What would be said might go to a client.
         return ExitCode::FAILURE;

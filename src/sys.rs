@@ -4,6 +4,7 @@
 //! Each function here is safe to call; each block says why there is no safe way and why it is sound.
 
 pub mod child;
+pub mod directory;
 pub mod process;
 pub mod wide;
 

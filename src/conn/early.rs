@@ -98,6 +98,11 @@ impl Early {
     }
 }
 
+/// Whether something for the target is in the frames that a client has sent before it has got its answer.
+pub fn holds_payload(kept: &[u8]) -> bool {
+    Decoder::default().feed_and_note(&mut kept.to_vec(), &mut |_| {}, None).payload > 0
+}
+
 /// Bytes read at a time: pings and a Close are small, and what is more waits.
 const READ_BYTES: usize = 4096;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::cx::{Answer, Cx, Turn};
+use super::early;
 use super::end::End;
 use super::wanted::{PageRequest, SessionRequest};
 use crate::flight::Asked;
@@ -89,9 +90,9 @@ impl Lookup {
     }
 
     /// Whether a client that has ended its side wants nothing any more. One that asks for a page may still read
-    /// it, and one that has sent data behind its upgrade may mean it.
+    /// it, and one that has sent data behind its upgrade may mean it; pings and a Close are no data.
     fn is_abandoned(&self, client: &Client) -> bool {
-        matches!(self.request, Request::Session(_)) && client.kept.is_empty()
+        matches!(self.request, Request::Session(_)) && !early::holds_payload(&client.kept)
     }
 
     /// When to call [`Lookup::expired`].

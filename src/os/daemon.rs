@@ -8,6 +8,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::process::{Pid, WaitOptions};
 
@@ -28,8 +29,18 @@ pub struct Launcher {
     child: Option<Pid>,
 }
 
-/// What the service owes the process that waits for it: a word, how the start went.
-pub struct Readiness(PipeWriter);
+/// What the service owes the process that waits for it: a word, how the start went. Nothing once it has been said.
+pub struct Readiness(Arc<Mutex<Option<PipeWriter>>>);
+
+/// The same, for a start that ends where nobody can be told.
+static OWED: OnceLock<Readiness> = OnceLock::new();
+
+/// Says why the start has ended, if somebody waits for that.
+pub fn tell_launcher(text: &str) {
+    if let Some(Readiness(word)) = OWED.get() {
+        Readiness(Arc::clone(word)).failed(1, text);
+    }
+}
 
 /// Goes into the background: a session of its own, no terminal, standard input and outputs on /dev/null, and
 /// `directory` as the working directory. The umask stays as it is.
@@ -43,11 +54,12 @@ pub fn detach(directory: &Path) -> io::Result<Side> {
         return Ok(Side::Launcher(Launcher { word, child: Pid::from_raw(child) }));
     }
     drop(word);
-    let readiness = Readiness(sender);
+    let readiness = Readiness::new(sender);
+    let _ = OWED.set(Readiness(Arc::clone(&readiness.0)));
     match settle(directory) {
         Ok(()) => Ok(Side::Daemon(readiness)),
         Err(text) => {
-            readiness.failed(1, &text);
+            readiness.failed(1, &format!("websockify: error: {text}"));
             exit_now(1)
         }
     }
@@ -79,21 +91,48 @@ impl Launcher {
     /// Waits until the service is ready, and returns 0; or until it has failed, and returns its exit code and
     /// what it has to say.
     pub fn wait(mut self) -> (u8, String) {
-        let mut word = Vec::new();
-        // An error is like the end: whatever came counts.
-        let _ = self.word.read_to_end(&mut word);
+        let word = self.hear();
         if let Some(child) = self.child {
             // The process in between, which ends at once.
             let _ = rustix::process::waitpid(Some(child), WaitOptions::empty());
         }
-        match word.split_first() {
-            Some((code, text)) => (*code, String::from_utf8_lossy(text).into_owned()),
-            None => (1, "the daemon ended before it was ready".to_owned()),
+        match word {
+            Some((code, text)) => (code, text),
+            None => (1, "websockify: error: the service ended before it was ready".to_owned()),
         }
+    }
+
+    /// The service's word. Not the end of the pipe but its length says where it ends: should a descriptor of the
+    /// pipe stay open somewhere, nobody waits for that one to be closed.
+    fn hear(&mut self) -> Option<(u8, String)> {
+        let mut head = [0; HEAD_BYTES];
+        self.read(&mut head)?;
+        let mut text = vec![0; usize::from(u16::from_le_bytes([head[1], head[2]]))];
+        self.read(&mut text)?;
+        Some((head[0], String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// Fills `space`; `None` when the service has ended before.
+    fn read(&mut self, space: &mut [u8]) -> Option<()> {
+        let (mut filled, mut errors) = (0, 0);
+        while filled < space.len() {
+            match self.word.read(&mut space[filled..]) {
+                Ok(0) => return None,
+                Ok(count) => filled += count,
+                // What is there is not lost by it.
+                Err(_) if errors < ERRORS_MAX => errors += 1,
+                Err(_) => return None,
+            }
+        }
+        Some(())
     }
 }
 
 impl Readiness {
+    fn new(word: PipeWriter) -> Readiness {
+        Readiness(Arc::new(Mutex::new(Some(word))))
+    }
+
     /// Lets the launcher end with 0.
     pub fn ready(self) {
         self.send(0, "");
@@ -104,11 +143,29 @@ impl Readiness {
         self.send(code.max(1), text);
     }
 
-    fn send(mut self, code: u8, text: &str) {
-        // A launcher that was killed does not want to know.
-        let _ = self.0.write_all(&[&[code], text.as_bytes()].concat());
+    fn send(self, code: u8, text: &str) {
+        let Some(mut pipe) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        let text = &text.as_bytes()[..usize::from(length)];
+        let mut word = &[&[code], &length.to_le_bytes()[..], text].concat()[..];
+        let mut errors = 0;
+        while !word.is_empty() {
+            match pipe.write(word) {
+                Ok(count) => word = &word[count..],
+                Err(_) if errors < ERRORS_MAX => errors += 1,
+                // A launcher that was killed does not want to know.
+                Err(_) => return,
+            }
+        }
     }
 }
+
+/// What stands before the text of a word: the exit code, and the length of the text.
+const HEAD_BYTES: usize = 3;
+
+/// How many errors of the pipe are borne: a launcher without the word would wait, or say that the service has
+/// failed.
+const ERRORS_MAX: usize = 3;
 
 #[cfg(test)]
 mod tests {
@@ -117,7 +174,7 @@ mod tests {
     /// What a launcher makes of a daemon's word.
     fn told(word: impl FnOnce(Readiness)) -> (u8, String) {
         let (reader, writer) = io::pipe().expect("a pipe");
-        word(Readiness(writer));
+        word(Readiness::new(writer));
         Launcher { word: reader, child: None }.wait()
     }
 
@@ -126,7 +183,10 @@ mod tests {
         assert_eq!(told(Readiness::ready), (0, String::new()));
         assert_eq!(told(|daemon| daemon.failed(3, "no room")), (3, "no room".to_owned()));
         assert_eq!(told(|daemon| daemon.failed(0, "no room")).0, 1, "a failure is never a success");
-        assert_eq!(told(drop), (1, "the daemon ended before it was ready".to_owned()));
+        assert_eq!(told(drop), (1, "websockify: error: the service ended before it was ready".to_owned()));
+        let long = "\u{20ac}".repeat(30_000);
+        let (code, text) = told(|daemon| daemon.failed(1, &long[..60_000]));
+        assert_eq!((code, text.len()), (1, 60_000), "as long as the pipe can hold");
     }
 
     #[test]

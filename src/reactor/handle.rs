@@ -107,8 +107,12 @@ impl Handle {
         let sender = self.mailbox.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let heard = sender.send(message).is_ok();
         if heard {
-            let _ = self.mailbox.waker.wake();
+            // A message that waits for the next event may wait for ever.
+            let _ = (0..WAKES_MAX).find(|_| self.mailbox.waker.wake().is_ok());
         }
         heard
     }
 }
+
+/// How often a reactor is woken when the system reports that it can't be.
+const WAKES_MAX: usize = 3;

@@ -28,6 +28,7 @@ use crate::conn::shared::Shared;
 use crate::log::{Log, describe};
 use crate::metrics::{Counter, Metrics};
 use crate::os::daemon::Readiness;
+pub use crate::os::fault::prepare as prepare_for_faults;
 pub use crate::os::inherited::spare_outputs;
 use crate::os::notify::Notify;
 use crate::os::pid_file::PidFile;

@@ -168,8 +168,8 @@ fn fatal(text: &str) -> String {
 
 /// For the moments when there is no thread of the log that could write.
 fn say_without_log(text: &str) {
-    // Who has closed standard error does not want to know.
-    let _ = writeln!(io::stderr(), "{text}");
+    // In one piece, as every line. Who has closed standard error does not want to know.
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Starts everything that serves. From here on there are threads.

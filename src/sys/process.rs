@@ -5,7 +5,10 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::directory;
 
 /// Which of the two processes goes on after [`fork`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +64,7 @@ pub fn remove_variable(name: &str) -> io::Result<()> {
 
 fn require_single_thread() -> io::Result<()> {
     // Without /proc nobody can tell; the order of the start is what it always is.
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    let threads = directory::entries(Path::new("/proc/self/task")).map_or(1, |names| names.flatten().count());
     if threads > 1 {
         return Err(io::Error::other("a thread was started too early"));
     }
@@ -137,9 +140,9 @@ pub fn close_on_exec(number: RawFd) -> io::Result<()> {
 /// # Errors
 /// There is no /proc.
 pub fn open_descriptors() -> io::Result<Vec<RawFd>> {
-    let entries = std::fs::read_dir("/proc/self/fd")?;
+    let entries = directory::entries(Path::new("/proc/self/fd"))?;
     let listed: Vec<RawFd> =
-        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        entries.flatten().filter_map(|entry| entry.name.to_str()?.parse().ok()).collect();
     // What the list itself was read with is closed again.
     Ok(listed.into_iter().filter(|number| *number > 2 && close_on_exec_of(*number).is_ok()).collect())
 }

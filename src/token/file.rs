@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Answer, Source, TokenPlugin};
 use crate::log::Log;
 use crate::source::{CachedFile, Fault, Identity, Place};
+use crate::sys::directory::entries;
 use crate::target::{Colons, Target};
 
 pub(super) fn open(source: &Source) -> Result<Box<dyn TokenPlugin>, String> {
@@ -116,8 +117,8 @@ impl TokenFile {
         let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
         if folder.identity != Some(identity) {
             let mut files = BTreeMap::new();
-            for entry in fs::read_dir(directory)? {
-                let name = entry?.file_name();
+            for entry in entries(directory)? {
+                let name = entry?.name;
                 let file = folder.files.remove(&name).unwrap_or_default();
                 files.insert(name, file);
                 if files.len() > FILES_MAX {

@@ -9,8 +9,10 @@ use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use crate::sys::directory;
 
 /// Some file or files of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,12 +112,12 @@ impl OwnFile {
         let device = folder.and_then(identity).map_or(0, |(device, _)| device);
         let own = self.path.file_name().unwrap_or_default().as_bytes().to_vec();
         let extent = self.extent;
-        let entries = folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten();
+        let entries = folder.and_then(|folder| directory::entries(folder).ok()).into_iter().flatten();
         entries
             .take(NAMES_MAX)
             .flatten()
-            .filter(move |entry| extent.covers(&own, entry.file_name().as_bytes()))
-            .map(move |entry| (device, entry.ino()))
+            .filter(move |entry| extent.covers(&own, entry.name.as_bytes()))
+            .map(move |entry| (device, entry.inode))
     }
 
     /// Whether something of it is at or below `root`, which has no links in it, as far as can be told now.

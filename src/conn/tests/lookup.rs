@@ -157,6 +157,25 @@ fn a_client_that_leaves_does_not_wait_for_the_gate() {
 }
 
 #[test]
+fn a_client_that_has_sent_nothing_but_control_frames_and_leaves_does_not_wait_for_the_gate() {
+    let frames = [
+        wire::frame(wire::PING, b"still there?"),
+        wire::frame(wire::CLOSE, &[0x03, 0xe9]),
+        wire::frame(wire::BINARY, b""),
+        wire::frame(wire::PING, b"cut off")[..4].to_vec(),
+    ];
+    for frame in frames {
+        let (mut session, script) = gated(Setup::default());
+        session.client_sends(&[upgrade("never"), frame.clone()].concat());
+        session.run();
+        session.rig.client.read_step(Step::Eof);
+        session.run();
+        assert!(!session.rig.is_alive(), "{frame:02x?} in {}", session.rig.state());
+        script.release();
+    }
+}
+
+#[test]
 fn data_behind_an_upgrade_is_meant_also_when_the_client_has_ended_its_side() {
     let (mut session, _script) = gated(Setup::default());
     session.client_sends(&[&upgrade("ok")[..], &wire::frame(wire::BINARY, b"last words")].concat());

@@ -107,6 +107,7 @@ impl Program {
     fn fault(&self, error: &io::Error) -> Fault {
         let code = match error.kind() {
             io::ErrorKind::NotFound => NOT_FOUND,
+            _ if error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&code)) => 1,
             _ => NOT_EXECUTABLE,
         };
         let name = self.words.first().map(|name| name.display().to_string()).unwrap_or_default();
@@ -133,6 +134,9 @@ const NOT_FOUND: u8 = 127;
 
 /// There is one, and it can't be executed.
 const NOT_EXECUTABLE: u8 = 126;
+
+/// What the system says when it has no room for a process: that is not about the command.
+const SHORTAGES: [i32; 4] = [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE];
 
 /// What is added to a signal's number.
 const SIGNALLED: i32 = 128;

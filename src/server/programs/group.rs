@@ -29,8 +29,8 @@ impl Leaving {
         // What is left behind by those who end before it becomes ours, and is reaped: not every process 1 does that, and
         // what nobody has reaped still counts as there. A kernel that does not know it leaves all as it was.
         let _ = set_child_subreaper(Some(getpid()));
-        // It may be gone.
-        let _ = child.signal(Signal::TERM);
+        // It may be gone. An error that is none is not worth the wait for the KILL.
+        let _ = child.signal(Signal::TERM).or_else(|_| child.signal(Signal::TERM));
         let mut leaving =
             Leaving { child, kill_at: now + PATIENCE, status: None, is_over: false, look_at: now + LOOK };
         leaving.look(now);

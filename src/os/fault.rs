@@ -1,0 +1,33 @@
+//! The one panic that is no bug: a thread that has begun gets no memory for the stack that its signals would have
+//! (sigaltstack(2)), and std panics where no caller of ours could be told.
+
+use std::io::{self, Write};
+use std::panic::{PanicHookInfo, set_hook, take_hook};
+
+use super::daemon;
+
+/// Has the process end with 1 and a line about it in that case. All other panics are what they were. To be called
+/// once, first.
+pub fn prepare() {
+    let usual = take_hook();
+    set_hook(Box::new(move |fault| match line(fault) {
+        Some(line) => {
+            daemon::tell_launcher(&line);
+            // Who has closed standard error does not want to know.
+            let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+            std::process::exit(1);
+        }
+        None => usual(fault),
+    }));
+}
+
+fn line(fault: &PanicHookInfo<'_>) -> Option<String> {
+    let is_known = fault.location()?.file().ends_with(PLACE);
+    is_known.then(|| {
+        let text = fault.payload().downcast_ref::<String>().map_or("no memory", |text| text);
+        format!("websockify: error: can't start a thread: {text}")
+    })
+}
+
+/// The file of std that does it.
+const PLACE: &str = "/stack_overflow.rs";
