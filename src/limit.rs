@@ -1,6 +1,8 @@
 //! How many lines of a kind the log takes in a while: an attacker who can cause a line must not be able to
-//! fill a disk with it, or to drown the others.
+//! fill a disk with it, or to drown the others. And how many connections there may be.
 
+use std::fmt;
+use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +42,26 @@ impl Limiter {
     /// How many lines of each kind were left out and not yet accounted for.
     pub fn left_out(&self) -> impl Iterator<Item = u64> + '_ {
         self.0.iter().map(|window| window.lock().unwrap_or_else(PoisonError::into_inner).left_out)
+    }
+}
+
+/// How many connections there may be, and why no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Connections served at a time, over all listeners.
+    pub connections_max: u32,
+    /// The limit of open files, if that is what allows no more of them.
+    pub open_files: Option<NonZero<u32>>,
+}
+
+/// That they are all taken, and what to change.
+impl fmt::Display for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "all {} connections are in use (--max-connections", self.connections_max)?;
+        if let Some(open_files) = self.open_files {
+            write!(f, "; ulimit -n is {open_files}")?;
+        }
+        f.write_str(")")
     }
 }
 

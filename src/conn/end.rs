@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::shared::Places;
+use crate::limit::Places;
 use crate::log::{Level, describe};
 use crate::net::fault::{Broken, Fault};
 use crate::ws::decode::Violation;

@@ -2,12 +2,10 @@
 //! which log lines were left out, whether the one session of `--run-once` has begun, and which look-ups are on
 //! their way.
 
-use std::fmt;
-use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::limit::Limiter;
+use crate::limit::{Limiter, Places};
 use crate::log::Log;
 use crate::resolve::Resolver;
 
@@ -25,26 +23,6 @@ pub struct Shared {
     pub once: Option<AtomicBool>,
     /// Connections accepted so far.
     pub accepted: AtomicU64,
-}
-
-/// How many connections there may be, and why no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Places {
-    /// Connections served at a time, over all listeners.
-    pub connections_max: u32,
-    /// The limit of open files, if that is what allows no more of them.
-    pub open_files: Option<NonZero<u32>>,
-}
-
-/// That they are all taken, and what to change.
-impl fmt::Display for Places {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "all {} connections are in use (--max-connections", self.connections_max)?;
-        if let Some(open_files) = self.open_files {
-            write!(f, "; ulimit -n is {open_files}")?;
-        }
-        f.write_str(")")
-    }
 }
 
 impl Shared {

@@ -12,7 +12,7 @@ use crate::conn::frontend::{Destination, Sessions};
 use crate::conn::report;
 use crate::conn::rig::wire;
 use crate::conn::rig::{Setup, frontend};
-use crate::conn::shared::Places;
+use crate::limit::Places;
 use crate::log::Log;
 use crate::net::listen::Address;
 use crate::resolve::Resolver;

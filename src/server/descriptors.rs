@@ -4,8 +4,8 @@
 use std::num::NonZero;
 
 use crate::cli::{Config, Sessions};
-use crate::conn::shared::Places;
 use crate::gate;
+use crate::limit::Places;
 use crate::log::{Log, describe};
 use crate::net::pipe::KEPT_MAX;
 use crate::plugin;
