@@ -351,6 +351,78 @@ mod tests {
     }
 
     #[test]
+    fn the_data_of_a_ring_is_changed_where_it_lies() {
+        let mut ring = Ring::holding(b"-abc");
+        ring.consume(1);
+        ring.data_mut().make_ascii_uppercase();
+        assert_eq!(ring.data(), b"ABC");
+    }
+
+    #[test]
+    fn what_is_held_is_there_until_it_is_written_and_costs_the_same_all_the_time() {
+        let mut pool = Pool::new(HELD_BYTES_MAX);
+        let mut held = pool.hold(Ring::holding(b"abc"));
+        assert_eq!((held.data(), held.is_empty(), held.capacity()), (&b"abc"[..], false, 3));
+        held.consume(1);
+        assert_eq!((held.data(), held.is_empty(), held.capacity()), (&b"bc"[..], false, 3));
+        held.consume(2);
+        assert_eq!((held.data(), held.is_empty(), held.capacity()), (&b""[..], true, 3));
+        pool.release(held);
+        assert_eq!(pool.held_bytes(), 0);
+    }
+
+    #[test]
+    fn bytes_that_are_kept_elsewhere_count_as_held_and_as_small_buffers() {
+        let mut pool = Pool::new(1000);
+        pool.charge(400);
+        pool.charge(600);
+        assert_eq!((pool.held_bytes(), pool.is_overcommitted()), (1000, false));
+        pool.charge(1);
+        assert!(pool.is_overcommitted());
+        pool.discharge(502);
+        assert_eq!((pool.held_bytes(), pool.read_limit()), (499, RING_BYTES));
+        pool.charge(1);
+        assert_eq!(pool.read_limit(), PRESSED_READ_BYTES, "half of the budget is spent");
+        pool.discharge(500);
+        pool.charge(LOOSE_HEAP_BYTES_CALM);
+        assert!(!pool.has_surplus());
+        pool.discharge(LOOSE_HEAP_BYTES_CALM - 1);
+        assert!(!pool.has_surplus());
+        pool.discharge(1);
+        assert!(pool.has_surplus());
+        pool.trim();
+        assert!(!pool.has_surplus(), "it was given back");
+    }
+
+    #[test]
+    fn while_most_small_buffers_are_of_use_few_that_were_freed_are_no_matter() {
+        let mut pool = Pool::new(HELD_BYTES_MAX);
+        pool.charge(2 * LOOSE_HEAP_BYTES);
+        pool.discharge(LOOSE_HEAP_BYTES - 1);
+        assert!(!pool.has_surplus());
+        pool.discharge(1);
+        assert!(pool.has_surplus());
+        pool.trim();
+        assert!(!pool.has_surplus());
+        // What is freed counts from the most there was since then, and a quarter of that is few.
+        pool.discharge(3 * LOOSE_HEAP_BYTES / 4 - 1);
+        assert!(!pool.has_surplus());
+        pool.discharge(1);
+        assert!(pool.has_surplus());
+    }
+
+    #[test]
+    fn of_a_leftover_of_16_kib_the_ring_goes_back() {
+        let mut pool = Pool::new(HELD_BYTES_MAX);
+        let mut ring = pool.take();
+        ring.fill(LEFTOVER_BYTES);
+        let held = pool.hold(ring);
+        assert_eq!((held.capacity(), pool.free.len(), pool.small_bytes), (LEFTOVER_BYTES, 1, LEFTOVER_BYTES));
+        pool.release(held);
+        assert_eq!((pool.free.len(), pool.small_bytes), (1, 0), "a small buffer is not lent");
+    }
+
+    #[test]
     fn many_small_leftovers_are_worth_a_trim_when_they_are_gone() {
         let mut pool = Pool::new(HELD_BYTES_MAX);
         let mut hold = || {

@@ -90,6 +90,24 @@ fn every_seed_of_spliced_data_holds() {
     replay("splice", properties::splice, 1);
 }
 
+#[test]
+fn every_target_is_built_and_its_seeds_are_replayed() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let manifest =
+        fs::read_to_string(fuzz.join("Cargo.toml")).expect("the manifest is part of the repository");
+    let targets = fs::read_dir(fuzz.join("fuzz_targets")).expect("the targets are part of the repository");
+    let targets: Vec<String> = targets
+        .map(|entry| entry.expect("the folder is readable").path())
+        .map(|path| path.file_stem().expect("a file").to_string_lossy().into_owned())
+        .collect();
+    assert!(!targets.is_empty());
+    for target in targets {
+        assert!(manifest.contains(&format!("name = \"{target}\"\n")), "{target} is not built");
+        let replay = format!("    replay(\"{target}\", ");
+        assert!(include_str!("corpus.rs").contains(&replay), "the seeds of {target} are not replayed");
+    }
+}
+
 fn replay(target: &str, property: fn(&[u8]), damage_max: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut seeds = 0;

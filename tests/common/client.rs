@@ -39,7 +39,7 @@ pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 impl Client {
     /// Connects without sending anything.
     pub(crate) fn connect(server: &Server) -> Self {
-        Self { wire: Wire::new(secured(server, dial(server.address()), false)) }
+        Self { wire: Wire::new(secured(server, dial_door(server), false)) }
     }
 
     /// The same to an address that is not the usual one, without TLS.
@@ -47,14 +47,28 @@ impl Client {
         Self { wire: Wire::new(dial(address)) }
     }
 
+    /// Connects to an address of the gateway that is not the usual one.
+    pub(crate) fn connect_at(address: SocketAddr, server: &Server) -> Self {
+        Self { wire: Wire::new(secured(server, dial(address), false)) }
+    }
+
     /// Connects, and speaks TLS to a gateway whose certificate is that of [`tls::identity`].
     pub(crate) fn connect_tls(server: &Server) -> Self {
-        let stream = TcpStream::connect(server.address()).expect("connect to the gateway");
-        Self { wire: Wire::new(tls::wrap(stream.into(), false)) }
+        Self { wire: Wire::new(tls::wrap(dial_door(server), false)) }
+    }
+
+    /// Connects without TLS, whether or not the gateway has a certificate.
+    pub(crate) fn connect_bare(server: &Server) -> Self {
+        Self { wire: Wire::new(dial_door(server)) }
     }
 
     /// Connects with a small receive buffer, so that a client that does not read is full soon.
+    ///
+    /// A Unix socket has no such buffer: what waits is in the sender's, which is small from the start.
     pub(crate) fn connect_narrow(server: &Server) -> Self {
+        if server.unix.is_some() {
+            return Self::connect(server);
+        }
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(16 * 1024).expect("receive buffer");
         socket.connect(&server.address().into()).expect("connect to the gateway");
@@ -71,9 +85,7 @@ impl Client {
 
     /// Connects to a Unix socket.
     pub(crate) fn connect_unix(path: &Path) -> Self {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
-        socket.connect(&SockAddr::unix(path).expect("a short path")).expect("connect to the gateway");
-        Self { wire: Wire::new(socket) }
+        Self { wire: Wire::new(dial_unix(path)) }
     }
 
     /// A WebSocket session, past its 101.
@@ -96,7 +108,12 @@ impl Client {
 
     /// Reads the head of an answer, byte by byte, so that nothing behind it is taken.
     pub(crate) fn read_head(&mut self) -> Answer {
-        let mut head = Vec::new();
+        self.read_rest_of_head("")
+    }
+
+    /// The same behind what was read of it already.
+    pub(crate) fn read_rest_of_head(&mut self, start: &str) -> Answer {
+        let mut head = start.as_bytes().to_vec();
         while !head.ends_with(b"\r\n\r\n") {
             let byte = self.wire.read_exactly(1)[0];
             head.push(byte);
@@ -236,6 +253,17 @@ pub(crate) fn visit(server: &Server, path: &str) {
     assert_eq!(client.ask(request.as_bytes()).status, 101);
     client.echo(b"hello");
     client.close();
+}
+
+/// Connects to the gateway's port or Unix socket.
+fn dial_door(server: &Server) -> Socket {
+    server.unix.as_deref().map_or_else(|| dial(server.address()), dial_unix)
+}
+
+fn dial_unix(path: &Path) -> Socket {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+    socket.connect(&SockAddr::unix(path).expect("a short path")).expect("connect to the gateway");
+    socket
 }
 
 /// Connects to the gateway's port.

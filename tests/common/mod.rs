@@ -4,6 +4,7 @@
 
 pub(crate) mod background;
 pub(crate) mod client;
+pub(crate) mod doors;
 pub(crate) mod flow;
 pub(crate) mod frame;
 pub(crate) mod log;

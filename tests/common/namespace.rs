@@ -1,6 +1,7 @@
 //! Networks of the tests' own: a namespace in which packets can be lost without harm to anybody. Needs root
 //! and iproute2's `ip`; where those are missing a test says so and is skipped.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -58,7 +59,7 @@ impl Namespace {
     }
 
     /// A command that starts the gateway in here.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, &program()]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,6 +1,7 @@
 //! What the system knows about the gateway's process: its time, its children, what each reactor watches;
 //! and the limits under which it is started.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -18,6 +19,15 @@ impl Server {
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).expect("a time");
         Duration::from_millis((ticks(11) + ticks(12)) * (1000 / TICKS_A_SECOND))
+    }
+
+    /// Waits until it has spent no time for a while.
+    pub(crate) fn wait_until_it_rests(&self) {
+        let mut spent = Duration::MAX;
+        super::eventually("the gateway to rest", || {
+            std::thread::sleep(Duration::from_millis(200));
+            std::mem::replace(&mut spent, self.cpu_time()) == spent
+        });
     }
 
     /// How many processes it has started that are still there, zombies included.
@@ -78,7 +88,7 @@ impl Server {
 }
 
 /// A command that starts the gateway under these soft and hard limits of open files.
-pub(crate) fn limited(soft: u64, hard: u64, args: &[&str]) -> Command {
+pub(crate) fn limited(soft: u64, hard: u64, args: &[impl AsRef<OsStr>]) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$@\""), "sh", &program()]);
     shell.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

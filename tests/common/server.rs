@@ -1,13 +1,12 @@
 //! The gateway as a child process: started, watched, signalled, and never left behind.
 
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 use super::log::{Log, assert_is_for_people};
-use super::{text, tls};
 
 /// A running gateway. Dropping it kills it; a failing test prints the end of its log.
 pub(crate) struct Server {
@@ -18,12 +17,11 @@ pub(crate) struct Server {
     pub(crate) stdout: Log,
     /// The TCP port it listens on; zero if it has none.
     pub(crate) port: u16,
+    /// The Unix socket it listens on, if it does.
+    pub(crate) unix: Option<PathBuf>,
     /// Clients speak TLS to it unless they say otherwise.
     pub(crate) is_secure: bool,
 }
-
-/// The same for the tests over wss: a [`Server`] with a certificate, to which clients speak TLS.
-pub(crate) struct SecureServer(Server);
 
 /// A command that starts the gateway; `WEBSOCKIFY_BIN` names another program to hold to the same tests.
 pub(crate) fn command(args: &[&str]) -> Command {
@@ -40,6 +38,14 @@ pub(crate) fn program() -> String {
 impl Server {
     /// Whether clients speak TLS to a server of this type.
     pub(crate) const IS_SECURE: bool = false;
+
+    /// Whether clients connect to a Unix socket of a server of this type.
+    pub(crate) const IS_UNIX: bool = false;
+
+    /// What a server of this type takes where the plain one takes these arguments.
+    pub(crate) fn arguments(args: &[&str]) -> Vec<String> {
+        args.iter().map(|&arg| arg.to_owned()).collect()
+    }
 
     /// Starts the gateway on a free port of 127.0.0.1 in front of `target`.
     pub(crate) fn relay(target: &str) -> Self {
@@ -63,11 +69,12 @@ impl Server {
         server
     }
 
-    /// Waits for the lines that say so, and learns the port from them.
+    /// Waits for the lines that say so, and learns the port or the path from them.
     pub(crate) fn wait_until_it_listens(&mut self) {
         self.log.wait_for("  - proxying from ");
         let listening = self.log.wait_for("  - Listen on ");
         self.port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
+        self.unix = listening.split_once("  - Listen on unix socket ").map(|(_, path)| path.into());
     }
 
     /// Starts a command and collects its output, without waiting for anything.
@@ -75,12 +82,17 @@ impl Server {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
         let log = child.stderr.take().map(Log::collect).unwrap_or_default();
         let stdout = child.stdout.take().map(Log::collect).unwrap_or_default();
-        Self { child, log, stdout, port: 0, is_secure: false }
+        Self { child, log, stdout, port: 0, unix: None, is_secure: false }
     }
 
     /// Where clients connect.
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// What the log calls its clients: their address, or the socket's path.
+    pub(crate) fn name_of_clients(&self) -> &str {
+        self.unix.as_deref().and_then(Path::to_str).unwrap_or("127.0.0.1")
     }
 
     /// The number of its process.
@@ -148,52 +160,6 @@ impl Server {
     }
 }
 
-impl SecureServer {
-    /// As [`Server::IS_SECURE`].
-    pub(crate) const IS_SECURE: bool = true;
-
-    /// As [`Server::relay`].
-    pub(crate) fn relay(target: &str) -> Self {
-        Self::relay_with(target, &[])
-    }
-
-    /// As [`Server::relay_with`].
-    pub(crate) fn relay_with(target: &str, options: &[&str]) -> Self {
-        Self::start(&[options, &["127.0.0.1:0", target]].concat())
-    }
-
-    /// As [`Server::start`].
-    pub(crate) fn start(args: &[&str]) -> Self {
-        let identity = tls::identity();
-        let files = ["--cert", &text(&identity.cert), "--key", &text(&identity.key)];
-        Self::secure(Server::start(&[&files, args].concat()))
-    }
-
-    /// As [`Server::spawn`]; the command says which certificate.
-    pub(crate) fn spawn(command: &mut Command) -> Self {
-        Self::secure(Server::spawn(command))
-    }
-
-    fn secure(mut server: Server) -> Self {
-        server.is_secure = true;
-        Self(server)
-    }
-}
-
-impl Deref for SecureServer {
-    type Target = Server;
-
-    fn deref(&self) -> &Server {
-        &self.0
-    }
-}
-
-impl DerefMut for SecureServer {
-    fn deref_mut(&mut self) -> &mut Server {
-        &mut self.0
-    }
-}
-
 /// A row of the kernel's table of TCP sockets.
 pub(crate) struct Listener {
     inode: String,
@@ -221,6 +187,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(path) = &self.unix {
+            let _ = std::fs::remove_file(path);
+        }
         if std::thread::panicking() {
             let lines = self.log.lines();
             let tail = &lines[lines.len().saturating_sub(30)..];

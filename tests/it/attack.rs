@@ -1,9 +1,9 @@
 //! The log under attack, and its rotation: peers that were not admitted can't flood it, what is left out is
 //! counted, and SIGHUP opens the file anew and does not end the service.
 
+use super::Server;
 use crate::common::client::{Client, UPGRADE};
 use crate::common::process::size;
-use crate::common::server::Server;
 use crate::common::target::Target;
 use crate::common::{Scratch, eventually};
 
@@ -24,7 +24,7 @@ fn bad_requests_cause_few_lines_and_an_exact_count_of_the_others() {
 #[test]
 fn failed_tls_handshakes_cause_few_lines_and_an_exact_count_of_the_others() {
     flood_the_log(300, "TLS handshake failed: not TLS", "tls-failed", |server| {
-        let mut client = Client::connect(server);
+        let mut client = Client::connect_bare(server);
         client.wire.send(b"\x16no TLS at all");
         client.wire.wait_until_gone();
     });
@@ -33,9 +33,7 @@ fn failed_tls_handshakes_cause_few_lines_and_an_exact_count_of_the_others() {
 /// Has `count` connections be `bad`, each worth a line that contains `text` about an ending of this kind.
 fn flood_the_log(count: usize, text: &str, kind: &str, bad: impl Fn(&Server)) {
     let target = Target::tcp().echo();
-    let identity = crate::common::tls::identity();
-    let files = [crate::common::text(&identity.cert), crate::common::text(&identity.key)];
-    let mut server = Server::relay_with(&target.address, &["--cert", &files[0], "--key", &files[1]]);
+    let mut server = also_secure(&target.address);
     let started = server.log.lines().len();
     let start = std::time::Instant::now();
     (0..count).for_each(|_| bad(&server));
@@ -51,6 +49,15 @@ fn flood_the_log(count: usize, text: &str, kind: &str, bad: impl Fn(&Server)) {
     let left_out: usize = lines.iter().filter_map(|line| left_out(line, kind)).sum();
     assert_eq!(about.len() + left_out, count, "lines and those that were left out");
     assert!(lines.len() - started <= 12 * windows + 4, "{lines:#?}");
+}
+
+/// A gateway that speaks TLS, too, whatever its clients do.
+fn also_secure(target: &str) -> Server {
+    let identity = crate::common::tls::identity();
+    let files = [crate::common::text(&identity.cert), crate::common::text(&identity.key)];
+    let options = ["--cert", &files[0], "--key", &files[1]];
+    // One that is secure anyway has them already.
+    Server::relay_with(target, if Server::IS_SECURE { &[] } else { &options })
 }
 
 /// The number in a line that says how many of a kind were left out.

@@ -7,18 +7,25 @@
 
 use std::time::{Duration, Instant};
 
+use super::Server;
 use crate::common::client::Client;
 use crate::common::flow::{Flood, pattern_at};
 use crate::common::process::{limited, may_open, open_files_max, size};
 use crate::common::random::Random;
-use crate::common::server::Server;
 use crate::common::target::Target;
 use crate::common::wire::Wire;
 
 /// A gateway under a soft limit of 1,024 open files, as most systems set it.
 fn gateway(target: &Target, options: &[&str]) -> Server {
     let args = [options, &["127.0.0.1:0", &target.address]].concat();
-    Server::launch(&mut limited(1024, open_files_max().min(1 << 20), &args))
+    Server::launch(&mut limited(1024, open_files_max().min(1 << 20), &Server::arguments(&args)))
+}
+
+/// How many sessions there are: half as many over TLS, since the TLS between takes two more files for each. `None`
+/// where so many files are not allowed.
+fn sessions_at_once(variable: &str, default: usize) -> Option<usize> {
+    let most = size(variable, default);
+    may_open(2 * most as u64 + 300).then_some(if Server::IS_SECURE { most / 2 } else { most })
 }
 
 /// `count` sessions of which the test has both ends.
@@ -28,10 +35,7 @@ fn sessions(server: &Server, target: &Target, count: usize) -> Vec<(Client, Wire
 
 #[test]
 fn many_sessions_each_get_their_own_bytes_also_beside_stalled_ones() {
-    let count = size("WEBSOCKIFY_SESSIONS", 600);
-    if !may_open(2 * count as u64 + 300) {
-        return;
-    }
+    let Some(count) = sessions_at_once("WEBSOCKIFY_SESSIONS", 600) else { return };
     let target = Target::tcp();
     let server = gateway(&target, &[]);
     let stalled: Vec<(Client, Flood)> = (0..50)
@@ -69,10 +73,7 @@ fn many_sessions_each_get_their_own_bytes_also_beside_stalled_ones() {
 
 #[test]
 fn idle_sessions_cost_little_memory_and_no_time() {
-    let count = size("WEBSOCKIFY_IDLE", 200);
-    if !may_open(2 * count as u64 + 300) {
-        return;
-    }
+    let Some(count) = sessions_at_once("WEBSOCKIFY_IDLE", 200) else { return };
     let window = Duration::from_secs(size("WEBSOCKIFY_IDLE_SECONDS", 2) as u64);
     let target = Target::tcp();
     let server = gateway(&target, &[]);

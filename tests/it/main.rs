@@ -49,6 +49,7 @@ mod syslog;
 mod tls;
 mod tokens;
 mod tokens_beside_python;
+mod unix;
 mod web;
 mod workers;
 mod wrap;
@@ -57,5 +58,6 @@ mod wrap_real;
 mod wrap_stdin;
 mod wss;
 
-/// The gateway that the modules have which `wss` repeats; there it is one that speaks TLS.
+/// The gateway that the modules have which `wss` and `unix` repeat; there it is one that speaks TLS, or one whose
+/// clients connect to a Unix socket.
 use common::server::Server;

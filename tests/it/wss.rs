@@ -2,8 +2,12 @@
 //! that is listed here takes its `Server` from its parent.
 #![allow(clippy::duplicate_mod, reason = "the same tests with another kind of server")]
 
+#[path = "attack.rs"]
+mod attack;
 #[path = "backpressure.rs"]
 mod backpressure;
+#[path = "capacity.rs"]
+mod capacity;
 #[path = "endings.rs"]
 mod endings;
 #[path = "faults.rs"]
@@ -14,11 +18,15 @@ mod frames;
 mod handshake;
 #[path = "life.rs"]
 mod life;
+#[path = "limits.rs"]
+mod limits;
 #[path = "mixture.rs"]
 mod mixture;
+#[path = "network.rs"]
+mod network;
 #[path = "web.rs"]
 mod web;
 #[path = "workers.rs"]
 mod workers;
 
-use crate::common::server::SecureServer as Server;
+use crate::common::doors::SecureServer as Server;
