@@ -236,8 +236,8 @@ pub(super) const TABLE: &[Row] = &[
                  taken out when it is used (GETDEL, Redis 6.2 or newer)" },
     Row { name: "token-cache", short: None, kind: Integer("SECONDS"),
           group: Tokens, python: false,
-          help: "what a service (BaseTokenAPI, JSONTokenApi, TokenRedis) has found for a token is good for so many \
-                 seconds, without asking again; also when it was withdrawn meanwhile (default: 0)" },
+          help: "what a service (BaseTokenAPI, JSONTokenApi, TokenRedis) or a program has found for a token is good for \
+                 so many seconds, without asking again; also when it was withdrawn meanwhile (default: 0)" },
     Row { name: "host-token", short: None, kind: Flag,
           group: Tokens, python: true,
           help: "take the token from the Host header instead of the query's token parameter" },
