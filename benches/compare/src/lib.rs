@@ -20,12 +20,14 @@ use proxies::found::Found;
 use proxies::kit::Kit;
 use proxies::peers::{OURS, PEERS, Peer, Role};
 use proxies::pin::Cores;
+use proxies::proxy::Proxy;
 use proxies::relay;
 use scenarios::{Job, Trial, Wire};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 /// The bench as a program: `ours` is the binary that is measured, `args` what stands behind the bench's own
 /// name. The program that calls this is also started anew as the plain relay.
@@ -89,6 +91,10 @@ fn bench(ours: &Path, options: &Options) -> Result<bool, String> {
             fits
         })
         .collect();
+    let found: Vec<Found> = match options.form {
+        Form::Quick => found,
+        Form::Usual | Form::Full => found.into_iter().filter(|found| is_able(found, &kit)).collect(),
+    };
     let cores = if options.unpinned { None } else { Cores::split().map_err(|error| error.to_string())? };
     let bench = Bench { found: &found, kit: &kit, cores, options };
     // A smoke run without TLS is none. What the machine allows no files for has been said.
@@ -111,11 +117,30 @@ fn convert(raw: &Path, place: &Place) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a proxy that is here starts for one wire at least; one that does not is left out with a word. A program of
+/// ours that does not start is a failure, and is seen to be one.
+fn is_able(found: &Found, kit: &Kit) -> bool {
+    let starts = |wire| Proxy::start(found, wire, kit, &[]).map(drop).map_err(|error| error.to_string());
+    let served = Wire::BOTH.into_iter().filter(|wire| found.peer.start(*wire).is_some());
+    let served: Vec<Wire> = served.filter(|wire| *wire == Wire::Ws || kit.tls.is_ok()).collect();
+    let tried: Vec<Result<(), String>> = served.into_iter().map(starts).collect();
+    if found.peer.role == Role::Ours || tried.iter().any(Result::is_ok) {
+        return true;
+    }
+    let why = tried.into_iter().find_map(Result::err).unwrap_or_else(|| "it serves no wire".into());
+    println!("{:<15} skipped: {why}", report::name(found.peer.name, found.peer.role));
+    false
+}
+
 fn measure(bench: &Bench, selected: &[Trial]) -> Result<bool, String> {
+    let deadline = bench.options.limit().map(|limit| Instant::now() + limit);
+    println!("{}", bench.announcement(selected));
     println!("{}", report::heading());
     let (mut record, mut stored) = (Record::new(bench.found), None);
-    for trial in selected {
-        for row in within_memory(bench, *trial) {
+    for (done, trial) in selected.iter().enumerate() {
+        let left = (selected.len() - done) as u32;
+        let share = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) / left);
+        for row in within_memory(bench, *trial, share) {
             println!("{}", report::line(&row));
             record.rows.push(row);
         }
@@ -137,8 +162,8 @@ fn measure(bench: &Bench, selected: &[Trial]) -> Result<bool, String> {
 
 /// The rows of a trial. In the quick form, idle sessions of ours that hold more than they may are a failure,
 /// but only if they do so in each of a few tries: what the allocator keeps depends on the order of things.
-fn within_memory(bench: &Bench, trial: Trial) -> Vec<Row> {
-    let mut rows = bench.compare(trial);
+fn within_memory(bench: &Bench, trial: Trial, share: Option<Duration>) -> Vec<Row> {
+    let mut rows = bench.compare(trial, share);
     if bench.options.form != Form::Quick || !matches!(trial.scenario.job, Job::Idle) {
         return rows;
     }
@@ -148,7 +173,7 @@ fn within_memory(bench: &Bench, trial: Trial) -> Vec<Row> {
     };
     for _ in 1..COUNT_TRIES {
         if held(&rows).is_some() {
-            rows = bench.compare(trial);
+            rows = bench.compare(trial, share);
         }
     }
     if held(&rows).is_some() {

@@ -5,6 +5,7 @@ use lexopt::{Arg, ValueExt};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What was asked for.
 pub(crate) enum Task {
@@ -49,6 +50,11 @@ impl Options {
             Form::Usual | Form::Full => 15,
         })
     }
+
+    /// Time that the whole may take, if nobody asked for so many rounds: the usual form does fewer then, and says so.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        (self.form == Form::Usual && self.pairs.is_none()).then_some(USUAL_LIMIT)
+    }
 }
 
 /// Reads the arguments behind the program's name.
@@ -91,6 +97,9 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, lexopt
     Ok(Task::Compare(options))
 }
 
+/// The usual form's trials share this much time; the last of them may end a little later.
+const USUAL_LIMIT: Duration = Duration::from_secs(9 * 60);
+
 /// `512K`, `64M`, `1G`, or plain bytes.
 fn size(text: &str) -> Result<u64, String> {
     let (digits, unit) = match text.trim_end_matches(['K', 'M', 'G']) {
@@ -118,7 +127,8 @@ relay, over wss HAProxy. benches/peers/install brings the proxies that package r
                     binary and the plain relay unless --only names others; system calls per
                     message and private memory of our own binary have fixed limits
   --full            also many sessions, and at the end what was demanded beside what was reached
-  --pairs N         rounds in which every proxy has its turn (15; 1 in the quick form)
+  --pairs N         rounds in which every proxy has its turn (1 in the quick form, 15 in the full one;
+                    without it the usual form has as many as fit into ten minutes, 15 at most)
   --only A,B        only these proxies (the yardsticks of the ratios always run along)
   --bytes SIZE      payload of one bulk run: a number with K, M, G or nothing
   --syscalls        count system calls per message (with strace) instead of time

@@ -4,7 +4,7 @@
 //! same work on every machine and for every peer (but for a slow peer's share).
 
 use crate::options::Form;
-use crate::proxies::peers::Peer;
+use crate::proxies::peers::{BARE, Peer, TWO_WORKERS};
 use crate::proxies::pin::Placement;
 
 /// One row.
@@ -93,7 +93,12 @@ impl Trial {
 
     /// Whether this proxy takes part.
     pub(crate) fn suits(self, peer: &Peer) -> bool {
-        peer.start(self.wire).is_some() && (!peer.is_bare || matches!(self.scenario.job, Job::Churn))
+        let has_use = match peer.name {
+            BARE => matches!(self.scenario.job, Job::Churn),
+            TWO_WORKERS => self.scenario.is_unpinned,
+            _ => true,
+        };
+        peer.start(self.wire).is_some() && has_use
     }
 
     /// Where the load generator runs.
@@ -143,6 +148,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     full(row("idle-9000", Job::Idle, 9_000, 400).quick(100, 50)),
     row("churn", Job::Churn, 1, 400).quick(1, 40).most(45.0, 60.0),
     full(row("churn-x64", Job::Churn, 64, 3_200).quick(64, 128).most(45.0, 60.0)),
+    unpinned(full(row("down-64k-unpinned-x64", Job::Down(64 * KIB), 64, 512 * MIB).quick(16, 4 * MIB))),
+    unpinned(full(row("up-64k-unpinned-x64", Job::Up(64 * KIB), 64, 512 * MIB).quick(16, 4 * MIB))),
+    unpinned(full(row("echo-unpinned-x256", Job::Echo(32), 256, 25_600).quick(64, 640))),
     unpinned(row("churn-unpinned", Job::Churn, 1, 400).quick(1, 40)),
     unpinned(full(row("churn-unpinned-x64", Job::Churn, 64, 3_200).quick(64, 128))),
 ];

@@ -13,6 +13,7 @@ use crate::run::{Amount, Figure, Kind, Pairs, run};
 use crate::scenarios::{Job, Trial, Wire};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io;
+use std::time::{Duration, Instant};
 
 /// What one proxy did in one trial.
 pub(crate) struct Row {
@@ -71,18 +72,40 @@ impl<'b> Bench<'b> {
         }
     }
 
-    /// Runs one trial through all proxies that serve its wire, and returns their rows in the order of `found`.
-    pub(crate) fn compare(&self, trial: Trial) -> Vec<Row> {
+    /// How long it will take, in a line.
+    pub(crate) fn announcement(&self, selected: &[Trial]) -> String {
+        let count = selected.len();
+        if self.options.limit().is_some() {
+            return format!(
+                "{count} trials, about ten minutes at most; --pairs N takes the time that it takes"
+            );
+        }
+        let lanes = |trial: &&Trial| self.found.iter().filter(|found| trial.suits(found.peer)).count();
+        let runs: usize = selected.iter().map(|trial| lanes(&trial) * self.rounds(*trial)).sum();
+        let minutes = (runs as f64 * SECONDS_PER_RUN / 60.0).ceil();
+        format!("{count} trials, {runs} runs, about {minutes} min on a quiet machine")
+    }
+
+    fn rounds(&self, trial: Trial) -> usize {
+        match trial.scenario.job {
+            Job::Idle if trial.scenario.sessions > CROWD => self.options.rounds().min(CROWDED_ROUNDS),
+            _ => self.options.rounds(),
+        }
+    }
+
+    /// Runs one trial through all proxies that serve its wire, and returns their rows in the order of `found`. When
+    /// its share of the time is over, rounds beyond the least are left out.
+    pub(crate) fn compare(&self, trial: Trial, share: Option<Duration>) -> Vec<Row> {
+        let began = Instant::now();
         let serves = |found: &&Found| trial.suits(found.peer);
         let mut lanes: Vec<Lane> =
             self.found.iter().filter(serves).map(|found| Lane::start(self, found, trial)).collect();
-        let rounds = match trial.scenario.job {
-            Job::Idle if trial.scenario.sessions > CROWD => self.options.rounds().min(CROWDED_ROUNDS),
-            _ => self.options.rounds(),
-        };
         let mut random = Random::new();
         let mut order: Vec<usize> = (0..lanes.len()).collect();
-        for _ in 0..rounds {
+        for round in 0..self.rounds(trial) {
+            if round >= ROUNDS_MIN && share.is_some_and(|share| began.elapsed() > share) {
+                break;
+            }
             random.shuffle(&mut order);
             for index in &order {
                 lanes[*index].run();
@@ -260,6 +283,12 @@ pub(crate) const ACTIVE: &str = "active p99 us";
 
 /// Idle sessions of a proxy that has a process for each.
 const PROCESSES_MAX: u64 = 128;
+
+/// Rounds that a trial has however long they take.
+const ROUNDS_MIN: usize = 3;
+
+/// What a run takes on average, of all proxies and trials: for the announcement.
+const SECONDS_PER_RUN: f64 = 0.7;
 
 /// Thousands of sessions take seconds to open, and memory hardly differs from round to round. The latency
 /// beside them is sampled in pairs within each round.

@@ -4,7 +4,7 @@
 
 use crate::figures::compare::{ACTIVE, Column, Row};
 use crate::figures::stats::{Ratio, median_interval};
-use crate::proxies::peers::{BARE, HAPROXY, OURS, PLAIN, PYTHON, Role};
+use crate::proxies::peers::{BARE, HAPROXY, OURS, PLAIN, PYTHON, Role, TWO_WORKERS};
 
 /// One limit for one figure in some trials.
 struct Demand {
@@ -50,7 +50,7 @@ pub(crate) fn verdicts(rows: &[Row]) -> Vec<Verdict> {
         is_python,
         judge,
     ));
-    let is_peer = |row: &Row| row.role == Role::Peer;
+    let is_peer = |row: &Row| row.role == Role::Peer && row.peer != TWO_WORKERS;
     let beyond = |ratio: Ratio, most| if ratio.low > most { "missed" } else { "reached" };
     verdicts.extend(worst(rows, "no peer ahead anywhere beyond its interval", is_peer, beyond));
     verdicts
@@ -157,17 +157,24 @@ const CHURNS: &[&str] = &["ws/churn", "ws/churn-x64", "ws/churn-unpinned", "ws/c
 const DEMANDS: &[Demand] = &[
     Demand {
         text: "bulk down at 64 KiB: CPU to the plain relay's",
-        trials: &["ws/down-64k", "ws/down-64k-x8", "ws/down-64k-x64"],
+        trials: &["ws/down-64k"],
         figure: "CPU s/GiB",
         of: Of::RatioTo(PLAIN),
         most: 1.05,
     },
     Demand {
         text: "bulk down at 1 MiB: CPU to the plain relay's",
-        trials: &["ws/down-1m", "ws/down-1m-x8", "ws/down-1m-x64"],
+        trials: &["ws/down-1m"],
         figure: "CPU s/GiB",
         of: Of::RatioTo(PLAIN),
         most: 0.7,
+    },
+    Demand {
+        text: "bulk down to many: CPU to the plain relay's",
+        trials: &["ws/down-64k-x8", "ws/down-64k-x64", "ws/down-1m-x8", "ws/down-1m-x64"],
+        figure: "CPU s/GiB",
+        of: Of::RatioTo(PLAIN),
+        most: 0.5,
     },
     Demand {
         text: "bulk up at 16 KiB and more: CPU to the plain relay's",

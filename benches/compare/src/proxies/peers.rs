@@ -71,6 +71,9 @@ impl Peer {
 /// This crate's own binary.
 pub(crate) const OURS: &str = "ours";
 
+/// It with two reactors, for trials whose proxy may use more cores than one.
+pub(crate) const TWO_WORKERS: &str = "ours-workers-2";
+
 /// The yardstick of ws, and that of wss.
 pub(crate) const PLAIN: &str = "plain";
 pub(crate) const HAPROXY: &str = "haproxy";
@@ -133,6 +136,20 @@ pub(crate) const PEERS: &[Peer] = &[
         starts: [
             bare(&["{listen}", "{target}"]),
             bare(&["--cert={cert}", "--key={key}", "{listen}", "{target}"]),
+        ],
+        version: &["--version"],
+        port: Port::Announced,
+        share: 1,
+        is_bare: false,
+        process_per_session: false,
+    },
+    Peer {
+        name: TWO_WORKERS,
+        role: Role::Peer,
+        program: Program::Ours,
+        starts: [
+            bare(&["--workers=2", "{listen}", "{target}"]),
+            bare(&["--workers=2", "--cert={cert}", "--key={key}", "{listen}", "{target}"]),
         ],
         version: &["--version"],
         port: Port::Announced,
