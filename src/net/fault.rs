@@ -125,15 +125,12 @@ fn received(peer: Side, alert: AlertDescription, f: &mut fmt::Formatter<'_>) -> 
 fn incompatible(why: &PeerIncompatible) -> &'static str {
     match why {
         PeerIncompatible::NoCipherSuitesInCommon => "no shared cipher suite",
-        // Also said of clients of TLS 1.2 whose suites are all without elliptic curves.
         PeerIncompatible::NoKxGroupsInCommon
         | PeerIncompatible::NamedGroupsExtensionRequired
         | PeerIncompatible::EcPointsExtensionRequired
         | PeerIncompatible::NoEcPointFormatsInCommon
         | PeerIncompatible::UncompressedEcPointsRequired
-        | PeerIncompatible::KeyShareExtensionRequired => {
-            "no shared key exchange group, or no cipher suite with one"
-        }
+        | PeerIncompatible::KeyShareExtensionRequired => "no shared key exchange group",
         PeerIncompatible::NoSignatureSchemesInCommon
         | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => "no shared signature scheme",
         // Only hellos of TLS 1.1 and older come without it.
