@@ -21,6 +21,7 @@ mod handshake;
 mod inherited;
 mod jwt;
 mod kernel;
+mod leaving;
 mod life;
 mod limits;
 mod listen;

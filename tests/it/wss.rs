@@ -16,6 +16,8 @@ mod faults;
 mod frames;
 #[path = "handshake.rs"]
 mod handshake;
+#[path = "leaving.rs"]
+mod leaving;
 #[path = "life.rs"]
 mod life;
 #[path = "limits.rs"]
