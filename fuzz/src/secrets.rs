@@ -14,7 +14,11 @@ pub fn secrets(data: &[u8]) {
     let mut texts = rest.splitn(3, |&byte| byte == 0).map(graphic);
     let [before, name, behind] = [(); 3].map(|()| texts.next().unwrap_or_default());
     let secret = SECRETS[usize::from(*secret) % SECRETS.len()];
-    let form = PLACES[usize::from(*place) % PLACES.len()];
+    let place = usize::from(*place) % (PLACES.len() + SHAPES.len());
+    let form = PLACES.get(place).unwrap_or_else(|| &SHAPES[place - PLACES.len()]);
+    if place >= PLACES.len() && secret == THOUGHT {
+        return;
+    }
     let depth = usize::from(*depth) % 4;
     let mut planted = secret.to_owned();
     for _ in 0..depth {
@@ -81,8 +85,10 @@ const SECRETS: [&str; 4] = [
     "S3cr3tV4lu3xQ7zKp2Lm",
     "eyJhbGciOiJIUzI1NiJ9.eyJob3N0IjoiYSJ9.c2lnbmVkIGJ5IG1l",
     "0f8fad5b-d9cb-469f-a165-70867728950e",
-    "correct_horse!",
+    THOUGHT,
 ];
+
+const THOUGHT: &str = "correct_horse!";
 
 /// Where consoles put theirs. What somebody has thought of is known by its place alone.
 const PLACES: [&str; 10] = [
@@ -97,3 +103,6 @@ const PLACES: [&str; 10] = [
     "/session/SECRET/",
     "?NAME[]=SECRET",
 ];
+
+/// Where a secret is known by its shape alone, so not one that somebody has thought of.
+const SHAPES: [&str; 4] = ["/SECRET", "/x/SECRET/y", "/SECRET?host=a", "/vnc.html/SECRET"];

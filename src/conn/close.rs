@@ -72,7 +72,7 @@ impl Close {
 
     /// Bytes that are held for the target.
     pub fn held_bytes(&self) -> usize {
-        self.target.as_ref().map_or(0, |(socket, _)| socket.unsent())
+        self.target.as_ref().map_or(0, |(socket, _)| socket.held_bytes())
     }
 
     /// When an end took something last: the earlier of the two.

@@ -254,7 +254,7 @@ impl Conn {
     /// and since when; and whether it is served. `None` if there are none. Whatever counts as held makes a
     /// connection one that can be ended for it.
     pub fn burden(&self) -> Option<(usize, Tick, bool)> {
-        let bytes = self.state.held_bytes() + self.kept_bytes as usize + self.client.socket.unsent();
+        let bytes = self.state.held_bytes() + self.kept_bytes as usize + self.client.socket.held_bytes();
         let since = self.state.stalled_at();
         (bytes > 0).then(|| (bytes, since.unwrap_or(self.client.accepted_at), since.is_some()))
     }

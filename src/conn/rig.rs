@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use mio::Poll;
 use rustls::{ClientConfig, ClientConnection, ServerConfig};
+use socket2::SockRef;
 
 use super::cx::{Answer, Cx, Inbox, Resources};
 use super::end::Kind;
@@ -397,6 +398,8 @@ impl Rig {
         let (state, endings) = (self.state(), self.endings());
         let held = self.resources.rings.held_bytes();
         assert!(held <= SESSION_BYTES_MAX, "{held} bytes are held in state {state}");
+        let burden = self.conn.as_ref().and_then(Conn::burden).map_or(0, |(bytes, ..)| bytes);
+        assert!(held <= burden, "{held} bytes are held in state {state}, which knows of {burden}");
         let owed = self.conn.as_ref().map_or(0, |conn| conn.client.out.len());
         assert!(owed <= OUT_BYTES_MAX, "{owed} bytes of control frames wait in state {state}");
         let over = matches!(state, "reply" | "close" | "gone");
@@ -426,13 +429,16 @@ impl Rig {
     }
 }
 
-/// A TCP connection of this machine: our end, and the other.
+/// A TCP connection of this machine: our end, and the other. Little fits between them, so that each can refuse soon.
 fn pair() -> (mio::net::TcpStream, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
     let (near, _) = listener.accept().expect("it is there");
     for end in [&near, &far] {
         end.set_nonblocking(true).expect("a socket");
+        let end = SockRef::from(end);
+        end.set_send_buffer_size(PAIR_BUFFER_BYTES).expect("a socket");
+        end.set_recv_buffer_size(PAIR_BUFFER_BYTES).expect("a socket");
     }
     (mio::net::TcpStream::from_std(near), far)
 }
@@ -503,3 +509,6 @@ const HELPER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// More turns than any test has work for.
 const DRIVES_MAX: usize = 10_000;
+
+/// What the system may keep for each end of a pair.
+const PAIR_BUFFER_BYTES: usize = 64 * 1024;

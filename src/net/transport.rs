@@ -82,6 +82,14 @@ impl Transport {
         }
     }
 
+    /// What keeping those costs, in a whole buffer.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Transport::Plain(_) => 0,
+            Transport::Tls(tls) => tls.held_bytes(),
+        }
+    }
+
     /// Bytes received and not yet read, part of a record for instance.
     #[inline]
     pub fn unread(&self) -> usize {

@@ -291,7 +291,7 @@ impl Connect {
     /// Bytes that are held for the target.
     pub fn held_bytes(&self) -> usize {
         match &self.stage {
-            Stage::Securing(socket, _) => socket.unsent(),
+            Stage::Securing(socket, _) => socket.held_bytes(),
             _ => 0,
         }
     }

@@ -223,7 +223,7 @@ impl Relay {
 
     /// Bytes that are held here for an end that refuses them, in whole buffers.
     pub fn held_bytes(&self) -> usize {
-        self.up.capacity() + self.down.capacity() + self.target.as_ref().map_or(0, Transport::unsent)
+        self.up.capacity() + self.down.capacity() + self.target.as_ref().map_or(0, Transport::held_bytes)
     }
 
     /// Whether bytes are held here for an end that refuses them.

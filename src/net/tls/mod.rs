@@ -271,6 +271,11 @@ impl Tls {
         self.sealed.as_ref().map_or(0, |held| held.data().len())
     }
 
+    /// What keeping those costs, in a whole buffer.
+    pub fn held_bytes(&self) -> usize {
+        self.sealed.as_ref().map_or(0, Held::capacity)
+    }
+
     /// Bytes received and not yet read: the beginning of a record or a message, and what was opened beyond what
     /// was asked for.
     pub fn unread(&self) -> usize {
