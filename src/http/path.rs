@@ -150,10 +150,25 @@ fn judge(segment: &str) -> Segment {
     if user_ends || plain.contains(is_odd) || (plain.contains(':') && !is_host_and_port(&plain)) {
         return Segment::Odd;
     }
-    if plain.contains("eyJ") || is_random(&plain) {
+    if plain.contains("eyJ") || is_random(&plain) || has_secret_behind_place(plain.trim()) {
         return Segment::Secret;
     }
     if is_place(plain.trim()) { Segment::Place } else { Segment::Plain }
+}
+
+/// Whether a segment is a place and its secret in one: `Bearer x`, `ticket-12`. What follows without a blank is one
+/// only if it has a digit, since there are files such as `session-list.js`.
+fn has_secret_behind_place(segment: &str) -> bool {
+    let is_blank = |c: char| c.is_whitespace() || c == '+';
+    segment.match_indices(|c: char| is_blank(c) || "-_.~,".contains(c)).any(|(at, _)| {
+        let (name, behind) = segment.split_at(at);
+        let has_digit = || behind.bytes().any(|byte| byte.is_ascii_digit());
+        let is_scheme = || SCHEMES.iter().any(|scheme| name.eq_ignore_ascii_case(scheme));
+        match behind.starts_with(is_blank) {
+            true => is_scheme() || is_place(name),
+            false => has_digit() && is_place(name),
+        }
+    })
 }
 
 /// Whether a segment says that the next one is a secret, in any case.
@@ -270,6 +285,9 @@ const SETTINGS: &[&str] = &[
 
 /// Segments that say what the next one is.
 const PLACES: &[&str] = &["auth", "bearer", "code", "key", "otp", "sid", "sig", "signature"];
+
+/// What stands before credentials in a header, and so may do in a path.
+const SCHEMES: &[&str] = &["basic", "digest", "negotiate"];
 
 /// Parts of such segments.
 const PLACE_PARTS: &[&str] =

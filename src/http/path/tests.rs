@@ -129,3 +129,19 @@ fn what_is_shown_is_bounded_and_the_length_is_told() {
     }
     assert_eq!(unredacted("/?token=a"), "/?token=a");
 }
+
+#[test]
+fn a_place_and_its_secret_in_one_segment_are_hidden() {
+    all(&[
+        ("/Bearer%20hunter2", "/***"),
+        ("/ws/bearer+abc/x", "/ws/***/x"),
+        ("/Basic%2520dTpw", "/***"),
+        ("/negotiate%09YII", "/***"),
+        ("/ticket-12345", "/***"),
+        ("/vnc_token.7/ws", "/***/ws"),
+        ("/session-list.js", "/session-list.js"),
+        ("/tokens.json", "/tokens.json"),
+        ("/basic-auth.html", "/basic-auth.html"),
+        ("/vm-7/console.html", "/vm-7/console.html"),
+    ]);
+}
