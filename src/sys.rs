@@ -12,6 +12,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// A moment as the wall clock of this machine's time zone shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +136,65 @@ pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
 pub fn unanswered(socket: BorrowedFd<'_>) -> io::Result<u8> {
     let info = tcp_info(socket)?;
     Ok(info.tcpi_retransmits.max(info.tcpi_probes))
+}
+
+/// The time to the peer of a TCP socket and back, as far as the system knows it (TCP_INFO).
+pub fn round_trip(socket: BorrowedFd<'_>) -> io::Result<Duration> {
+    Ok(Duration::from_micros(tcp_info(socket)?.tcpi_rtt.into()))
+}
+
+/// Whether the sizes of a socket's buffers are fixed (SO_BUF_LOCK, setsockopt in <linux/socket.h>).
+///
+/// # Errors
+/// The system is older than Linux 5.14 and can't say.
+pub fn buffers_are_locked(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut locked: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: std and socket2 do not offer SO_BUF_LOCK. The descriptor is borrowed, so it is open; the kernel writes at
+    // most one int through a pointer to a live int.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BUF_LOCK,
+            (&raw mut locked).cast(),
+            &mut len,
+        )
+    };
+    if result != 0 { Err(io::Error::last_os_error()) } else { Ok(locked != 0) }
+}
+
+/// Lets the system choose the sizes of a socket's buffers again, after SO_RCVBUF or SO_SNDBUF (SO_BUF_LOCK).
+///
+/// # Errors
+/// The system's.
+pub fn unlock_buffers(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SO_BUF_LOCK, 0)
+}
+
+/// Lets a TCP socket whose buffers are not locked receive at least `bytes` that are not read, as far as the system's
+/// own bound goes (SO_RCVLOWAT, socket(7): the system makes room for what is to be waited for).
+///
+/// # Errors
+/// The system's.
+pub fn grow_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    set_option(socket, libc::SO_RCVLOWAT, libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX))?;
+    set_option(socket, libc::SO_RCVLOWAT, 1)
+}
+
+fn set_option(socket: BorrowedFd<'_>, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: std and socket2 do not offer these options. The descriptor is borrowed, so it is open; the kernel reads
+    // one int behind a pointer to a live int.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {

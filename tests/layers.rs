@@ -72,8 +72,16 @@ const CONN: &[(&str, u8)] = &[
 ];
 
 /// The same inside `net`.
-const NET: &[(&str, u8)] =
-    &[("fault", 0), ("socket", 0), ("listen", 1), ("pipe", 1), ("scripted", 1), ("tls", 1), ("transport", 2)];
+const NET: &[(&str, u8)] = &[
+    ("fault", 0),
+    ("tuning", 0),
+    ("socket", 1),
+    ("listen", 2),
+    ("pipe", 2),
+    ("scripted", 2),
+    ("tls", 2),
+    ("transport", 3),
+];
 
 /// Where `unsafe` may stand: `sys`, and the library that is loaded into other programs.
 const UNSAFE: &[&str] = &["src/sys.rs", "src/sys/", "rebind/lib.rs"];

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, Type};
 
-use super::socket::{Io, tune_tcp, wish};
+use super::socket::Io;
+use super::tuning::{tune_tcp, wish};
 use crate::log::SUN_PATH_MAX;
 use crate::resolve;
 use crate::sys;

@@ -8,3 +8,4 @@ pub mod scripted;
 pub mod socket;
 pub mod tls;
 pub mod transport;
+pub mod tuning;

@@ -6,19 +6,15 @@
 
 use std::any::Any;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use mio::event::Event;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use rustix::net::{RecvFlags, SendFlags};
-use socket2::{SockRef, TcpKeepalive};
 
-use crate::log::describe;
+use super::tuning;
 use crate::sys;
 
 /// One end of a connection: a stream and its sticky readiness.
@@ -265,6 +261,21 @@ impl Socket {
         }
     }
 
+    /// As [`tuning::bound_unread`].
+    pub fn bound_unread(&self) {
+        if let Io::Tcp(tcp) = &self.io {
+            tuning::bound_unread(tcp);
+        }
+    }
+
+    /// As [`tuning::unbind`]. A write may take more afterwards.
+    pub fn unbind(&mut self) {
+        if let Io::Tcp(tcp) = &self.io {
+            tuning::unbind(tcp);
+            self.bits |= WRITABLE;
+        }
+    }
+
     /// Whether a dial has come to its end: `Ok(true)` connected, `Ok(false)` not yet.
     ///
     /// # Errors
@@ -330,50 +341,6 @@ impl Stream for Nothing {
     }
 }
 
-/// Sets what TCP sockets here have: no delay of small writes and, unless the peer is on this machine, whose kernel
-/// knows when it is gone, probes that find out about a silent one. What is set on a listener is inherited by what it
-/// accepts. What the system holds is not bounded here (TCP_NOTSENT_LOWAT, SO_RCVBUF): some clients write all of a
-/// large message before they read the first byte of its echo, and live by the system's buffers.
-///
-/// These are wishes, and a system that does not know them is served without; [`take_untuned`] tells.
-pub fn tune_tcp(socket: &SockRef<'_>, peer: Option<IpAddr>) {
-    wish("TCP_NODELAY", socket.set_tcp_nodelay(true));
-    if peer.is_some_and(|peer| peer.is_loopback()) {
-        return;
-    }
-    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
-    wish("SO_KEEPALIVE", socket.set_tcp_keepalive(&probes));
-    wish("TCP_USER_TIMEOUT", socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)));
-}
-
-/// Goes on without an option that the system refuses, and keeps the first refusal of the process for the log.
-pub fn wish(option: &'static str, result: io::Result<()>) {
-    if let Err(error) = result {
-        let _ = UNTUNED.set((option, error));
-    }
-}
-
-/// The first option that the system has refused, and why; once.
-pub fn take_untuned() -> Option<String> {
-    let (option, error) = UNTUNED.get()?;
-    let said = UNTUNED_SAID.swap(true, Ordering::Relaxed);
-    (!said).then(|| format!("this system refuses {option} ({}); sockets do without", describe(error)))
-}
-
-static UNTUNED: OnceLock<(&str, io::Error)> = OnceLock::new();
-static UNTUNED_SAID: AtomicBool = AtomicBool::new(false);
-
-/// Silence after which a peer is probed (TCP_KEEPIDLE). A peer that answers none of the probes for
-/// [`UNACKNOWLEDGED_MAX`] is gone: where that option is set, the system counts time and not probes.
-const PROBE_AFTER: Duration = Duration::from_secs(60);
-
-/// Time between probes that are not answered.
-const PROBE_EVERY: Duration = Duration::from_secs(20);
-
-/// How long sent bytes may stay unacknowledged before the system breaks the connection (TCP_USER_TIMEOUT).
-/// A closed window counts, so this must be no shorter than the time for which a peer may take nothing.
-pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(16 * 60);
-
 const READABLE: u8 = 1;
 const WRITABLE: u8 = 2;
 /// An error or a hang-up was reported.
@@ -401,23 +368,5 @@ mod tests {
         assert_eq!(socket.write(b"xyz").expect("room for two"), 2);
         assert!(!socket.is_writable());
         assert_eq!(socket.write(b"z").expect("not tried"), 0);
-    }
-
-    #[test]
-    fn a_peer_elsewhere_is_probed_and_one_on_this_machine_is_not() {
-        let elsewhere = IpAddr::from([192, 0, 2, 1]);
-        for (peer, probed) in [(None, true), (Some(elsewhere), true), (Some([127, 0, 0, 1].into()), false)] {
-            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-            let socket = socket.expect("a socket");
-            tune_tcp(&SockRef::from(&socket), peer);
-            assert!(socket.tcp_nodelay().expect("an option"));
-            assert_eq!(socket.keepalive().expect("an option"), probed);
-            let patience = socket.tcp_user_timeout().expect("an option");
-            assert_eq!(patience, probed.then_some(UNACKNOWLEDGED_MAX));
-            if probed {
-                assert_eq!(socket.tcp_keepalive_time().expect("an option"), PROBE_AFTER);
-                assert_eq!(socket.tcp_keepalive_interval().expect("an option"), PROBE_EVERY);
-            }
-        }
     }
 }

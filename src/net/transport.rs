@@ -227,6 +227,16 @@ impl Transport {
         self.socket().unacknowledged() + self.unsent()
     }
 
+    /// As [`Socket::bound_unread`].
+    pub fn bound_unread(&self) {
+        self.socket().bound_unread();
+    }
+
+    /// As [`Socket::unbind`].
+    pub fn unbind(&mut self) {
+        self.socket_mut().unbind();
+    }
+
     /// Gives back what is held; to be called before the transport is dropped.
     pub fn retire(&mut self, rings: &mut Pool) {
         if let Transport::Tls(tls) = self {

@@ -22,7 +22,7 @@ use crate::conn::shared::Shared;
 use crate::log::{Log, describe};
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
-use crate::net::socket::take_untuned;
+use crate::net::tuning::take_untuned;
 use crate::os::daemon::{self, Launcher, Readiness, Side};
 use crate::os::inherited::{self, Strangers};
 use crate::os::notify::{Notify, Variables};

@@ -8,6 +8,7 @@ mod accounts;
 mod attack;
 mod auth;
 mod backpressure;
+mod buffers;
 mod capacity;
 mod certificates;
 mod chains;

@@ -15,8 +15,9 @@ use crate::conn::end::End;
 use crate::conn::frontend::{Begun, Start, Started};
 use crate::flight::Asked;
 use crate::id::Side;
-use crate::net::socket::{Io, Socket, take_untuned, tune_tcp, wish};
+use crate::net::socket::{Io, Socket};
 use crate::net::transport::Transport;
+use crate::net::tuning::{take_untuned, tune_tcp, wish};
 use crate::resolve::Unresolved;
 
 /// How a dial ended.

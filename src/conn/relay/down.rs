@@ -62,6 +62,7 @@ impl Relay {
             match target.read(&mut ring.space()[..limit], cx.rings) {
                 Ok(ReadEnd::Data(count)) => {
                     self.bulk.note(count);
+                    self.note_read(Side::Target, client, count);
                     budget = budget.saturating_sub(count);
                     cx.worked += count;
                     self.deliver(client, ring, count, cx);

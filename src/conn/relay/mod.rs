@@ -7,6 +7,7 @@
 mod bulk;
 mod direction;
 mod down;
+mod system;
 mod up;
 
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use super::frontend::Destination;
 use super::tape::Tape;
 use crate::id::Side;
 use crate::net::pipe::Kept;
-use crate::net::socket::UNACKNOWLEDGED_MAX;
 use crate::net::transport::Transport;
+use crate::net::tuning::UNACKNOWLEDGED_MAX;
 use crate::ring::Pool;
 use crate::timers::Tick;
 use crate::ws::code;
@@ -46,6 +47,7 @@ pub struct Relay {
     /// The client has sent its Close or ended its side: it has nothing more to say.
     client_is_done: bool,
     bulk: bulk::Bulk,
+    system: system::System,
     /// What is taken down of the session.
     tape: Option<Box<Tape>>,
     /// When the client is pinged next.
@@ -147,6 +149,7 @@ impl Relay {
             phase: Phase::Open,
             client_is_done: false,
             bulk: bulk::Bulk::default(),
+            system: system::System::default(),
             tape: None,
             heartbeat_at: next_heartbeat(cx),
             heard_at: cx.now,
@@ -257,6 +260,7 @@ impl Relay {
                 tape.give_up();
             }
         }
+        self.look_at_waits(client, cx);
         self.beat(client, cx)?;
         if let Phase::Closing(closing) = &mut self.phase
             && cx.now >= closing.look_at
@@ -284,6 +288,7 @@ impl Relay {
         for direction in [&self.up, &self.down] {
             deadline = deadline.min(direction.deadline());
         }
+        deadline = deadline.min(self.release_at());
         if self.tape_stalled_at() != Tick::NEVER {
             deadline = deadline.min(self.tape_stalled_at().after(DISK_STALL));
         }

@@ -49,6 +49,7 @@ impl Relay {
                 Ok(ReadEnd::Data(count)) => {
                     budget = budget.saturating_sub(count);
                     cx.worked += count;
+                    self.note_read(Side::Client, client, count);
                     self.heard_at = cx.now;
                     self.forward(client, ring, count, cx);
                 }

@@ -1,0 +1,130 @@
+//! Options of TCP sockets: what they all have, and what the system may hold for them, which is what waits to be sent and
+//! what was received and nobody has read.
+//!
+//! Left alone a system lets both grow with the speed of data, to many MiB, and keeps them full for an end that has
+//! stopped reading. But a client that writes all of a large message before it reads the first byte of its echo lives by
+//! them. So they are bounded, and given back to the system once both ends of a session may wait for each other.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use socket2::{SockRef, TcpKeepalive};
+
+use crate::log::describe;
+use crate::sys;
+
+/// Sets what TCP sockets here have: no delay of small writes, little that waits unsent and, unless the peer is on this
+/// machine, whose kernel knows when it is gone, probes that find out about a silent one. What is set on a listener is
+/// inherited by what it accepts. What may wait unsent is bounded ([`bound_unsent`]).
+///
+/// These are wishes, and a system that does not know them is served without; [`take_untuned`] tells.
+pub fn tune_tcp(socket: &SockRef<'_>, peer: Option<IpAddr>) {
+    wish("TCP_NODELAY", socket.set_tcp_nodelay(true));
+    bound_unsent(socket);
+    if peer.is_some_and(|peer| peer.is_loopback()) {
+        return;
+    }
+    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
+    wish("SO_KEEPALIVE", socket.set_tcp_keepalive(&probes));
+    wish("TCP_USER_TIMEOUT", socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)));
+}
+
+/// Goes on without an option that the system refuses, and keeps the first refusal of the process for the log.
+pub fn wish(option: &'static str, result: io::Result<()>) {
+    if let Err(error) = result {
+        let _ = UNTUNED.set((option, error));
+    }
+}
+
+/// The first option that the system has refused, and why; once.
+pub fn take_untuned() -> Option<String> {
+    let (option, error) = UNTUNED.get()?;
+    let said = UNTUNED_SAID.swap(true, Ordering::Relaxed);
+    (!said).then(|| format!("this system refuses {option} ({}); sockets do without", describe(error)))
+}
+
+static UNTUNED: OnceLock<(&str, io::Error)> = OnceLock::new();
+static UNTUNED_SAID: AtomicBool = AtomicBool::new(false);
+
+/// Silence after which a peer is probed (TCP_KEEPIDLE). A peer that answers none of the probes for
+/// [`UNACKNOWLEDGED_MAX`] is gone: where that option is set, the system counts time and not probes.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+
+/// Time between probes that are not answered.
+const PROBE_EVERY: Duration = Duration::from_secs(20);
+
+/// How long sent bytes may stay unacknowledged before the system breaks the connection (TCP_USER_TIMEOUT).
+/// A closed window counts, so this must be no shorter than the time for which a peer may take nothing.
+pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(16 * 60);
+
+/// Bounds what waits unsent (TCP_NOTSENT_LOWAT). What is set on a listener is inherited by what it accepts.
+fn bound_unsent(socket: &SockRef<'_>) {
+    wish("TCP_NOTSENT_LOWAT", socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX));
+}
+
+/// Bounds what a near peer can send that is not read. For a far one the system goes by how much is on the way.
+pub fn bound_unread(tcp: &TcpStream) {
+    // A bound that can't be taken back would stop sessions whose ends wait for each other.
+    if !*UNBINDS.get_or_init(|| sys::buffers_are_locked(tcp.as_fd()).is_ok()) {
+        return;
+    }
+    if sys::round_trip(tcp.as_fd()).is_ok_and(|time| time <= NEAR) {
+        wish("SO_RCVBUF", SockRef::from(tcp).set_recv_buffer_size(UNREAD_BYTES_MAX));
+    }
+}
+
+/// Gives both back to the system.
+pub fn unbind(tcp: &TcpStream) {
+    wish("TCP_NOTSENT_LOWAT", SockRef::from(tcp).set_tcp_notsent_lowat(0));
+    if *UNBINDS.get().unwrap_or(&false) {
+        wish("SO_BUF_LOCK", sys::unlock_buffers(tcp.as_fd()));
+    }
+    // Nobody reads now, so the system would not let it grow.
+    wish("SO_RCVLOWAT", sys::grow_receive_buffer(tcp.as_fd(), RELEASED_BYTES));
+}
+
+/// Whether a bound of SO_RCVBUF can be taken back (SO_BUF_LOCK, since Linux 5.14).
+static UNBINDS: OnceLock<bool> = OnceLock::new();
+
+/// What a socket may hold that the system has not even tried to send. It asks for more when half of that is left, so two
+/// rings go with one wait. A peer that has stopped reading leaves it there.
+const UNSENT_BYTES_MAX: u32 = 512 * 1024;
+
+/// What a near peer may send that nobody reads (SO_RCVBUF, of which the system makes twice as much, and uses that for
+/// its own structures, too). A far peer may send as much as the system finds the way there to hold.
+const UNREAD_BYTES_MAX: usize = 384 * 1024;
+
+/// What a peer can send at least once nothing is bounded any more: what most systems have as their most. With what can
+/// wait to be sent (`net.ipv4.tcp_wmem`) a client can write 16 MiB before it reads.
+const RELEASED_BYTES: usize = 3 << 20;
+
+/// A peer that answers within this is near.
+const NEAR: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_elsewhere_is_probed_and_one_on_this_machine_is_not() {
+        let elsewhere = IpAddr::from([192, 0, 2, 1]);
+        for (peer, probed) in [(None, true), (Some(elsewhere), true), (Some([127, 0, 0, 1].into()), false)] {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+            let socket = socket.expect("a socket");
+            tune_tcp(&SockRef::from(&socket), peer);
+            assert!(socket.tcp_nodelay().expect("an option"));
+            assert_eq!(socket.keepalive().expect("an option"), probed);
+            let patience = socket.tcp_user_timeout().expect("an option");
+            assert_eq!(patience, probed.then_some(UNACKNOWLEDGED_MAX));
+            if probed {
+                assert_eq!(socket.tcp_keepalive_time().expect("an option"), PROBE_AFTER);
+                assert_eq!(socket.tcp_keepalive_interval().expect("an option"), PROBE_EVERY);
+            }
+        }
+    }
+}
