@@ -5,9 +5,11 @@ use std::collections::hash_map::RandomState;
 use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, Hasher};
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::body::{Body, Part};
+use super::kept::State;
 use super::tree::{Entry, Folder, Missing};
 use super::{Question, Response, ResponseOptions, Site, listing};
 use crate::http::conditional::{Validators, Verdict, date};
@@ -20,21 +22,22 @@ use crate::http::resource::Resource;
 use crate::http::response::{Head, SERVER, Status};
 
 impl Site {
-    /// The answer to a question. Whatever goes wrong is an answer, too.
-    pub fn answer(&self, question: &Question) -> Response {
-        match self.find_in_one_root(question) {
+    /// The answer to a question. Whatever goes wrong is an answer, too. `None` if a list of names would have to be made
+    /// for it, and that may not be done now.
+    pub(super) fn answer(&self, question: &Question, lists: Lists) -> Option<Response> {
+        match self.find_in_one_root(question, lists) {
             Ok(response) => response,
-            Err(refusal) => self.refuse(&refusal, question.options),
+            Err(refusal) => Some(self.refuse(&refusal, question.options)),
         }
     }
 
     /// What is found in the directory that the root's path leads to at the end, also if that was turned to another
     /// one meanwhile and the first is being taken away.
-    fn find_in_one_root(&self, question: &Question) -> Result<Response, Refusal> {
+    fn find_in_one_root(&self, question: &Question, lists: Lists) -> Result<Option<Response>, Refusal> {
         let mut turns = 0;
         loop {
             let root = self.tree.root()?;
-            let found = self.find(question, &root);
+            let found = self.find(question, &root, lists);
             if turns == TURNS_MAX || !self.tree.has_turned(&root) {
                 return found;
             }
@@ -61,10 +64,10 @@ impl Site {
         let text = format!("{}\n", refusal.reason);
         self.nosniff(&mut head);
         head.field("Content-Type", "text/plain; charset=utf-8");
-        response(refusal.status, refusal.log_words().to_owned(), head, text.into_bytes(), options)
+        response(refusal.status, refusal.log_words().to_owned(), head, &[text.as_bytes()], options)
     }
 
-    fn find(&self, question: &Question, root: &Folder) -> Result<Response, Refusal> {
+    fn find(&self, question: &Question, root: &Folder, lists: Lists) -> Result<Option<Response>, Refusal> {
         let resource =
             Resource::parse(&question.target).map_err(|_| Refusal::new(400, "Path contains NUL"))?;
         if resource.is_hidden() && !self.settings.dot_files {
@@ -73,13 +76,13 @@ impl Site {
         }
         if self.settings.novnc && question.target.split(['?', '#']).next() == Some("/") {
             let location = novnc::location(resource.query.as_deref());
-            return Ok(self.redirect(Status(302), &location, question.options));
+            return Ok(Some(self.redirect(Status(302), &location, question.options)));
         }
         match self.tree.descend(root, &resource.names)? {
             Entry::Folder(_) if !resource.slash => {
-                Ok(self.redirect(Status(301), &resource.location(), question.options))
+                Ok(Some(self.redirect(Status(301), &resource.location(), question.options)))
             }
-            Entry::Folder(folder) => self.folder(question, &resource, &folder),
+            Entry::Folder(folder) => self.folder(question, &resource, &folder, lists),
             Entry::File(_) if resource.slash => Err(Missing::Absent.into()),
             Entry::File(file) => {
                 let (name, way) = resource.names.split_last().ok_or(Missing::Absent)?;
@@ -88,18 +91,24 @@ impl Site {
                     names.push([name, suffix.as_bytes()].concat());
                     self.tree.descend(root, &names)
                 };
-                self.file(question, name, file, sibling)
+                self.file(question, name, file, sibling).map(Some)
             }
         }
     }
 
     /// The directory's index page, or its list of names.
-    fn folder(&self, question: &Question, resource: &Resource, folder: &Folder) -> Result<Response, Refusal> {
+    fn folder(
+        &self,
+        question: &Question,
+        resource: &Resource,
+        folder: &Folder,
+        lists: Lists,
+    ) -> Result<Option<Response>, Refusal> {
         for name in INDEX_NAMES {
             match self.tree.find(folder, name.as_bytes()) {
                 Ok(Entry::File(file)) => {
                     let sibling = |suffix: &str| self.tree.find(folder, format!("{name}{suffix}").as_bytes());
-                    return self.file(question, name.as_bytes(), file, sibling);
+                    return self.file(question, name.as_bytes(), file, sibling).map(Some);
                 }
                 Ok(Entry::Folder(_)) | Err(Missing::Absent) => {}
                 // There may well be an index page, so a list of names is not the answer.
@@ -111,11 +120,30 @@ impl Site {
         if !self.settings.listings {
             return Err(Refusal::new(404, "Not Found"));
         }
-        let page = listing::page(&self.tree, folder, &resource.shown(), self.settings.dot_files)?;
+        let Some(list) = self.list(question, folder, lists)? else { return Ok(None) };
         let mut head = self.head(Status(200), question.options);
         self.nosniff(&mut head);
         head.field("Content-Type", "text/html; charset=utf-8");
-        Ok(response(Status(200), "", head, page, question.options))
+        let beginning = listing::beginning(&resource.shown());
+        let parts = [beginning.as_bytes(), list.as_bytes()];
+        Ok(Some(response(Status(200), "", head, &parts, question.options)))
+    }
+
+    /// The list of a directory's names, one that was made lately if it has not changed.
+    fn list(&self, question: &Question, folder: &Folder, lists: Lists) -> Result<Option<Arc<str>>, Refusal> {
+        let state = State::of(folder.top())?;
+        if let Some(list) = self.kept.get(&state, question.asked) {
+            return Ok(Some(list));
+        }
+        match lists {
+            Lists::Kept => Ok(None),
+            Lists::Made => {
+                let began = Instant::now();
+                let list = listing::list(&self.tree, folder, self.settings.dot_files)?.into();
+                self.kept.put(state, began, &list);
+                Ok(Some(list))
+            }
+        }
     }
 
     /// The file, or the form of it that the client likes better.
@@ -197,7 +225,7 @@ impl Site {
     fn redirect(&self, status: Status, location: &str, options: ResponseOptions) -> Response {
         let mut head = self.head(status, options);
         head.field("Location", location);
-        response(status, "", head, Vec::new(), options)
+        response(status, "", head, &[], options)
     }
 
     fn not_modified(&self, state: &Validators, options: ResponseOptions) -> Response {
@@ -258,6 +286,15 @@ impl Site {
     }
 }
 
+/// What may be done for a list of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lists {
+    /// One that is kept may be taken.
+    Kept,
+    /// It may be made, which takes long.
+    Made,
+}
+
 /// A file that is about to be sent.
 struct Page<'a> {
     /// Its plain name, which decides about its type.
@@ -272,14 +309,14 @@ fn response(
     status: Status,
     reason: impl Into<Cow<'static, str>>,
     mut head: Head,
-    body: Vec<u8>,
+    body: &[&[u8]],
     options: ResponseOptions,
 ) -> Response {
-    head.field("Content-Length", body.len());
+    head.field("Content-Length", body.iter().map(|part| part.len()).sum::<usize>());
     let mut bytes = head.finish();
     let head_len = bytes.len();
     if !options.head_only {
-        bytes.extend_from_slice(&body);
+        body.iter().for_each(|part| bytes.extend_from_slice(part));
     }
     Response { status, reason: reason.into(), bytes, head_len, body: None }
 }

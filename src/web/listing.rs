@@ -19,15 +19,27 @@ struct Line {
     is_link: bool,
 }
 
-/// The page about `folder`, which is shown to people as `path`.
-pub(super) fn page(tree: &Tree, folder: &Folder, path: &str, dot_files: bool) -> Result<Vec<u8>, Missing> {
+/// The list of the names in `folder`.
+pub(super) fn list(tree: &Tree, folder: &Folder, dot_files: bool) -> Result<String, Missing> {
     let mut lines = lines(tree, folder, dot_files)?;
     lines.sort_by_cached_key(|line| (String::from_utf8_lossy(&line.name).to_lowercase(), line.name.clone()));
-    Ok(html(path, &lines).into_bytes())
+    Ok(html(&lines))
+}
+
+/// What is before the list on the page about a directory that is shown to people as `path`.
+pub(super) fn beginning(path: &str) -> String {
+    let title = format!("Directory listing for {}", escaped(path));
+    format!(
+        "<!DOCTYPE HTML>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n<hr>\n<ul>\n"
+    )
 }
 
 fn lines(tree: &Tree, folder: &Folder, dot_files: bool) -> Result<Vec<Line>, Missing> {
     let mut lines = Vec::new();
+    let mut walked = 0;
     let hidden = Hidden::in_folder(&tree.own, folder.top());
     for entry in folder.reader()?.by_ref() {
         let entry = entry?;
@@ -37,10 +49,15 @@ fn lines(tree: &Tree, folder: &Folder, dot_files: bool) -> Result<Vec<Line>, Mis
         }
         let is_folder = match entry.file_type() {
             FileType::Directory => true,
-            FileType::Symlink | FileType::Unknown => match tree.find(folder, name) {
-                Err(Missing::Own) => continue,
-                found => matches!(found, Ok(Entry::Folder(_))),
-            },
+            // Without a slash a link to a directory leads there by one more answer.
+            FileType::Symlink | FileType::Unknown if walked == WALKED_MAX => false,
+            FileType::Symlink | FileType::Unknown => {
+                walked += 1;
+                match tree.find(folder, name) {
+                    Err(Missing::Own) => continue,
+                    found => matches!(found, Ok(Entry::Folder(_))),
+                }
+            }
             _ => false,
         };
         if !is_folder && hidden.has(name, entry.ino()) {
@@ -55,14 +72,8 @@ fn lines(tree: &Tree, folder: &Folder, dot_files: bool) -> Result<Vec<Line>, Mis
     Ok(lines)
 }
 
-fn html(path: &str, lines: &[Line]) -> String {
-    let title = format!("Directory listing for {}", escaped(path));
-    let mut out = format!(
-        "<!DOCTYPE HTML>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n<hr>\n<ul>\n"
-    );
+fn html(lines: &[Line]) -> String {
+    let mut out = String::new();
     let mut written = 0;
     for line in lines {
         out.push_str("<li><a href=\"");
@@ -111,6 +122,9 @@ fn escaped(text: &str) -> String {
 /// Names that are read of one directory. They are sorted in memory.
 const NAMES_MAX: usize = 10_000;
 
+/// Links of which it is found out where they lead: each costs several calls.
+const WALKED_MAX: usize = 100;
+
 /// A page is held in memory until the client has taken it. No more lines are added beyond this.
 const PAGE_BYTES_MAX: usize = 192 << 10;
 
@@ -124,17 +138,15 @@ mod tests {
 
     #[test]
     fn names_are_shown_as_text_and_linked_as_paths() {
-        let page = html(
-            "/<b>&/",
-            &[
+        let page = beginning("/<b>&/")
+            + &html(&[
                 line(b"\"><script>alert(1)</script>", false, false),
                 line(b"javascript:alert(1)", false, false),
                 line(b"a b?c#d", true, false),
                 line(b"link", true, true),
                 line(b"\xff", false, true),
                 line("\u{1b}]0;x\u{7}\r\u{202e}\u{2066}w\u{e4}".as_bytes(), false, false),
-            ],
-        );
+            ]);
         for expected in [
             "<title>Directory listing for /&lt;b&gt;&amp;/</title>",
             "<a href=\"%22%3E%3Cscript%3Ealert%281%29%3C%2Fscript%3E\">&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;</a>",
@@ -153,7 +165,7 @@ mod tests {
     #[test]
     fn a_page_is_bounded_and_says_so() {
         let lines: Vec<Line> = (0..9000).map(|_| line(&[b'"'; 255], false, false)).collect();
-        let page = html("/", &lines);
+        let page = html(&lines);
         assert!(page.len() < PAGE_BYTES_MAX + 4096 && page.contains("more names"));
     }
 }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod kept;
 mod listing;
 mod own;
 mod pages;
@@ -14,6 +15,7 @@ mod tree;
 use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::helpers::Lane;
 use crate::http::conditional::Conditions;
@@ -21,6 +23,7 @@ use crate::http::encoding::{self, Coding};
 use crate::http::request::Request;
 use crate::http::response::Status;
 pub use body::{Body, Cut};
+use kept::Kept;
 pub use own::{Extent, OwnFile};
 pub use pages::{Chunk, DESCRIPTORS_MAX, Pages};
 use tree::Tree;
@@ -67,6 +70,7 @@ impl Default for Settings {
 pub struct Site {
     settings: Settings,
     tree: Tree,
+    kept: Kept,
     /// What separates the parts of an answer with several ranges. Nobody outside can know it beforehand, so
     /// no file can be made that contains it.
     boundary: String,
@@ -83,6 +87,7 @@ pub struct Question {
     pub options: ResponseOptions,
     conditions: Conditions,
     codings: Vec<Coding>,
+    asked: Instant,
 }
 
 /// What an answer has to know of the connection it goes to.
@@ -131,7 +136,7 @@ impl Site {
         let mut tree = Tree::open(&settings.root, settings.outside_links)?;
         tree.own.clone_from(&settings.own);
         let closing = Lane::new("closing", CLOSERS_MAX, CLOSINGS_MAX);
-        Ok(Site { settings, tree, boundary: answer::new_boundary(), closing })
+        Ok(Site { settings, tree, kept: Kept::default(), boundary: answer::new_boundary(), closing })
     }
 }
 
@@ -143,6 +148,7 @@ impl Question {
             options,
             conditions: Conditions::of(request),
             codings: encoding::accepted(request.list("accept-encoding")),
+            asked: Instant::now(),
         }
     }
 }

@@ -26,6 +26,7 @@ mod leaving;
 mod life;
 mod limits;
 mod listen;
+mod listings;
 mod logs;
 mod memory;
 mod messages;

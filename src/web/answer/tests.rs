@@ -62,7 +62,7 @@ impl Place {
         let head = format!("{line} HTTP/1.1\r\n{headers}\r\n");
         let request = Request::parse(head.as_bytes()).expect("well-formed");
         let options = ResponseOptions { head_only: request.method == "HEAD", keep: true, minor_version: 1 };
-        let response = self.site.answer(&Question::new(&request, options));
+        let response = self.site.answer(&Question::new(&request, options), Lists::Made).expect("an answer");
         let (head, body) = response.bytes.split_at(response.head_len);
         let mut body = body.to_vec();
         if let Some(rest) = &response.body {
