@@ -41,14 +41,17 @@ pub(super) fn load(
     let info = info.ok_or_else(|| of_cert("the first certificate in it can't be read".to_owned()))?;
     let mut is_key_bare = is_bare(&blocks);
     let key = match &pair.key {
-        Some(path) if *path != pair.cert => {
+        Some(path) => {
             let of_key = |text: String| format!("--key {}: {text}", path.display());
-            let text = file::read(path).map_err(of_key)?;
-            let blocks = pem::blocks(&text).map_err(of_key)?;
-            is_key_bare = is_bare(&blocks);
-            signing_key(&blocks, password, provider, "there is no private key in it").map_err(of_key)?
+            let other = match *path != pair.cert {
+                true => Some(pem::blocks(&file::read(path).map_err(of_key)?).map_err(of_key)?),
+                false => None,
+            };
+            let blocks = other.as_ref().unwrap_or(&blocks);
+            is_key_bare = is_bare(blocks);
+            signing_key(blocks, password, provider, "there is no private key in it").map_err(of_key)?
         }
-        _ => signing_key(&blocks, password, provider, NO_KEY).map_err(of_cert)?,
+        None => signing_key(&blocks, password, provider, NO_KEY).map_err(of_cert)?,
     };
     check(&chain, &info, key.as_ref())
         .map_err(|text| of_cert(format!("{text} ({})", pair.key.as_ref().unwrap_or(&pair.cert).display())))?;
@@ -220,6 +223,7 @@ mod tests {
             (&no_cert, None, &no_cert, "the first certificate in it can't be read"),
             (&cert, None, &cert, NO_KEY),
             (&good, Some(&cert), &cert, "there is no private key in it"),
+            (&cert, Some(&cert), &cert, "there is no private key in it"),
             (&good, Some(&no_key), &no_key, BAD_KEY),
             (&good, Some(&key), &good, &mismatch),
             (&swapped, None, &swapped, &order),

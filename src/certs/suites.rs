@@ -103,7 +103,8 @@ impl Row {
     fn is_in(&self, group: &str) -> bool {
         let has = |part: &str| self.openssl.contains(part);
         match group {
-            "ALL" | "DEFAULT" | "HIGH" | "TLSv1.2" | "ECDHE" | "EECDH" | "kECDHE" | "kEECDH" | "ECDH" => true,
+            "ALL" | "DEFAULT" | "PROFILE=SYSTEM" | "HIGH" | "TLSv1.2" | "ECDHE" | "EECDH" | "kECDHE"
+            | "kEECDH" | "ECDH" => true,
             "aRSA" => has("-RSA-"),
             "aECDSA" | "ECDSA" => has("-ECDSA-"),
             "AES" | "AESGCM" => has("-GCM-"),
@@ -184,6 +185,8 @@ mod tests {
             "HIGH",
             "ALL",
             "DEFAULT",
+            // Of Fedora and its kin.
+            "PROFILE=SYSTEM",
             "HIGH:!aNULL",
             "ECDHE",
             "HIGH:!aNULL:!MD5:!3DES:@STRENGTH",
