@@ -333,3 +333,14 @@ fn the_ends_of_messages_are_noted_wherever_the_stream_is_split() {
         assert_eq!((ends, before, pings), (vec![3, 3, 6, 106], 106, 1), "split at {split}");
     }
 }
+
+#[test]
+fn short_frames_that_reach_to_the_end_of_the_buffer_are_decoded_within_it() {
+    for len in 0..=36 {
+        let payload: Vec<u8> = (0..len).map(|at| at * 7 + 1).collect();
+        for count in 1..=9 {
+            let stream = frame(0x82, &payload).repeat(count);
+            assert_eq!(feed_cut(&stream, &[]), expected(&stream), "{count} of {len} bytes");
+        }
+    }
+}

@@ -194,3 +194,24 @@ fn a_refusal_says_what_would_be_accepted() {
     let method = changed("GET", "PUT").expect_err("a wrong method");
     assert_eq!(method.headers, [("Allow".into(), "GET".into())]);
 }
+
+#[test]
+fn a_key_of_any_digits_of_base64_is_no_oddity() {
+    for key in ["+/IzNDU2Nzg5MDEyMzQ1Ng==", "////////////////////////".replace("//////", "++++//").as_str()] {
+        let upgrade = changed(KEY, &format!("{}==", &key[..22])).expect("it is accepted");
+        assert_eq!(upgrade.hint, None, "{key}");
+    }
+}
+
+#[test]
+fn each_kind_of_oddity_has_a_bit_and_a_line_of_its_own() {
+    let hints = [Hint::Http10, Hint::NoConnectionUpgrade, Hint::Draft(7), Hint::OddKey];
+    assert!(hints.iter().all(|hint| hint.bit().count_ones() == 1));
+    assert_eq!(hints.iter().fold(0, |bits, hint| bits | hint.bit()).count_ones(), 4);
+    assert_eq!(Hint::Draft(7).bit(), Hint::Draft(8).bit());
+    for (hint, about) in
+        hints.iter().zip(["HTTP/1.0", "Connection: Upgrade", "version 7", "Sec-WebSocket-Key"])
+    {
+        assert!(hint.to_string().contains(about), "{hint}");
+    }
+}
