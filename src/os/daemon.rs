@@ -190,6 +190,22 @@ mod tests {
     }
 
     #[test]
+    fn the_launcher_waits_for_the_word_and_not_for_the_end_of_the_pipe() {
+        for (code, text) in [(0, ""), (1, "websockify: error: no room")] {
+            let (reader, writer) = io::pipe().expect("a pipe");
+            // As a descriptor that could not be closed somewhere.
+            let kept = writer.try_clone().expect("a copy");
+            Readiness::new(writer).send(code, text);
+            let (sender, words) = std::sync::mpsc::channel();
+            let launcher = Launcher { word: reader, child: None };
+            std::thread::spawn(move || sender.send(launcher.wait()));
+            let word = words.recv_timeout(std::time::Duration::from_secs(10));
+            assert_eq!(word, Ok((code, text.to_owned())));
+            drop(kept);
+        }
+    }
+
+    #[test]
     fn a_process_with_threads_does_not_fork() {
         // Tests run in threads of their own, so this one must be refused.
         assert!(detach(Path::new("/")).is_err());

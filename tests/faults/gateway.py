@@ -17,6 +17,17 @@ UPGRADE = (
 )
 
 
+# A token plugin that knows one token.
+PLUGIN = r"""while read -r line; do
+  id=${line#*'"id":'}; id=${id%%[,\}]*}; id=${id# }
+  case $line in
+    *'"lookup"'*) echo "{\"id\":$id,\"target\":[\"127.0.0.1\",PORT]}" ;;
+    *) echo "{\"id\":$id}" ;;
+  esac
+done
+"""
+
+
 class Setup:
     """What the command line asks for, in words that the report uses."""
 
@@ -29,6 +40,10 @@ class Setup:
         self.path = what.get("path", "")
         # A page to ask for before a session.
         self.page = what.get("page")
+        # Whether other programs are started, whose calls are their own.
+        self.programs = what.get("programs", False)
+        # Whether HUP is for the log, and not the end.
+        self.reopens = "--log-file" in self.options
         # Whether the command line names the target.
         self.target = what.get("target", True)
 
@@ -53,7 +68,10 @@ SETUPS = [
     Setup("tokens", ["--token-plugin", "TokenFile", "--token-source", "{dir}/tokens", "--auth-plugin",
                      "BasicHTTPAuth", "--auth-source", "@{dir}/passwords", "--web", "{dir}/web", "--web-auth"],
           path="?token=one", page="/", target=False),
-    Setup("wrap", ["--wrap-mode", "respawn"], target=False),
+    Setup("wrap", ["--wrap-mode", "respawn"], target=False, programs=True),
+    Setup("exec", ["--token-plugin", "exec", "--token-source", "exec sh {dir}/plugin"], path="?token=one",
+          target=False, programs=True),
+    Setup("outputs", ["--log-file", "{dir}/log", "--syslog", "{dir}/syslog", "--traffic", "--heartbeat", "1"]),
 ]
 
 
@@ -71,6 +89,7 @@ class Gateway:
         (self.folder / "web/file.txt").write_text("a file")
         (self.folder / "tokens").mkdir()
         (self.folder / "tokens/one").write_text(f"one: 127.0.0.1:{service}\n")
+        (self.folder / "plugin").write_text(PLUGIN.replace("PORT", str(service)))
         (self.folder / "passwords").write_text("user:password\n")
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.context.check_hostname = False

@@ -230,7 +230,7 @@ class Run:
                 if tid is None:
                     raise SystemExit(f"{setup.name} does not start thread {held} always")
                 trace = Trace(server.folder / "trace", tid, ["-e", f"trace={KINDS}"])
-                server.held.unlink()
+                trace.release(server.held, 20)
                 if not server.waits(20):
                     raise SystemExit(f"{setup.name} does not serve: {server.text()}")
                 name = f"{held}:{name_of(server.service_pid(), tid)}"
@@ -314,8 +314,9 @@ class Run:
                 tid = server.held_thread(seconds)
                 if tid is None:
                     return "not met", "there is no such thread"
+                inject[1] += ",access"
                 trace = Trace(server.folder / "trace", tid, inject)
-                server.held.unlink()
+                trace.release(server.held, seconds)
                 return self.look(server, trace, seconds, None)
             pid = self.settled(server)
             tids = [tid for tid, name in threads_of(pid) if name == fault.thread]
@@ -356,7 +357,7 @@ PER_CALL_MAX = 40
 # Lines of every start, as scripts know them.
 STARTING = re.compile(
     r"WebSocket server settings:|  - |In exit|warning: |this system refuses |"
-    r"\S+ - - \[|Starting '|Lines lost|\d+ lines? "
+    r"\S+ - - \[|Starting '|syslog |\d+ log lines "
 )
 
 
@@ -377,8 +378,7 @@ def is_of_std(server, trace):
     """Whether a start waits for what std's Command waits for: the end of a socket that tells whether the program could
     be executed. It can't be told that closing its own end has failed, which no Linux does without closing it
     (close(2)), nor that reading there has. The program has been started then."""
-    said = server.text().rstrip().rpartition("\n")[2].startswith("Starting '")
-    return said and re.match(r"(close|recvfrom)\(", trace.injected()) is not None
+    return server.setup.programs and re.match(r"(close|recvfrom)\(", trace.injected()) is not None
 
 
 def some_of(counts, fault):
@@ -389,8 +389,8 @@ def some_of(counts, fault):
 
 
 def following(setup):
-    """Whether strace follows what comes of the process: not into the program that it wraps."""
-    return [] if setup.name == "wrap" else ["-f"]
+    """Whether strace follows what comes of the process: not into programs that it starts."""
+    return [] if setup.programs else ["-f"]
 
 
 def errors(call):
@@ -399,7 +399,7 @@ def errors(call):
 
 def ends(server, stage):
     """Whether the gateway ends at this signal: HUP is for its log file."""
-    return stage == "TERM" or stage == "HUP" and not server.setup.daemon
+    return stage == "TERM" or stage == "HUP" and not server.setup.reopens
 
 
 def is_alive(pid):
@@ -438,10 +438,21 @@ class Trace:
         )
         deadline = time.monotonic() + 20
         while not re.search(r"^TracerPid:\s*[1-9]", self.status(pid), re.M):
+            if not pathlib.Path(f"/proc/{pid}").exists():
+                # A thread that had nothing more to do.
+                self.process.wait()
+                break
             if self.process.poll() is not None or time.monotonic() > deadline:
                 print(f"strace can't trace here: {self.process.stderr.read()}", file=sys.stderr)
                 os._exit(2)
             time.sleep(0.005)
+
+    def release(self, held, seconds):
+        """Lets the thread go on that waits for `held` to be removed, once its calls are seen."""
+        deadline = time.monotonic() + seconds
+        while "access(" not in self.text() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        held.unlink()
 
     @staticmethod
     def status(pid):

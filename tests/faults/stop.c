@@ -1,6 +1,7 @@
 /* Loaded into the program by run.py (LD_PRELOAD): it stops when the loader is done and before main begins, so
  * that a tracer sees nothing but the program's own calls. With FAULTS_HOLD=NUMBER:FILE the thread that is started
- * as this one waits before it does anything: it writes its number to FILE, and goes on when FILE is removed. */
+ * as this one waits before it does anything, and whoever starts it with it: it writes its number to FILE, and goes on
+ * when FILE is removed. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@ struct start {
     void *argument;
 };
 
-static atomic_int started;
+static atomic_int started, released;
 static int held;
 static char file[4096];
 
@@ -47,6 +48,7 @@ static void *wait_first(void *pointer)
     }
     while (access(file, F_OK) == 0)
         usleep(1000);
+    atomic_store(&released, 1);
     free(pointer);
     return start.function(start.argument);
 }
@@ -59,5 +61,8 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*functio
         return create(thread, how, function, argument);
     struct start *start = malloc(sizeof *start);
     *start = (struct start){function, argument};
-    return create(thread, how, wait_first, start);
+    int result = create(thread, how, wait_first, start);
+    while (result == 0 && !atomic_load(&released))
+        usleep(1000);
+    return result;
 }

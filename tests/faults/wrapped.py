@@ -1,11 +1,10 @@
 """A service that echoes, for a gateway to wrap: `wrapped.py PORT`, which the gateway's library moves."""
 
+import pathlib
 import socket
 import sys
-import time
 
-import pathlib
-
+sys.dont_write_bytecode = True
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "conformance"))
 import echo
 
