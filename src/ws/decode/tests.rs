@@ -344,3 +344,31 @@ fn short_frames_that_reach_to_the_end_of_the_buffer_are_decoded_within_it() {
         }
     }
 }
+
+#[test]
+fn each_violation_has_words_of_its_own_that_fit_into_a_close_frame() {
+    use Violation::*;
+    let all = [
+        Unmasked,
+        ReservedBits,
+        ReservedOpcode(11),
+        FragmentedControl,
+        OversizedControl,
+        NonMinimalLength,
+        OversizedLength,
+        UnexpectedContinuation,
+        ExpectedContinuation,
+        Text,
+        BadCloseBody,
+        BadCloseCode(999),
+        BadCloseReason,
+    ];
+    let mut words: Vec<String> = all.iter().map(Violation::to_string).collect();
+    assert!(words.iter().all(|words| (10..=CONTROL_MAX - 2).contains(&words.len())), "{words:?}");
+    words.sort();
+    words.dedup();
+    assert_eq!(words.len(), all.len(), "{words:?}");
+    assert!(
+        ReservedOpcode(11).to_string().ends_with(" 11") && BadCloseCode(999).to_string().ends_with(" 999")
+    );
+}
