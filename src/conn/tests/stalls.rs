@@ -62,6 +62,24 @@ fn both_directions_stalled_hold_no_more_than_a_ring_each() {
 }
 
 #[test]
+fn ends_that_both_wait_are_looked_at_soon_and_once() {
+    let rooms = [(0, 0, true), (0, ALL, false), (ALL, 0, false)];
+    for (client_room, target_room, both) in rooms {
+        let mut session = Session::open(Pace { client_room, target_room, ..SMOOTH }, &Setup::default());
+        session.target_sends(&pattern(3 * RING_BYTES));
+        session.client_sends(&frame(BINARY, &pattern(3 * RING_BYTES)));
+        session.run();
+        let soon =
+            |session: &Session| session.rig.deadline().is_some_and(|left| left < Duration::from_secs(1));
+        assert_eq!(soon(&session), both);
+        session.rig.advance(Duration::from_millis(200));
+        assert_eq!(soon(&session), both);
+        session.rig.advance(Duration::from_millis(300));
+        assert!(!soon(&session), "the system's buffers are given back once");
+    }
+}
+
+#[test]
 fn a_ping_while_a_frame_is_half_written_is_answered_after_it() {
     let sent = pattern(100);
     for room in 1..104 {
