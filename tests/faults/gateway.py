@@ -238,5 +238,22 @@ class Gateway:
             except ProcessLookupError:
                 pass
             time.sleep(0.002)
+        if self.setup.programs:
+            for pid in session_of(self.pid):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
         self.errors.close()
         self.scratch.cleanup()
+
+
+def session_of(leader):
+    """The processes of its session (proc(5)): programs that it has started have groups of their own, and stay in it."""
+    for entry in os.listdir("/proc"):
+        try:
+            fields = pathlib.Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if entry.isdigit() and int(fields[3]) == leader:
+            yield int(entry)
