@@ -164,12 +164,23 @@ pub fn buffers_are_locked(socket: BorrowedFd<'_>) -> io::Result<bool> {
     if result != 0 { Err(io::Error::last_os_error()) } else { Ok(locked != 0) }
 }
 
-/// Lets the system choose the sizes of a socket's buffers again, after SO_RCVBUF or SO_SNDBUF (SO_BUF_LOCK).
+/// Fixes the size of a socket's buffer for what is not read, or lets the system choose the sizes of its buffers again
+/// (SO_BUF_LOCK).
 ///
 /// # Errors
 /// The system's.
-pub fn unlock_buffers(socket: BorrowedFd<'_>) -> io::Result<()> {
-    set_option(socket, libc::SO_BUF_LOCK, 0)
+pub fn lock_receive_buffer(socket: BorrowedFd<'_>, locks: bool) -> io::Result<()> {
+    // SOCK_RCVBUF_LOCK, <linux/socket.h>.
+    set_option(socket, libc::SOL_SOCKET, libc::SO_BUF_LOCK, if locks { 2 } else { 0 })
+}
+
+/// Sets the most that a TCP socket's window may be (TCP_WINDOW_CLAMP, tcp(7)).
+///
+/// # Errors
+/// The system's.
+pub fn set_window_clamp(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, bytes)
 }
 
 /// Lets a TCP socket whose buffers are not locked receive at least `bytes` that are not read, as far as the system's
@@ -178,17 +189,27 @@ pub fn unlock_buffers(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// # Errors
 /// The system's.
 pub fn grow_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
-    set_option(socket, libc::SO_RCVLOWAT, libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX))?;
-    set_option(socket, libc::SO_RCVLOWAT, 1)
+    set_option(
+        socket,
+        libc::SOL_SOCKET,
+        libc::SO_RCVLOWAT,
+        libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX),
+    )?;
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, 1)
 }
 
-fn set_option(socket: BorrowedFd<'_>, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+fn set_option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: std and socket2 do not offer these options. The descriptor is borrowed, so it is open; the kernel reads
     // one int behind a pointer to a live int.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_SOCKET,
+            level,
             name,
             (&raw const value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,

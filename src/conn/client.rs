@@ -48,6 +48,11 @@ impl Client {
         }
     }
 
+    /// Whether it is so far away that bytes for it are best held back.
+    pub fn is_far(&self) -> bool {
+        matches!(&self.peer, Peer::Ip(address) if !address.is_loopback()) && self.socket.is_far()
+    }
+
     /// When its first request is overdue, however it was held up before.
     pub fn first_request_by(&self) -> Tick {
         self.accepted_at.after(FIRST_REQUEST)

@@ -269,7 +269,9 @@ impl Conn {
         cx: &mut Cx<'_>,
     ) -> State {
         match dialled {
-            Dialled::Connected(target) => State::Relay(Relay::new(to, target, decoder, tape, cx)),
+            Dialled::Connected(target) => {
+                State::Relay(Relay::new(to, target, &mut self.client, decoder, tape, cx))
+            }
             Dialled::Failed(failure) => {
                 let line = format_args!("Failed to connect to {to}: {failure}");
                 let end = match failure {

@@ -2,6 +2,7 @@
 
 pub mod fault;
 pub mod listen;
+pub mod narrow;
 pub mod pipe;
 #[cfg(any(test, feature = "testing"))]
 pub mod scripted;

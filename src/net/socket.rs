@@ -14,7 +14,7 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use rustix::net::{RecvFlags, SendFlags};
 
-use super::tuning;
+use super::{narrow, tuning};
 use crate::sys;
 
 /// One end of a connection: a stream and its sticky readiness.
@@ -196,7 +196,8 @@ impl Socket {
     /// The system's; `WouldBlock` and `Interrupted` never come out of here.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_with(bytes, SendFlags::NOSIGNAL)
+        let apart = if self.bits & APART == 0 { SendFlags::empty() } else { SendFlags::EOR };
+        self.write_with(bytes, SendFlags::NOSIGNAL | apart)
     }
 
     /// The same for bytes behind which the writing side is ended at once: they and the end then leave in one packet
@@ -268,11 +269,36 @@ impl Socket {
         }
     }
 
+    /// As [`narrow::bound_unread`].
+    pub fn bound_unread_to(&self, bytes: Option<usize>) {
+        if let Io::Tcp(tcp) = &self.io {
+            narrow::bound_unread(tcp, bytes);
+        }
+    }
+
+    /// As [`narrow::bound_unsent`].
+    pub fn bound_unsent(&mut self, bytes: Option<usize>) {
+        if let Io::Tcp(tcp) = &self.io {
+            narrow::bound_unsent(tcp, bytes);
+            self.bits = if bytes.is_some() { self.bits | APART } else { self.bits & !APART };
+        }
+    }
+
+    /// As [`narrow::keep_small`].
+    pub fn keep_unread_small(&self) -> bool {
+        matches!(&self.io, Io::Tcp(tcp) if narrow::keep_small(tcp))
+    }
+
+    /// As [`narrow::is_far`]; nobody but a TCP peer is.
+    pub fn is_far(&self) -> bool {
+        matches!(&self.io, Io::Tcp(tcp) if narrow::is_far(tcp))
+    }
+
     /// As [`tuning::unbind`]. A write may take more afterwards.
     pub fn unbind(&mut self) {
         if let Io::Tcp(tcp) = &self.io {
             tuning::unbind(tcp);
-            self.bits |= WRITABLE;
+            self.bits = (self.bits | WRITABLE) & !APART;
         }
     }
 
@@ -348,6 +374,9 @@ const HUNG_UP: u8 = 4;
 /// A read that does not fill its space has drained the socket, so the read that would say `WouldBlock` is
 /// saved. True for TCP until an end or urgent data is reported: those cut a read short, too.
 const SHORT_READS: u8 = 8;
+/// Each write ends a segment (send(2) with MSG_EOR). The system asks whether too much waits unsent only when a segment
+/// begins, and one may grow to 64 KiB.
+const APART: u8 = 16;
 
 #[cfg(test)]
 mod tests {

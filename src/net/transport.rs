@@ -232,6 +232,26 @@ impl Transport {
         self.socket().bound_unread();
     }
 
+    /// As [`Socket::bound_unread_to`].
+    pub fn bound_unread_to(&self, bytes: Option<usize>) {
+        self.socket().bound_unread_to(bytes);
+    }
+
+    /// As [`Socket::bound_unsent`].
+    pub fn bound_unsent(&mut self, bytes: Option<usize>) {
+        self.socket_mut().bound_unsent(bytes);
+    }
+
+    /// As [`Socket::keep_unread_small`].
+    pub fn keep_unread_small(&self) -> bool {
+        self.socket().keep_unread_small()
+    }
+
+    /// As [`Socket::is_far`].
+    pub fn is_far(&self) -> bool {
+        self.socket().is_far()
+    }
+
     /// As [`Socket::unbind`].
     pub fn unbind(&mut self) {
         self.socket_mut().unbind();

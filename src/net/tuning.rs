@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -70,7 +70,7 @@ fn bound_unsent(socket: &SockRef<'_>) {
 /// Bounds what a near peer can send that is not read. For a far one the system goes by how much is on the way.
 pub fn bound_unread(tcp: &TcpStream) {
     // A bound that can't be taken back would stop sessions whose ends wait for each other.
-    if !*UNBINDS.get_or_init(|| sys::buffers_are_locked(tcp.as_fd()).is_ok()) {
+    if !unbinds(tcp.as_fd()) {
         return;
     }
     if sys::round_trip(tcp.as_fd()).is_ok_and(|time| time <= NEAR) {
@@ -82,29 +82,33 @@ pub fn bound_unread(tcp: &TcpStream) {
 pub fn unbind(tcp: &TcpStream) {
     wish("TCP_NOTSENT_LOWAT", SockRef::from(tcp).set_tcp_notsent_lowat(0));
     if *UNBINDS.get().unwrap_or(&false) {
-        wish("SO_BUF_LOCK", sys::unlock_buffers(tcp.as_fd()));
+        wish("SO_BUF_LOCK", sys::lock_receive_buffer(tcp.as_fd(), false));
     }
     // Nobody reads now, so the system would not let it grow.
     wish("SO_RCVLOWAT", sys::grow_receive_buffer(tcp.as_fd(), RELEASED_BYTES));
 }
 
 /// Whether a bound of SO_RCVBUF can be taken back (SO_BUF_LOCK, since Linux 5.14).
+pub(super) fn unbinds(socket: BorrowedFd<'_>) -> bool {
+    *UNBINDS.get_or_init(|| sys::buffers_are_locked(socket).is_ok())
+}
+
 static UNBINDS: OnceLock<bool> = OnceLock::new();
 
 /// What a socket may hold that the system has not even tried to send. It asks for more when half of that is left, so two
 /// rings go with one wait. A peer that has stopped reading leaves it there.
-const UNSENT_BYTES_MAX: u32 = 512 * 1024;
+pub(super) const UNSENT_BYTES_MAX: u32 = 512 * 1024;
 
 /// What a near peer may send that nobody reads (SO_RCVBUF, of which the system makes twice as much, and uses that for
 /// its own structures, too). A far peer may send as much as the system finds the way there to hold.
-const UNREAD_BYTES_MAX: usize = 384 * 1024;
+pub(super) const UNREAD_BYTES_MAX: usize = 384 * 1024;
 
 /// What a peer can send at least once nothing is bounded any more: what most systems have as their most. With what can
 /// wait to be sent (`net.ipv4.tcp_wmem`) a client can write 16 MiB before it reads.
 const RELEASED_BYTES: usize = 3 << 20;
 
 /// A peer that answers within this is near.
-const NEAR: Duration = Duration::from_millis(1);
+pub(super) const NEAR: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {

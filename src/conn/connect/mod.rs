@@ -387,7 +387,7 @@ impl Connect {
                 self.not_allowed = Some(why.to_string());
                 continue;
             }
-            match self.instead().map_or_else(|| dial_tcp(address, cx), Ok) {
+            match self.instead().map_or_else(|| dial_tcp(address, client, cx), Ok) {
                 Ok(socket) => {
                     // Each address gets an equal share of the time that is left.
                     let share = self.deadline.since(cx.now) / (self.rest.len() as u32 + 1);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fresh::Fresh;
 use crate::conn::delivery::{LEAST_BYTES, STALL};
 use crate::ring::{Held, Pool, RING_BYTES};
 use crate::timers::Tick;
@@ -15,7 +16,7 @@ pub(super) struct Direction {
     pub(super) stalled_at: Tick,
     /// It was slow lately, until then.
     slow_until: Tick,
-    /// More about that, once it has refused something. Most ends of idle sessions never have.
+    /// More about that, once it has refused something or if it is far. Most ends of idle sessions have none.
     stall: Option<Box<Stall>>,
 }
 
@@ -27,11 +28,13 @@ struct Stall {
     looked: Option<(usize, usize)>,
     /// Since when it was stalled before it took all there was, and when that was.
     before: (Tick, Tick),
+    /// What may be on its way to it, if it is far.
+    fresh: Option<Fresh>,
 }
 
 impl Default for Stall {
     fn default() -> Stall {
-        Stall { taken: 0, looked: None, before: (Tick::NEVER, Tick::ZERO) }
+        Stall { taken: 0, looked: None, before: (Tick::NEVER, Tick::ZERO), fresh: None }
     }
 }
 
@@ -76,10 +79,25 @@ impl Direction {
     }
 
     /// How many bytes may be read for it: few while memory is short and it is slow, so that only those who cause
-    /// the shortage feel it.
+    /// the shortage feel it, and if it is far no more than it takes in a moment.
     #[inline]
     pub(super) fn read_limit(&self, rings: &Pool, now: Tick) -> usize {
-        if now >= self.slow_until { RING_BYTES } else { rings.read_limit() }
+        let limit = if now >= self.slow_until { RING_BYTES } else { rings.read_limit() };
+        self.fresh().map_or(limit, |fresh| limit.min(fresh.read_limit()))
+    }
+
+    /// What may be on its way to the receiving end, if that is far.
+    pub(super) fn fresh(&self) -> Option<&Fresh> {
+        self.stall.as_ref()?.fresh.as_ref()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn fresh_mut(&mut self) -> Option<&mut Fresh> {
+        self.stall.as_mut()?.fresh.as_mut()
+    }
+
+    pub(super) fn set_fresh(&mut self, fresh: Option<Fresh>) {
+        self.stall.get_or_insert_default().fresh = fresh;
     }
 
     /// Whether the receiving end has taken too little for too long. What its system has acknowledged of the

@@ -46,6 +46,7 @@ impl Relay {
                 Spliced::Moved(count) => {
                     cx.worked += count;
                     budget = budget.saturating_sub(count);
+                    self.note_moved(client, count, cx.now);
                     continue;
                 }
                 Spliced::Broken => {
@@ -54,15 +55,17 @@ impl Relay {
                 }
                 Spliced::Refused => return self.client_refused(client, cx),
             }
+            let limit = self.down.read_limit(cx.rings, cx.now);
             let Some(target) = &mut self.target else { return };
             let mut ring = cx.rings.take();
             ring.leave_room(encode::HEADROOM);
             let most = client.socket.write_max().saturating_sub(encode::HEADROOM);
-            let limit = self.down.read_limit(cx.rings, cx.now).min(ring.space().len()).min(most);
+            let limit = limit.min(ring.space().len()).min(most);
             match target.read(&mut ring.space()[..limit], cx.rings) {
                 Ok(ReadEnd::Data(count)) => {
                     self.bulk.note(count);
                     self.note_read(Side::Target, client, count);
+                    self.note_moved(client, count, cx.now);
                     budget = budget.saturating_sub(count);
                     cx.worked += count;
                     self.deliver(client, ring, count, cx);

@@ -7,6 +7,7 @@
 mod bulk;
 mod direction;
 mod down;
+mod fresh;
 mod system;
 mod up;
 
@@ -107,6 +108,7 @@ impl Relay {
     pub fn new(
         to: Arc<Destination>,
         target: Transport,
+        client: &mut Client,
         decoder: Decoder,
         tape: Option<Box<Tape>>,
         cx: &Cx<'_>,
@@ -114,7 +116,12 @@ impl Relay {
         if let Some(tape) = &tape {
             tape.relaying(cx);
         }
-        Relay { tape, ..Relay::begin(to, Some(target), decoder, cx) }
+        let fresh = fresh::Fresh::begin(client, &target, cx.now);
+        let mut relay = Relay { tape, ..Relay::begin(to, Some(target), decoder, cx) };
+        if fresh.is_some() {
+            relay.down.set_fresh(fresh);
+        }
+        relay
     }
 
     /// A session whose client leaves before there is a target: what is kept of it is the end of its frames.

@@ -27,7 +27,7 @@ impl Relay {
             Side::Client => self.system.client,
             Side::Target => self.system.target,
         };
-        if count >= GROWS_BYTES && !is_bounded {
+        if count >= GROWS_BYTES && !is_bounded && !(from == Side::Target && self.down.fresh().is_some()) {
             self.bound_unread(from, client);
         }
     }
@@ -60,6 +60,9 @@ impl Relay {
             return;
         }
         self.system = System { client: true, target: true, released: true };
+        if self.down.fresh().is_some() {
+            self.down.set_fresh(None);
+        }
         client.socket.unbind();
         if let Some(target) = &mut self.target {
             target.unbind();
