@@ -48,7 +48,7 @@ pub fn bound_unread(tcp: &TcpStream, bytes: Option<usize>) {
 }
 
 /// What the target of a far client may send at first that nobody reads (SO_RCVBUF).
-const SMALL_BYTES: usize = 8 * 1024;
+const SMALL_BYTES: usize = 3 * 1024;
 
 /// A client that answers after this is far.
 const FAR: Duration = Duration::from_millis(5);
