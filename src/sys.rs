@@ -121,10 +121,19 @@ pub fn preemptions() -> u64 {
 
 /// Bytes that a TCP or Unix socket has been given and its peer has not yet acknowledged (SIOCOUTQ, tcp(7)).
 pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    waiting_bytes(socket, libc::TIOCOUTQ)
+}
+
+/// Bytes that a TCP socket has been given and the system has not yet tried to send (SIOCOUTQNSD, <linux/sockios.h>).
+pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    waiting_bytes(socket, 0x894B)
+}
+
+fn waiting_bytes(socket: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<usize> {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: std and socket2 do not offer SIOCOUTQ. The descriptor is borrowed, so it is open; the kernel
+    // SAFETY: std and socket2 do not offer these requests. The descriptor is borrowed, so it is open; the kernel
     // writes one int through a pointer to a live int.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) };
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), request, &mut bytes) };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -75,12 +75,13 @@ const CONN: &[(&str, u8)] = &[
 const NET: &[(&str, u8)] = &[
     ("fault", 0),
     ("tuning", 0),
-    ("socket", 1),
-    ("listen", 2),
-    ("pipe", 2),
-    ("scripted", 2),
-    ("tls", 2),
-    ("transport", 3),
+    ("narrow", 1),
+    ("socket", 2),
+    ("listen", 3),
+    ("pipe", 3),
+    ("scripted", 3),
+    ("tls", 3),
+    ("transport", 4),
 ];
 
 /// Where `unsafe` may stand: `sys`, and the library that is loaded into other programs.

@@ -21,6 +21,11 @@ pub fn bound_unsent(tcp: &TcpStream, bytes: Option<usize>) {
     wish("TCP_NOTSENT_LOWAT", SockRef::from(tcp).set_tcp_notsent_lowat(bytes));
 }
 
+/// How much may be written until as much waits unsent as usually may.
+pub fn room(tcp: &TcpStream) -> usize {
+    (UNSENT_BYTES_MAX as usize).saturating_sub(sys::unsent(tcp.as_fd()).unwrap_or(0))
+}
+
 /// Lets a socket that is not connected yet have a small buffer for what is not read, and yet a window that can grow:
 /// with a size that is fixed when it connects, it never can.
 pub fn begin_small(socket: BorrowedFd<'_>) {

@@ -284,6 +284,11 @@ impl Socket {
         }
     }
 
+    /// As [`narrow::room`]; none is known of but TCP's.
+    pub fn room(&self) -> usize {
+        if let Io::Tcp(tcp) = &self.io { narrow::room(tcp) } else { 0 }
+    }
+
     /// As [`narrow::keep_small`].
     pub fn keep_unread_small(&self) -> bool {
         matches!(&self.io, Io::Tcp(tcp) if narrow::keep_small(tcp))

@@ -56,8 +56,9 @@ impl Relay {
             return Spliced::No;
         }
         let Some(mut pipe) = cx.splicer.take(cx.now) else { return Spliced::No };
-        // What can't be kept is read out into a ring.
-        let most = if cx.splicer.may_keep() { BURST_BYTES } else { FRAME_MAX };
+        // What a client refuses stays in the pipe, so no more than it has room for goes in. What can't be kept is read
+        // out into a ring.
+        let most = if cx.splicer.may_keep() { to.room().clamp(FRAME_MAX, BURST_BYTES) } else { FRAME_MAX };
         let count = match pipe.fill(from, most, FRAME_MAX) {
             Ok(count) => count,
             Err(_) => return Spliced::Broken,
