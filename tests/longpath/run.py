@@ -8,21 +8,20 @@ the median of the pairs' quotients is below 0.95.
 """
 
 import argparse
-import os
 import pathlib
-import signal
 import socket
-import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-HERE = pathlib.Path(__file__).resolve()
-ROOT = HERE.parents[2]
+sys.dont_write_bytecode = True
+import ends
+from ends import GATEWAY_PORT, TARGET_PORT, inside, role
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 NEAR, FAR = "10.99.0.1", "10.99.0.2"
-GATEWAY_PORT, TARGET_PORT = 6080, 5900
 LISTEN, TARGET = f"{NEAR}:{GATEWAY_PORT}", f"{{}}:{TARGET_PORT}"
 RELAY_BYTES = str(256 << 10)
 BUFFER_BYTES = 32 << 20
@@ -40,34 +39,21 @@ def main():
     parser.add_argument("--rate-mbit", type=float, default=400)
     parser.add_argument("--only", help="such as 'client wss up'")
     options = parser.parse_args()
-    names = [f"longpath-{os.getpid()}-{end}" for end in ("near", "far")]
-    running = []
+    delay = ["--delay-ms", str(options.delay_ms), "--rate-mbit", str(options.rate_mbit)]
     low = 0
-    try:
-        for name in names:
-            subprocess.run(["ip", "netns", "add", name], check=True)
-            for what, begin in (("tcp_rmem", 131072), ("tcp_wmem", 16384)):
-                inside(name, ["sh", "-c", f"echo 4096 {begin} {BUFFER_BYTES} > /proc/sys/net/ipv4/{what}"]).wait()
-        delay = [sys.executable, str(HERE.parent / "delay.py"), "--delay-ms", str(options.delay_ms),
-                 "--rate-mbit", str(options.rate_mbit)]
-        path = subprocess.Popen([*delay, names[0], f"{NEAR}/24", names[1], f"{FAR}/24"], stdout=subprocess.PIPE)
-        running.append(path)
-        if path.stdout.readline() != b"ready\n":
-            sys.exit("the path could not be made")
-        with tempfile.TemporaryDirectory() as folder:
-            certificate = make_certificate(folder)
-            for far in ("client", "target"):
-                for scheme in ("ws", "wss"):
-                    for way in ("down", "up"):
-                        if not options.only or options.only in f"{far} {scheme} {way}":
-                            low += not compare(options, names, certificate, far, scheme, way)
-    finally:
-        for process in running:
-            process.terminate()
-            process.wait()
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name])
+    with ends.path("longpath", NEAR, FAR, *delay, prepare=widen) as names, tempfile.TemporaryDirectory() as folder:
+        certificate = ends.make_certificate(folder)
+        for far in ("client", "target"):
+            for scheme in ("ws", "wss"):
+                for way in ("down", "up"):
+                    if not options.only or options.only in f"{far} {scheme} {way}":
+                        low += not compare(options, names, certificate, far, scheme, way)
     sys.exit(1 if low else 0)
+
+
+def widen(namespace):
+    for what, begin in (("tcp_rmem", 131072), ("tcp_wmem", 16384)):
+        inside(namespace, ["sh", "-c", f"echo 4096 {begin} {BUFFER_BYTES} > /proc/sys/net/ipv4/{what}"]).wait()
 
 
 def compare(options, names, certificate, far, scheme, way):
@@ -113,25 +99,7 @@ def measure(command, scheme, names, far, way):
             sys.exit(f"no rate: far {far}, {scheme}, {way}, {command[0]}")
         return float(line)
     finally:
-        for process in reversed(processes):
-            process.kill()
-            process.wait()
-
-
-def inside(namespace, command, **options):
-    return subprocess.Popen(["ip", "netns", "exec", namespace, *command], **options)
-
-
-def role(*words):
-    return [sys.executable, str(HERE), "--role", *words]
-
-
-def make_certificate(folder):
-    name = f"{folder}/self.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=gateway", "-out", name, "-keyout", name], check=True, stderr=subprocess.DEVNULL)
-    return name
+        ends.end(processes)
 
 
 def target(way, address):
@@ -142,28 +110,10 @@ def target(way, address):
 
 
 def client(way, scheme):
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            connection = socket.create_connection((NEAR, GATEWAY_PORT))
-            break
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+    connection = ends.connect(NEAR, scheme)
+    connection.settimeout(None)
     piece = bytes(PIECE)
-    if scheme == "wss":
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        connection = context.wrap_socket(connection)
     if scheme != "tcp":
-        connection.sendall(
-            f"GET / HTTP/1.1\r\nHost: {NEAR}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode())
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += connection.recv(1)
         # A binary frame under a mask of zeros.
         piece = b"\x82\xff" + len(piece).to_bytes(8, "big") + bytes(4) + piece
     transfer(connection, way == "down", piece)
@@ -195,8 +145,4 @@ def transfer(connection, receives, piece):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--role"]:
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        {"target": target, "client": client}[sys.argv[2]](*sys.argv[3:])
-    else:
-        main()
+    ends.main(main, target=target, client=client)

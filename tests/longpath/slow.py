@@ -13,24 +13,22 @@ the median of a proxy's p99 is above that, or that of how full the link was belo
 """
 
 import argparse
-import os
-import pathlib
 import random
 import selectors
 import shlex
-import signal
 import socket
 import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-HERE = pathlib.Path(__file__).resolve()
+sys.dont_write_bytecode = True
+import ends
+from ends import GATEWAY_PORT, TARGET_PORT, inside, role
+
 NEAR, FAR = "10.98.0.1", "10.98.0.2"
-GATEWAY_PORT, TARGET_PORT = 6080, 5900
 UPDATE = 2048
 RATE_MBIT = 5
 SETTLE = 4
@@ -46,33 +44,23 @@ def main():
     parser.add_argument("--congestion", help="of the gateway's side (default: the system's)")
     parser.add_argument("proxies", nargs="+")
     options = parser.parse_args()
-    names = [f"slow-{os.getpid()}-{end}" for end in ("near", "far")]
-    running, found = [], {}
-    try:
-        for name in names:
-            subprocess.run(["ip", "netns", "add", name], check=True)
-        path = subprocess.Popen([sys.executable, str(HERE.parent / "delay.py"), "--delay-ms", "20", "--mtu", "1500",
-                                 names[0], f"{NEAR}/24", names[1], f"{FAR}/24"], stdout=subprocess.PIPE)
-        running.append(path)
-        if path.stdout.readline() != b"ready\n":
-            sys.exit("the path could not be made")
-        inside(names[0], shlex.split(f"tc qdisc add dev path0 root tbf rate {RATE_MBIT}mbit burst 16kb latency 50ms")).wait()
+    found = {}
+    delay = ["--delay-ms", "20", "--mtu", "1500"]
+    with ends.path("slow", NEAR, FAR, *delay) as names, tempfile.TemporaryDirectory() as folder:
+        limit = f"tc qdisc add dev path0 root tbf rate {RATE_MBIT}mbit burst 16kb latency 50ms"
+        inside(names[0], shlex.split(limit)).wait()
         if options.congestion:
             inside(names[0], ["sysctl", "-qw", f"net.ipv4.tcp_congestion_control={options.congestion}"]).wait()
-        with tempfile.TemporaryDirectory() as folder:
-            certificate = make_certificate(folder)
-            for _ in range(options.rounds):
-                for proxy in options.proxies:
-                    name, scheme, command = proxy.split("=", 2)
-                    figures = measure(options, names, name, scheme, command.format(
-                        listen=f"{NEAR}:{GATEWAY_PORT}", target=f"127.0.0.1:{TARGET_PORT}", certificate=certificate))
-                    found.setdefault((name, scheme), []).append(figures)
-    finally:
-        for process in running:
-            process.terminate()
-            process.wait()
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name])
+        places = {
+            "listen": f"{NEAR}:{GATEWAY_PORT}",
+            "target": f"127.0.0.1:{TARGET_PORT}",
+            "certificate": ends.make_certificate(folder),
+        }
+        for _ in range(options.rounds):
+            for proxy in options.proxies:
+                name, scheme, command = proxy.split("=", 2)
+                figures = measure(options, names, name, scheme, command.format(**places))
+                found.setdefault((name, scheme), []).append(figures)
     missed = False
     for (name, scheme), rounds in found.items():
         p50, p99, full = (statistics.median(figures) for figures in zip(*rounds))
@@ -99,26 +87,7 @@ def measure(options, names, name, scheme, command):
               f"link {full:.1f} % full", flush=True)
         return p50, p99, full
     finally:
-        for process in reversed(processes):
-            # Some have a process for each session.
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def inside(namespace, command, **options):
-    return subprocess.Popen(["ip", "netns", "exec", namespace, *command], start_new_session=True, **options)
-
-
-def role(*words):
-    return [sys.executable, str(HERE), "--role", *words]
-
-
-def make_certificate(folder):
-    name = f"{folder}/self.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=gateway", "-out", name, "-keyout", name], check=True, stderr=subprocess.DEVNULL)
-    return name
+        ends.end(processes)
 
 
 def target(_):
@@ -153,30 +122,9 @@ def target(_):
 
 
 def client(scheme, seconds):
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            connection = socket.create_connection((NEAR, GATEWAY_PORT), timeout=20)
-            break
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+    connection = ends.connect(NEAR, scheme)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if scheme in ("wss", "tls"):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        connection = context.wrap_socket(connection)
     is_web = scheme in ("ws", "wss")
-    if is_web:
-        connection.sendall(
-            f"GET / HTTP/1.1\r\nHost: {NEAR}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: binary\r\n"
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode())
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += connection.recv(1)
     sent, times = {}, []
     start = time.monotonic()
     end = start + SETTLE + float(seconds)
@@ -243,8 +191,4 @@ def client(scheme, seconds):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--role"]:
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        {"target": target, "client": client}[sys.argv[2]](*sys.argv[3:])
-    else:
-        main()
+    ends.main(main, target=target, client=client)
