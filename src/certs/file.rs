@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::source;
+use crate::source::{self, Identity};
 
 /// What tells one state of some files from another, without reading them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,15 +14,6 @@ pub(super) struct Stamp {
     files: Vec<Option<Identity>>,
     /// Whether the last change is long enough ago for the next one to show in the times.
     settled: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 impl Stamp {
@@ -36,18 +27,6 @@ impl Stamp {
     /// Whether files that had the stamp `before` are certain to be the same still.
     pub(super) fn is_still(&self, before: &Stamp) -> bool {
         before.settled && self.files == before.files
-    }
-}
-
-impl Identity {
-    fn of(found: &Metadata) -> Identity {
-        Identity {
-            device: found.dev(),
-            inode: found.ino(),
-            size: found.size(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-        }
     }
 }
 
