@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use socket2::SockRef;
 
-use super::tuning::{NEAR, UNREAD_BYTES_MAX, UNSENT_BYTES_MAX, unbinds, wish};
+use super::tuning::{UNREAD_BYTES_MAX, UNSENT_BYTES_MAX, is_near, unbinds, wish};
 use crate::sys;
 
 /// Whether a client is so far away that bytes for it are best held back.
@@ -40,8 +40,7 @@ pub fn begin_small(socket: BorrowedFd<'_>) {
 pub fn keep_small(tcp: &TcpStream) -> bool {
     // The system makes twice as much of a size, and tells that.
     let is_small = SockRef::from(tcp).recv_buffer_size().is_ok_and(|bytes| bytes <= 2 * SMALL_BYTES);
-    let is_near = sys::round_trip(tcp.as_fd()).is_ok_and(|time| time <= NEAR);
-    is_small && is_near && sys::lock_receive_buffer(tcp.as_fd(), true).is_ok()
+    is_small && is_near(tcp) && sys::lock_receive_buffer(tcp.as_fd(), true).is_ok()
 }
 
 /// Bounds what such a target can send that is not read to so many bytes; `None` is the usual bound.

@@ -7,7 +7,6 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -23,8 +22,8 @@ use crate::ws::encode;
 pub struct Splicer {
     /// Empty ones, the last used on top.
     free: Vec<Pipe>,
-    /// How many are kept by sessions.
-    kept: Arc<AtomicUsize>,
+    /// Each session that keeps one has this, too.
+    place: Arc<()>,
     kept_max: usize,
     /// The system gave none, for want of descriptors for instance; it is asked again then.
     retry_at: Tick,
@@ -33,7 +32,7 @@ pub struct Splicer {
 impl Splicer {
     /// No pipes yet. At most `kept_max` are kept at a time by sessions whose clients take nothing.
     pub fn new(kept_max: usize) -> Splicer {
-        Splicer { free: Vec::new(), kept: Arc::default(), kept_max, retry_at: Tick::ZERO }
+        Splicer { free: Vec::new(), place: Arc::default(), kept_max, retry_at: Tick::ZERO }
     }
 
     /// Lends an empty pipe; `None` while there is none to be had.
@@ -60,57 +59,30 @@ impl Splicer {
 
     /// Whether a session may keep a pipe.
     pub fn may_keep(&self) -> bool {
-        self.kept.load(Ordering::Relaxed) < self.kept_max
+        Arc::strong_count(&self.place) <= self.kept_max
     }
 
     /// Lets a session keep a pipe with what is in it; gives the pipe back if too many are kept.
     ///
     /// # Errors
     /// No more may be kept.
-    pub fn keep(&mut self, pipe: Pipe) -> Result<Box<Kept>, Pipe> {
-        if !self.may_keep() {
-            return Err(pipe);
-        }
-        self.kept.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(Kept { pipe: Some(pipe), count: Arc::clone(&self.kept) }))
+    pub fn keep(&self, pipe: Pipe) -> Result<Kept, Pipe> {
+        if self.may_keep() { Ok(Kept { pipe, _place: Arc::clone(&self.place) }) } else { Err(pipe) }
     }
 }
 
-/// A pipe that stays with a session. It counts as kept until it is dropped.
+/// A pipe that stays with a session. It counts as kept until it is released or dropped.
 #[derive(Debug)]
 pub struct Kept {
-    pipe: Option<Pipe>,
-    count: Arc<AtomicUsize>,
+    /// The pipe, with what the session's client refused.
+    pub pipe: Pipe,
+    _place: Arc<()>,
 }
 
 impl Kept {
-    /// Number of bytes in it, those of a frame's header included.
-    pub fn len(&self) -> usize {
-        self.pipe.as_ref().map_or(0, Pipe::len)
-    }
-
-    /// Whether nothing is in it.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// As [`Pipe::drain`].
-    ///
-    /// # Errors
-    /// The socket's.
-    pub fn drain(&mut self, socket: &mut Socket) -> io::Result<usize> {
-        self.pipe.as_mut().map_or(Ok(0), |pipe| pipe.drain(socket))
-    }
-
     /// The pipe, which is not kept any more.
-    pub fn release(mut self) -> Option<Pipe> {
-        self.pipe.take()
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
+    pub fn release(self) -> Pipe {
+        self.pipe
     }
 }
 
@@ -399,12 +371,12 @@ mod tests {
         let mut skipped = vec![0; taken];
         client.read_exact(&mut skipped).expect("delivered");
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        while !kept.is_empty() {
+        while !kept.pipe.is_empty() {
             to.note_ready(false, true, false);
-            kept.drain(&mut to).expect("not broken");
+            kept.pipe.drain(&mut to).expect("not broken");
             assert!(std::time::Instant::now() < deadline, "there is room, and nothing is taken");
         }
-        splicer.give(kept.release().expect("a pipe"));
+        splicer.give(kept.release());
         assert_eq!(rest(client, to, 0), b"\x82\x07payload");
         drop(splicer.keep(other).expect("none is kept any more"));
     }

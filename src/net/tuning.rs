@@ -73,9 +73,14 @@ pub fn bound_unread(tcp: &TcpStream) {
     if !unbinds(tcp.as_fd()) {
         return;
     }
-    if sys::round_trip(tcp.as_fd()).is_ok_and(|time| time <= NEAR) {
+    if is_near(tcp) {
         wish("SO_RCVBUF", SockRef::from(tcp).set_recv_buffer_size(UNREAD_BYTES_MAX));
     }
+}
+
+/// Whether a peer is so near that what it may send unread can be bounded.
+pub(super) fn is_near(tcp: &TcpStream) -> bool {
+    sys::round_trip(tcp.as_fd()).is_ok_and(|time| time <= NEAR)
 }
 
 /// Gives both back to the system.
@@ -108,7 +113,7 @@ pub(super) const UNREAD_BYTES_MAX: usize = 384 * 1024;
 const RELEASED_BYTES: usize = 3 << 20;
 
 /// A peer that answers within this is near.
-pub(super) const NEAR: Duration = Duration::from_millis(1);
+const NEAR: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {

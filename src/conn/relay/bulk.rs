@@ -78,7 +78,7 @@ impl Relay {
         }
         let mut pipe = match cx.splicer.keep(pipe) {
             Ok(kept) => {
-                self.pipe = Some(kept);
+                self.down.keep_pipe(kept);
                 return Spliced::Moved(count);
             }
             Err(pipe) => pipe,
@@ -101,17 +101,16 @@ impl Relay {
 
     /// Moves on what the client refused of a frame that is in a pipe; true when nothing of it is left.
     pub(super) fn flush_pipe(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> bool {
-        let (Some(mut kept), Transport::Plain(to)) = (self.pipe.take(), &mut client.socket) else {
+        let (Some(mut kept), Transport::Plain(to)) = (self.down.take_pipe(), &mut client.socket) else {
             return true;
         };
-        match kept.drain(to) {
+        match kept.pipe.drain(to) {
             Ok(taken) => {
-                let left = !kept.is_empty();
+                let left = !kept.pipe.is_empty();
                 self.down.offered(taken, left, cx.now);
-                if left {
-                    self.pipe = Some(kept);
-                } else if let Some(pipe) = kept.release() {
-                    cx.splicer.give(pipe);
+                match left {
+                    true => self.down.keep_pipe(kept),
+                    false => cx.splicer.give(kept.release()),
                 }
                 !left
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fresh::Fresh;
 use crate::conn::delivery::{LEAST_BYTES, STALL};
+use crate::net::pipe::Kept;
 use crate::ring::{Held, Pool, RING_BYTES};
 use crate::timers::Tick;
 
@@ -28,13 +29,15 @@ struct Stall {
     looked: Option<(usize, usize)>,
     /// Since when it was stalled before it took all there was, and when that was.
     before: (Tick, Tick),
+    /// What it refused, where that is in a pipe.
+    pipe: Option<Kept>,
     /// What may be on its way to it, if it is far.
     fresh: Option<Fresh>,
 }
 
 impl Default for Stall {
     fn default() -> Stall {
-        Stall { taken: 0, looked: None, before: (Tick::NEVER, Tick::ZERO), fresh: None }
+        Stall { taken: 0, looked: None, before: (Tick::NEVER, Tick::ZERO), pipe: None, fresh: None }
     }
 }
 
@@ -128,7 +131,32 @@ impl Direction {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.held.as_ref().map_or(0, |held| held.data().len())
+        self.held.as_ref().map_or(0, |held| held.data().len()) + self.pipe_len()
+    }
+
+    /// Whether bytes are held for the receiving end.
+    pub(super) fn is_holding(&self) -> bool {
+        self.held.is_some() || self.has_pipe()
+    }
+
+    /// Whether some of them are in a pipe.
+    pub(super) fn has_pipe(&self) -> bool {
+        self.stall.as_ref().is_some_and(|stall| stall.pipe.is_some())
+    }
+
+    /// How many are in a pipe.
+    pub(super) fn pipe_len(&self) -> usize {
+        self.stall.as_ref().and_then(|stall| stall.pipe.as_ref()).map_or(0, |kept| kept.pipe.len())
+    }
+
+    /// Keeps a pipe with what the receiving end refused.
+    pub(super) fn keep_pipe(&mut self, pipe: Kept) {
+        self.stall.get_or_insert_default().pipe = Some(pipe);
+    }
+
+    /// Takes that pipe.
+    pub(super) fn take_pipe(&mut self) -> Option<Kept> {
+        self.stall.as_mut()?.pipe.take()
     }
 
     /// What is held, in whole buffers.
@@ -151,6 +179,7 @@ impl Direction {
         if let Some(held) = self.held.take() {
             rings.release(held);
         }
+        drop(self.take_pipe());
         self.stalled_at = Tick::NEVER;
     }
 }

@@ -118,7 +118,7 @@ impl Relay {
 
     /// Writes the rest of a frame that the client refused before; true when nothing of it is left.
     fn flush_down(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> bool {
-        if self.pipe.is_some() {
+        if self.down.has_pipe() {
             return self.flush_pipe(client, cx);
         }
         let Some(held) = &self.down.held else { return true };
@@ -161,7 +161,6 @@ impl Relay {
     pub(super) fn client_refused(&mut self, client: &mut Client, cx: &mut Cx<'_>) {
         self.down_state = Down::Ended;
         self.down.release(cx.rings);
-        self.pipe = None;
         client.out.clear();
         client.socket.note_ready(true, false, false);
         cx.again = true;

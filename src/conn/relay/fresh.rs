@@ -56,8 +56,7 @@ impl Fresh {
             return None;
         }
         let of_moment = usize::try_from(of_moment).unwrap_or(WIDE);
-        let step =
-            (of_moment.clamp(STEP_MIN, WIDE).div_ceil(STEP_MIN).next_power_of_two() * STEP_MIN).min(WIDE);
+        let step = of_moment.clamp(STEP_MIN, WIDE).div_ceil(STEP_MIN).next_power_of_two() * STEP_MIN;
         // A little less than before is no reason to call the system.
         let is_less = step < self.step && of_moment > self.step / 2 - self.step / 16;
         if step == self.step || is_less {
@@ -73,6 +72,13 @@ impl Relay {
     /// Takes in that so many bytes were moved down.
     #[inline]
     pub(super) fn note_moved(&mut self, client: &mut Client, count: usize, now: Tick) {
+        if self.down.fresh().is_some() {
+            self.note_far(client, count, now);
+        }
+    }
+
+    #[cold]
+    fn note_far(&mut self, client: &mut Client, count: usize, now: Tick) {
         if let Some(fresh) = self.down.fresh_mut()
             && let Some(step) = fresh.note(count, now)
         {

@@ -21,7 +21,6 @@ use super::end::End;
 use super::frontend::Destination;
 use super::tape::Tape;
 use crate::id::Side;
-use crate::net::pipe::Kept;
 use crate::net::transport::Transport;
 use crate::net::tuning::UNACKNOWLEDGED_MAX;
 use crate::ring::Pool;
@@ -40,8 +39,6 @@ pub struct Relay {
     decoder: Decoder,
     up: Direction,
     down: Direction,
-    /// The rest of a frame for the client, where that is in a pipe.
-    pipe: Option<Box<Kept>>,
     up_state: Up,
     down_state: Down,
     phase: Phase,
@@ -119,6 +116,7 @@ impl Relay {
         let fresh = fresh::Fresh::begin(client, &target, cx.now);
         let mut relay = Relay { tape, ..Relay::begin(to, Some(target), decoder, cx) };
         if fresh.is_some() {
+            relay.system.target = true;
             relay.down.set_fresh(fresh);
         }
         relay
@@ -150,7 +148,6 @@ impl Relay {
             decoder,
             up: Direction::default(),
             down: Direction::default(),
-            pipe: None,
             up_state: Up::Running,
             down_state: Down::Running,
             phase: Phase::Open,
@@ -182,7 +179,7 @@ impl Relay {
     /// Bytes that are kept for it outside of rings: on their way to the disk, and in a pipe.
     pub fn kept_bytes(&self) -> usize {
         let of_tape = self.tape.as_ref().map_or(0, |tape| tape.held_bytes());
-        of_tape + self.pipe.as_ref().map_or(0, |pipe| pipe.len())
+        of_tape + self.down.pipe_len()
     }
 
     /// Whether neither end is read, because too much of the recording waits for the disk.
@@ -219,7 +216,6 @@ impl Relay {
     pub fn release(&mut self, rings: &mut Pool) {
         self.up.release(rings);
         self.down.release(rings);
-        self.pipe = None;
     }
 
     /// When an end began to refuse bytes: the earlier of the two directions. If none does, when the client was
@@ -238,7 +234,7 @@ impl Relay {
 
     /// Whether bytes are held here for an end that refuses them.
     fn is_holding(&self) -> bool {
-        self.up_waits() || self.down.held.is_some() || self.pipe.is_some()
+        self.up_waits() || self.down.is_holding()
     }
 
     /// Tells the client to go, at the next frame boundary, because the process ends.
@@ -275,8 +271,7 @@ impl Relay {
             closing.look_at = cx.now.after(CLOSE / 2);
             // While the target takes nothing the client is not read, and its Close can't be seen.
             let to_target = self.up.len() + self.target.as_ref().map_or(0, Transport::unsent);
-            let to_client = self.down.len() + self.pipe.as_ref().map_or(0, |pipe| pipe.len());
-            let undelivered = client.socket.unacknowledged() + to_client + to_target;
+            let undelivered = client.socket.unacknowledged() + self.down.len() + to_target;
             if closing.delivery.is_over(undelivered, cx.now)
                 || closing.delivery.is_hopeless(client.socket.unanswered(), cx)
             {

@@ -13,8 +13,8 @@ use crate::timers::Tick;
 pub(super) struct System {
     /// What the client sends is bounded.
     client: bool,
-    /// What the target sends is bounded.
-    target: bool,
+    /// What the target sends is bounded, or goes by what a far client takes.
+    pub(super) target: bool,
     /// Nothing is bounded any more.
     released: bool,
 }
@@ -27,7 +27,7 @@ impl Relay {
             Side::Client => self.system.client,
             Side::Target => self.system.target,
         };
-        if count >= GROWS_BYTES && !is_bounded && !(from == Side::Target && self.down.fresh().is_some()) {
+        if count >= GROWS_BYTES && !is_bounded {
             self.bound_unread(from, client);
         }
     }
@@ -60,9 +60,7 @@ impl Relay {
             return;
         }
         self.system = System { client: true, target: true, released: true };
-        if self.down.fresh().is_some() {
-            self.down.set_fresh(None);
-        }
+        self.down.set_fresh(None);
         client.socket.unbind();
         if let Some(target) = &mut self.target {
             target.unbind();
