@@ -20,14 +20,14 @@ pub struct Close {
 }
 
 impl Close {
-    /// Ends the writing side of both ends. The socket of a client that has nothing more to say (`is_done`) is closed
-    /// at once if it has everything but the last few bytes: there is nothing to wait for, and the system delivers
-    /// them with the end.
+    /// Ends the writing side of both ends. The socket of a client that has ended its side (`is_done`) is closed at once
+    /// if it has everything but the last few bytes: there is nothing to wait for, and the system delivers them with
+    /// the end. A Close is not enough: some send more behind it, and the reset would cost them the answer.
     pub fn begin(client: &mut Client, is_done: bool, target: Option<Transport>, cx: &mut Cx<'_>) -> Close {
         client.kept = Vec::new();
         let mut linger = Linger::new(cx.now);
         if is_done && client.socket.is_drained() && client.socket.unacknowledged() <= LAST_BYTES {
-            client.socket.close();
+            client.socket.close(cx.rings);
             linger.done = true;
         } else {
             client.socket.shutdown_write(cx.rings);
@@ -48,7 +48,13 @@ impl Close {
         }
         cx.rings.give(ring);
         self.drop_finished_target(cx);
-        if self.client.done && self.target.is_none() { Turn::Done(()) } else { Turn::Wait(()) }
+        match (self.client.done, &self.target) {
+            (true, None) => return Turn::Done(()),
+            // It is needed no more, however long the target takes.
+            (true, Some(_)) => client.socket.close(cx.rings),
+            (false, _) => {}
+        }
+        Turn::Wait(())
     }
 
     /// Looks whether the peers still take what was sent; gives up on those that are done or don't.

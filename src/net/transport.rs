@@ -120,11 +120,10 @@ impl Transport {
         matches!(self, Transport::Plain(socket) if socket.is_tcp() && !socket.is_readable())
     }
 
-    /// Closes the socket of a plain connection. What was written is delivered by the system.
-    pub fn close(&mut self) {
-        if let Transport::Plain(socket) = self {
-            *socket = Socket::none();
-        }
+    /// Closes the socket. What was written is delivered by the system.
+    pub fn close(&mut self, rings: &mut Pool) {
+        self.retire(rings);
+        *self = Transport::Plain(Socket::none());
     }
 
     /// Whether a write may take something.

@@ -1,7 +1,7 @@
 //! How a session ends: every row of the table in `README.md`, with the bytes that must still
 //! arrive and the code that the client is told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Server;
 use crate::common::client::{Client, UPGRADE};
@@ -176,16 +176,29 @@ fn a_client_that_closes_is_not_kept_waiting_by_a_target_that_stays() {
 }
 
 #[test]
-fn the_socket_of_a_client_that_has_said_its_last_is_closed_while_its_target_stays() {
+fn the_socket_of_a_client_that_has_ended_is_closed_while_its_target_stays() {
     let (server, mut client, mut target) = session();
     client.send(&Frame::close(1000, "bye"));
     assert_eq!(client.closed(), (Some(1000), "bye".to_owned()));
     assert_eq!(target.read_to_end(), b"");
-    // With TLS the client still owes its close_notify.
-    if !Server::IS_SECURE {
-        eventually("the client's socket to be closed", || server.connections() == 1);
-    }
     client.ended();
+    drop(client);
+    eventually("the client's socket to be closed", || server.connections() == 1);
+}
+
+/// A reset of ours would make the client's system forget what it has not read.
+#[test]
+fn frames_at_any_time_behind_a_close_do_not_cost_the_client_its_answer() {
+    let target = Target::tcp().echo();
+    let server = Server::relay(&target.address);
+    for round in 0..400 {
+        let mut client = Client::open(&server);
+        client.send(&Frame::close(1000, "bye"));
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(round / 4) {}
+        client.wire.send_what_goes(&Frame::binary(b"late").bytes());
+        assert_eq!(client.closed(), (Some(1000), "bye".to_owned()), "round {round}");
+    }
 }
 
 #[test]

@@ -63,6 +63,17 @@ fn compare(servers: &[Server; 2]) {
     assert_eq!(ours, theirs);
 }
 
+/// The same for lines of threads and processes that speak side by side.
+fn compare_sorted(servers: &[Server; 2], what: &str) {
+    let [theirs, ours] = servers.each_ref().map(|server| {
+        let mut lines = lines(server);
+        lines.retain(|line| !is_of_one(line));
+        lines.sort();
+        lines
+    });
+    assert_eq!(ours, theirs, "{what}");
+}
+
 /// Debian's library, without which the Python program does not start.
 fn has_library(python: &str) -> bool {
     let is_there = Path::new(python).parent().is_some_and(|bin| bin.join("../lib/rebind.so").exists());
@@ -109,14 +120,7 @@ fn a_session_with_a_program_is_told_in_the_same_lines_and_sees_the_same() {
             assert_eq!(server.wait().code(), Some(0));
             server.log.wait_for_end();
         }
-        let [theirs, ours] = servers.each_ref().map(|server| {
-            let mut lines = lines(server);
-            lines.retain(|line| !is_of_one(line));
-            // Threads and processes speak side by side at the end.
-            lines.sort();
-            lines
-        });
-        assert_eq!(ours, theirs, "{options:?}");
+        compare_sorted(&servers, &format!("{options:?}"));
     }
 }
 
@@ -138,13 +142,14 @@ fn respawn_is_told_in_the_same_lines_up_to_its_warning() {
 #[test]
 fn the_environment_of_a_program_is_the_same() {
     let Some(python) = python().filter(|python| has_library(python)) else { return };
-    let script = "env | sed 's/=.*//' | grep -v -e '^_$' -e '^SHLVL$' -e '^PYTHONDONTWRITEBYTECODE$' | sort | tr '\\n' ' ' >&2; \
-        echo >&2; ls /proc/self/fd | wc -l >&2; sleep 1";
+    // Whole lines, since the program and its server speak side by side.
+    let script = "names=$(env | sed 's/=.*//' | grep -v -e '^_$' -e '^SHLVL$' -e '^PYTHONDONTWRITEBYTECODE$' | sort); \
+        echo $names >&2; ls /proc/self/fd | wc -l >&2; sleep 1";
     let mut servers = both(&python, &[], &["sh", "-c", script]);
     for server in &mut servers {
         server.wait();
         server.log.wait_for_end();
     }
-    compare(&servers);
+    compare_sorted(&servers, "");
     servers[1].log.expect("REBIND_NEW_PORT REBIND_OLD_PORT", 1);
 }

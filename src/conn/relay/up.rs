@@ -110,7 +110,6 @@ impl Relay {
         match fed.finish {
             None => {}
             Some(Finish::Close(frame)) => {
-                self.client_is_done = true;
                 self.client_ended(End::ClientClosed, Some(Box::new(frame)));
             }
             Some(Finish::Violation(violation)) => {
