@@ -51,6 +51,8 @@ const CONN: &[(&str, u8)] = &[
     ("shared", 0),
     ("frontend", 0),
     ("wanted", 0),
+    ("facts", 0),
+    ("who", 1),
     ("cx", 1),
     ("delivery", 2),
     ("client", 2),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::cx::Cx;
 use super::end::End;
+use super::who::Who;
 use crate::http::request::HEAD_MAX;
 use crate::net::fault::Broken;
 use crate::net::listen::Peer;
@@ -19,8 +20,8 @@ use crate::ws::encode;
 pub struct Client {
     /// Its socket, with TLS on it or without.
     pub socket: Transport,
-    /// Who it is, for the log.
-    pub peer: Peer,
+    /// Who it is.
+    pub who: Who,
     /// How many connections the process had accepted when it came, itself included.
     pub number: u64,
     /// When it came.
@@ -39,7 +40,7 @@ impl Client {
     pub fn new(socket: Socket, peer: Peer, number: u64, now: Tick) -> Client {
         Client {
             socket: socket.into(),
-            peer,
+            who: Who::new(peer),
             number,
             accepted_at: now,
             is_logged: true,
@@ -50,7 +51,7 @@ impl Client {
 
     /// Whether it is so far away that bytes for it are best held back.
     pub fn is_far(&self) -> bool {
-        matches!(&self.peer, Peer::Ip(address) if !address.is_loopback()) && self.socket.is_far()
+        matches!(&self.who.socket, Peer::Ip(address) if !address.is_loopback()) && self.socket.is_far()
     }
 
     /// When its first request is overdue, however it was held up before.

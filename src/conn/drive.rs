@@ -238,7 +238,7 @@ impl Conn {
     fn refuse_plain(&mut self, cx: &Cx<'_>) -> State {
         let refusal = Refusal::new(400, "TLS is required here: use https:// or wss://");
         let reply = Reply::begin(&refusal, false, &mut self.client, cx);
-        let (end, peer) = (End::Refused(400), &self.client.peer);
+        let (end, peer) = (End::Refused(400), &self.client.who);
         let line = format_args!("{peer}: non-SSL connection received but disallowed");
         cx.shared.say_limited(&end, |log| log.info(line));
         self.finish(&end, cx);

@@ -79,7 +79,7 @@ pub enum Way {
 /// Starts a program for each session.
 pub trait Start: Send + Sync + Debug {
     /// Starts one for this client; `to` gets it, on a helper thread.
-    fn start(&self, peer: &Peer, to: ReplyTo<Started>) -> Asked<Started>;
+    fn start(&self, peer: Peer, to: ReplyTo<Started>) -> Asked<Started>;
 }
 
 /// A program that was started for a session; or, for the log, why it was not.

@@ -4,7 +4,6 @@
 //! The head is collected in the client's own buffer, so a thousand half-open handshakes hold no rings, and
 //! what came behind it, frames of an eager client, stays there for the relay.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,6 @@ use crate::gate::Wants;
 use crate::http::host;
 use crate::http::refusal::Refusal;
 use crate::http::request::{HeadError, HeadReader, Request};
-use crate::net::listen::Peer;
 use crate::timers::Tick;
 use crate::ws::handshake;
 
@@ -116,7 +114,7 @@ impl Handshake {
         let question = |wants| {
             let tls = client.socket.tls().is_some();
             let common_name = || client.socket.tls().and_then(|tls| common_name(tls.peer_certificates()?));
-            cx.frontend.gate.question(wants, &request, address(&client.peer), tls, common_name)
+            cx.frontend.gate.question(wants, &request, client.who.address(), tls, common_name)
         };
         let fault = host::check(&request).err().or_else(|| handshake::lost_upgrade(&request));
         if let Some(refusal) = fault {
@@ -160,13 +158,6 @@ fn malformed(error: &HeadError) -> Wanted {
 /// The name in the certificate that the client has proven to be its own.
 fn common_name(certificates: &[CertificateDer<'_>]) -> Option<String> {
     ClientIdentity::of(certificates.first()?)?.common_name
-}
-
-fn address(peer: &Peer) -> Option<IpAddr> {
-    match peer {
-        Peer::Ip(address) => Some(*address),
-        Peer::Unix(_) => None,
-    }
 }
 
 /// Time for a whole request head. A drip of single bytes does not extend it.

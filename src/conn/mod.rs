@@ -18,6 +18,7 @@ pub mod delivery;
 mod drive;
 pub mod early;
 pub mod end;
+pub mod facts;
 pub mod frontend;
 pub mod handshake;
 pub mod lookup;
@@ -35,6 +36,7 @@ pub mod tape;
 mod tests;
 pub mod tls;
 pub mod wanted;
+pub mod who;
 
 use std::sync::Arc;
 
@@ -52,6 +54,7 @@ use end::End;
 use relay::Relay;
 use sniff::Sniff;
 use state::State;
+use who::Who;
 
 /// A socket that has been accepted.
 pub struct Accepted {
@@ -270,8 +273,8 @@ impl Conn {
     }
 
     /// Who the client is.
-    pub fn peer(&self) -> &Peer {
-        &self.client.peer
+    pub fn who(&self) -> &Who {
+        &self.client.who
     }
 
     /// Counts and logs the one reason for which the connection ends. What goes wrong while it is being closed

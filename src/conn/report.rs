@@ -102,13 +102,13 @@ pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx
         (_, End::Refused(_) | End::Denied(_) | End::UnknownToken(_) | End::LookupFailed(_)) => {}
         (Some(session), end) => session_ended(end, &session, client, cx),
         (None, End::NoCertificate) => {
-            let peer = &client.peer;
+            let peer = &client.who;
             let refusal = cx.frontend.tls.as_ref().map(|certificates| certificates.refusal());
             let reason = refusal.unwrap_or_else(|| end.to_string());
             cx.shared.say_limited(end, |log| log.info(format_args!("{peer}: {reason}")));
         }
         (None, end) => {
-            let (shared, peer) = (&cx.shared, &client.peer);
+            let (shared, peer) = (&cx.shared, &client.who);
             let is_usual =
                 matches!(end, End::ClientReset(_) | End::ClientCut | End::HalfTls | End::HalfRequest);
             match end.kind().blame() {
@@ -140,16 +140,16 @@ fn session_ended(end: &End, session: &Session<'_>, client: &Client, cx: &Cx<'_>)
 /// one.
 fn session_line(end: &End, level: Level, client: &Client, text: fmt::Arguments<'_>, cx: &Cx<'_>) {
     if client.is_logged {
-        cx.shared.log.peer_at(level, &client.peer, text);
+        cx.shared.log.peer_at(level, &client.who, text);
     } else {
-        cx.shared.say_limited(end, |log| log.peer_at(level, &client.peer, text));
+        cx.shared.say_limited(end, |log| log.peer_at(level, &client.who, text));
     }
 }
 
 /// A line about a session or a request that only `--verbose` asks for.
 fn detail(client: &Client, text: fmt::Arguments<'_>, cx: &Cx<'_>) {
     if client.is_logged {
-        cx.shared.say_detail(|log| log.peer_debug(&client.peer, text));
+        cx.shared.say_detail(|log| log.peer_debug(&client.who, text));
     }
 }
 
@@ -185,7 +185,7 @@ pub(super) fn upgraded(
     if !client.is_logged {
         return;
     }
-    let (log, peer) = (&cx.shared.log, &client.peer);
+    let (log, peer) = (&cx.shared.log, &client.who);
     detail(client, format_args!("\"{}\" 101 -", request.line.text), cx);
     let kind = match client.socket.tls() {
         Some(_) => "SSL/TLS (wss://)",
@@ -211,7 +211,7 @@ pub(super) fn upgraded(
 /// Says where a session goes.
 pub(super) fn connecting(to: &Destination, client: &Client, cx: &Cx<'_>) {
     if client.is_logged {
-        cx.shared.log.peer(&client.peer, format_args!("{}", to.announcement));
+        cx.shared.log.peer(&client.who, format_args!("{}", to.announcement));
     }
 }
 
@@ -232,7 +232,7 @@ pub(super) fn refused(
     let Status(status) = status;
     if status >= 400 {
         cx.shared.say_limited(end, |log| {
-            log.peer(&client.peer, format_args!("code {status}, message {reason}"));
+            log.peer(&client.who, format_args!("code {status}, message {reason}"));
         });
     }
     if !line.text.is_empty() {

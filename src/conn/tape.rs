@@ -33,7 +33,7 @@ impl Tape {
         let recording = options.record.as_ref().map(|record| {
             let (inbox, id) = (cx.inbox.clone(), cx.id);
             let wake = Box::new(move || inbox.deliver(id, Answer::Recorded));
-            let peer = client.is_logged.then(|| client.peer.to_string());
+            let peer = client.is_logged.then(|| client.who.to_string());
             record.recorder.begin(client.number, peer, wake)
         });
         Some(Box::new(Tape {

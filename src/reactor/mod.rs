@@ -306,7 +306,7 @@ impl Reactor {
         self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
         // Nobody else waits for the ending of a session, and to wake another thread costs more than ours does.
         if conn.is_upgraded() && self.resources.shared.once.is_some() {
-            (self.notify)(Notice::SessionEnded(conn.peer().clone()));
+            (self.notify)(Notice::SessionEnded(conn.who().named()));
         }
     }
 
@@ -353,7 +353,7 @@ impl Reactor {
     fn end_one(&mut self) -> bool {
         let burdens = self.slots.iter().filter_map(|(number, slot)| {
             let (bytes, since, is_served) = slot.conn.burden()?;
-            Some(Burden { number: number as u32, origin: slot.conn.peer().origin(), bytes, since, is_served })
+            Some(Burden { number: number as u32, origin: slot.conn.who().origin(), bytes, since, is_served })
         });
         let Some(number) = pressure::choose(burdens.collect(), self.resources.tick) else { return false };
         self.with_conn(number, |conn, cx| conn.overcommitted(cx));

@@ -66,7 +66,7 @@ impl Connect {
         if std::mem::replace(&mut self.is_tried, true) {
             return None;
         }
-        match start.start(&client.peer, cx.reply(Answer::Started)) {
+        match start.start(client.who.named(), cx.reply(Answer::Started)) {
             Asked::Now(started) => Some(Stage::Begun(started)),
             Asked::Later => Some(Stage::Starting),
             Asked::Busy if cx.now < self.deadline => {

@@ -121,7 +121,7 @@ impl SessionPrograms {
 }
 
 impl Start for SessionPrograms {
-    fn start(&self, peer: &Peer, to: ReplyTo<Started>) -> Asked<Started> {
+    fn start(&self, peer: Peer, to: ReplyTo<Started>) -> Asked<Started> {
         {
             let mut state = self.0.lock();
             if state.closed {
@@ -132,7 +132,7 @@ impl Start for SessionPrograms {
             }
             state.count += 1;
         }
-        let (inner, peer) = (Arc::clone(&self.0), peer.clone());
+        let inner = Arc::clone(&self.0);
         match self.0.lane.submit(Box::new(move || to(inner.begin(peer)))) {
             Ok(()) => Asked::Later,
             Err(refused) => {

@@ -1,0 +1,39 @@
+//! What is known of a client beyond its socket. Most clients have no facts, and pay eight bytes for that.
+
+#![cfg_attr(not(feature = "testing"), allow(dead_code, reason = "who fills it follows"))]
+
+use std::net::SocketAddr;
+
+/// Who is at the other end, as far as somebody has said so who is believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The client's address, as a trusted proxy says it; the port is 0 where it says none. Mapped IPv4 addresses are
+    /// IPv4 addresses here.
+    pub real: Option<SocketAddr>,
+    /// How that is known.
+    pub via: Option<Via>,
+    /// What a trusted proxy calls the request: printable ASCII, at most [`REQUEST_ID_MAX`] bytes.
+    pub request_id: Option<Box<str>>,
+}
+
+/// How a client's real address is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// From the PROXY header that its connection begins with.
+    ProxyProtocol,
+    /// From a header field of its request.
+    ForwardedHeader,
+}
+
+impl Via {
+    /// The word for it in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Via::ProxyProtocol => "proxy-protocol",
+            Via::ForwardedHeader => "forwarded-header",
+        }
+    }
+}
+
+/// Bytes of a request's name that are kept; a longer one is none.
+pub const REQUEST_ID_MAX: usize = 128;
