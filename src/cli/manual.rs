@@ -35,21 +35,26 @@ fn manual() -> String {
     }
     out.push_str(text::BEFORE_LIMITS);
     out.push_str(".SH LIMITS\n");
-    for (name, value) in rows(section("### Limits and times")) {
-        out.push_str(&format!(".TP\n{}\n{}\n", marked_up(name), marked_up(value)));
+    for heading in ["## Times", "## Sizes and numbers"] {
+        for (name, value) in rows(section(LIMITS, heading)) {
+            out.push_str(&format!(".TP\n{}\n{}\n", marked_up(name), marked_up(value)));
+        }
     }
-    out.push_str(".SH DIFFERENCES\nFrom the Python program of this name; all of them are on purpose.\n");
-    for item in section("## Differences from websockify").split("\n- ").skip(1) {
+    out.push_str(".SH DIFFERENCES\nFrom the Python program of this name (\\(lqthere\\(rq); all of them are intentional.\n");
+    for item in section(MIGRATING, "## All differences").split("\n- ").skip(1) {
         out.push_str(&format!(".IP \\(bu 2\n{}\n", marked_up(item)));
     }
     out.push_str(text::BEHIND_DIFFERENCES);
     out
 }
 
-/// What README says under a heading, up to the next one.
-fn section(heading: &str) -> &'static str {
-    let readme = include_str!("../../README.md");
-    let (_, rest) = readme.split_once(&format!("\n{heading}\n")).expect("README has it");
+/// The pages of the documentation that the man page repeats.
+const LIMITS: &str = include_str!("../../docs/limits.md");
+const MIGRATING: &str = include_str!("../../docs/migrating.md");
+
+/// What a page says under a heading, up to the next one.
+fn section(page: &'static str, heading: &str) -> &'static str {
+    let (_, rest) = page.split_once(&format!("\n{heading}\n")).expect("the page has it");
     rest.split("\n#").next().unwrap_or(rest)
 }
 
@@ -61,7 +66,7 @@ fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
         .filter_map(|line| line.trim_matches('|').trim().split_once(" | "))
 }
 
-/// Text of README: code is bold, links are their text, and lines don't matter.
+/// Text in Markdown: code is bold, links are their text, and lines don't matter.
 fn marked_up(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut plain = String::new();
@@ -199,13 +204,11 @@ mod tests {
     }
 
     #[test]
-    fn text_of_readme_is_marked_up() {
+    fn text_in_markdown_is_marked_up() {
         assert_eq!(marked_up("`-v` [says](x.md)\n  so [a:]b"), "\\fB\\-v\\fR says so [a:]b");
-        assert_eq!(
-            rows(section("### Limits and times")).next(),
-            Some(("first byte of a connection", "10 s"))
-        );
-        assert!(section("## Differences from websockify").matches("\n- ").count() > 10);
+        assert_eq!(rows(section(LIMITS, "## Times")).next(), Some(("first byte of a connection", "10 s")));
+        assert!(rows(section(LIMITS, "## Sizes and numbers")).count() > 10);
+        assert!(section(MIGRATING, "## All differences").matches("\n- ").count() > 10);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How a session ends: every row of the table in `README.md`, with the bytes that must still
+//! How a session ends: every row of the table in `docs/errors.md`, with the bytes that must still
 //! arrive and the code that the client is told.
 
 use std::time::{Duration, Instant};

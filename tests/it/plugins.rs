@@ -354,7 +354,7 @@ fn an_error_of_an_auth_plugin_tells_no_password() {
 fn the_documented_command_is_a_plugin() {
     let documentation = include_str!("../../docs/plugins.md");
     let script = documentation
-        .split("In sh, for instance:\n\n```sh\n")
+        .split("In sh, for instance:\n\n<!-- run by tests/it/plugins.rs -->\n```sh\n")
         .nth(1)
         .and_then(|rest| rest.split("```").next());
     let script = script.expect("there is an example").replace("5900", "$PORT");

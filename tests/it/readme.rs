@@ -7,7 +7,6 @@ use crate::common::server::program;
 #[test]
 fn nothing_is_promised_for_later() {
     let readme = include_str!("../../README.md");
-    assert!(readme.contains("### What works today\n"));
     let output = Command::new(program()).arg("--help").output().expect("the program runs");
     let help = String::from_utf8(output.stdout).expect("the help is text");
     for text in [readme, &help, include_str!("../../man/websockify.1")] {

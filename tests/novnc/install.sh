@@ -19,12 +19,8 @@ ip iproute2"
 
 . "$here/../shell/packages.sh" || return
 
-# The lines of README's example, with a VNC server in the browser.
-example() {
-    sed -n '/^### Your VNC server in the browser/,/^###* W/s/^    //p' "$root/README.md"
-}
 
-# Debian's noVNC, a VNC server and a terminal, by the first line of the example.
+# Debian's noVNC, a VNC server and a terminal, by README's own line.
 install_example() {
     [ -e /usr/share/novnc/vnc.html ] && command -v tigervncserver >/dev/null && command -v xterm >/dev/null && return
     # Nobody is asked, and nothing is installed that is only recommended.
@@ -32,7 +28,7 @@ install_example() {
     (
         sudo() { as_root env APT_CONFIG="$work/apt.conf" DEBIAN_FRONTEND=noninteractive "$@"; }
         as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else command sudo "$@"; fi; }
-        as_root apt-get update -q && eval "$(example | sed -n 1p)"
+        as_root apt-get update -q && eval "$(grep -m 1 '^sudo apt-get install ' "$root/README.md")"
     )
 }
 

@@ -211,5 +211,6 @@ websockify \-\-token\-plugin=TokenFile \-\-token\-source=/etc/vms 6080
 .BR systemd.socket (5),
 .BR sd_notify (3)
 .PP
-README.md, docs/plugins.md and docs/websock.md in the source of the program.
+README.md and the pages in docs/ of the source: how to come from the Python program, TLS, tokens, plugins, proxies, error
+messages and their causes.
 "#;

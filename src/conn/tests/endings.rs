@@ -1,4 +1,4 @@
-//! How a session ends, row by row of the README's table, at every pace: who is told what, in which order, and
+//! How a session ends, row by row of the table in `docs/errors.md`, at every pace: who is told what, in which order, and
 //! that every byte that was owed has arrived before.
 
 use std::io::ErrorKind;

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""What README and docs/ tell people to do, done: their commands, proxies, addresses, links, options and log lines.
+
+    python3 tests/docs/run.py              everything
+    python3 tests/docs/run.py README.md    one file or some
+
+Each fenced block of shell is run in an empty directory beside the files of the tree: a line that starts a gateway must
+listen and relay, other lines must succeed, what stands behind `# prints` must be in what the line before it has printed,
+and addresses behind `# open` must be there. A block that is not run has a
+comment before it that says why, or which test runs it. Configurations of nginx, HAProxy and Caddy are run by the real
+programs, with a page and a session through them. All of it happens in namespaces of its own, since ports are fixed.
+
+WEBSOCKIFY_BIN names another program to try instead of the release build. `.ci/prepare` fetches the proxies.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import page
+import stage
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+README_LINES = 220
+"""The longest that README may be."""
+
+
+def main(names):
+    if "WEBSOCKIFY_DOCS_ALONE" not in os.environ:
+        return alone(names)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    files = [ROOT / name for name in names] or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    faults = []
+    with tempfile.TemporaryDirectory() as scratch:
+        place = stage.Stage(ROOT, pathlib.Path(scratch))
+        help_text = place.help()
+        for file in files:
+            text = page.Page(ROOT, file)
+            faults += text.faults(help_text)
+            for block in text.blocks:
+                faults += run(place, block)
+    lines = (ROOT / "README.md").read_text().count("\n")
+    if lines > README_LINES:
+        faults.append(f"README.md has {lines} lines; it may have {README_LINES}")
+    for fault in faults:
+        print(f"FAILED {fault}")
+    return 1 if faults else 0
+
+
+def run(place, block):
+    """Runs a block as its language and its marker want it; the faults that were found."""
+    if not block.is_run_here():
+        return []
+    try:
+        if block.language == "sh":
+            place.shell(block.text)
+        elif block.language in stage.PROXIES:
+            place.proxy(block.language, block.text)
+        else:
+            return []
+        print(f"ok {block}", flush=True)
+        return []
+    except (stage.Failure, OSError, subprocess.SubprocessError) as failure:
+        return [f"{block}: {failure}"]
+    finally:
+        place.clear()
+
+
+def alone(names):
+    """Runs this program again in namespaces of its own, with a loopback that nobody else uses."""
+    command = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if os.getuid() != 0:
+        command.append("--map-root-user")
+    if shutil.which(command[0]) is None:
+        print("FAILED: unshare (util-linux) is missing")
+        return 1
+    environment = {**os.environ, "WEBSOCKIFY_DOCS_ALONE": "1"}
+    return subprocess.run([*command, sys.executable, __file__, *names], env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
