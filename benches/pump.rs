@@ -227,7 +227,7 @@ impl Session {
 
     fn between((server, client): &(Arc<ServerConfig>, Arc<ClientConfig>)) -> Session {
         let (stream, script) = Scripted::new([], [Step::Room(ENDLESS)]);
-        let mut ours = Transport::Plain(Socket::new(Io::Other(Box::new(stream))));
+        let mut ours = Transport::Plain(Socket::new(Io::other(stream)));
         ours.serve_tls(Arc::clone(server), &[]).expect("a usable configuration");
         let name = ServerName::try_from("localhost").expect("a name");
         let client = ClientConnection::new(Arc::clone(client), name).expect("a client");

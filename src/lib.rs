@@ -144,5 +144,7 @@ mod os;
 pub mod server;
 
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 #[path = "../tests/common/skips.rs"]
 mod skips;

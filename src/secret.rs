@@ -37,8 +37,25 @@ pub fn is_same(one: &[u8], other: &[u8]) -> bool {
 /// What stands for a secret where a line has to name it: the first 16 hexadecimal digits of its SHA-256. The
 /// operator can compute it from the secret (`printf %s TOKEN | sha256sum`), and not the other way round.
 pub fn fingerprint(secret: &[u8]) -> String {
-    let hash = digest::digest(&digest::SHA256, secret);
-    hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    Fingerprint::of(secret).to_string()
+}
+
+/// The same as a number, for those who keep it. `Display` writes the digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// Of this secret.
+    pub fn of(secret: &[u8]) -> Fingerprint {
+        let hash = digest::digest(&digest::SHA256, secret);
+        Fingerprint(hash.as_ref().iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte)))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 /// `text` with every occurrence of the secret replaced by `shown` that stands for itself, and not within a word: a

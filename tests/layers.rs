@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("log", 0),
     ("metrics", 0),
     ("printable", 0),
+    ("parts", 0),
     ("limit", 0),
     ("ws", 1),
     ("http", 1),

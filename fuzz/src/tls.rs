@@ -69,7 +69,7 @@ struct Run {
 impl Run {
     fn new(server: bool, old: bool) -> Run {
         let (stream, script) = Scripted::new([], []);
-        let mut ours = Transport::from(Socket::new(Io::Other(Box::new(stream))));
+        let mut ours = Transport::from(Socket::new(Io::other(stream)));
         let name = ServerName::try_from("localhost").expect("a name");
         let (server_config, client_config) = configs(old);
         let peer = if server {

@@ -13,7 +13,7 @@ use crate::net::socket::{ReadEnd, Socket};
 use crate::net::transport::Transport;
 use crate::ring::Pool;
 use crate::timers::Tick;
-use crate::ws::encode;
+use crate::ws::{code, encode};
 
 /// The client of a connection, in every state.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct Client {
     pub number: u64,
     /// When it came.
     pub accepted_at: Tick,
+    /// When its session was granted; `Tick::NEVER` as long as it has none.
+    pub upgraded_at: Tick,
     /// Whether what its session does is logged: there are only so many such sessions in a while.
     pub is_logged: bool,
     /// Bytes that were received and not yet used: a part of a request head, frames that came with it. In a
@@ -43,6 +45,7 @@ impl Client {
             who: Who::new(peer),
             number,
             accepted_at: now,
+            upgraded_at: Tick::NEVER,
             is_logged: true,
             kept: Vec::new(),
             out: Out::default(),
@@ -138,42 +141,49 @@ pub struct Out {
     /// behind.
     bytes: Vec<u8>,
     /// Bytes before this index are never dropped: they are no control frames, or the rest of one.
-    committed: usize,
-    /// A Close frame is queued or sent; nothing may follow it (RFC 6455 section 5.5.1).
-    closed: bool,
+    committed: u32,
+    /// The code of the Close frame that is queued or sent, 1005 if it has none; nothing may follow it (RFC 6455
+    /// section 5.5.1).
+    closed: Option<u16>,
 }
 
 impl Out {
     /// Queues bytes that are not a control frame, the head of a response for instance.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        self.committed = self.bytes.len();
+        self.committed = self.bytes.len() as u32;
     }
 
     /// Queues the answer to a ping.
     pub fn pong(&mut self, payload: &[u8]) {
-        if self.closed {
+        if self.closed.is_some() {
             return;
         }
-        if self.bytes.len() - self.committed > PONGS_BYTES_MAX {
-            self.bytes.truncate(self.committed);
+        if self.bytes.len() - self.committed as usize > PONGS_BYTES_MAX {
+            self.bytes.truncate(self.committed as usize);
         }
         encode::pong(&mut self.bytes, payload);
     }
 
     /// Queues a ping.
     pub fn ping(&mut self, payload: &[u8]) {
-        if !self.closed {
+        if self.closed.is_none() {
             encode::ping(&mut self.bytes, payload);
         }
     }
 
     /// Queues a Close frame, once; a second one is dropped.
     pub fn close(&mut self, code: Option<u16>, reason: &str) {
-        if !self.closed {
+        if self.closed.is_none() {
             encode::close(&mut self.bytes, code, reason);
-            self.closed = true;
+            self.closed = Some(code.unwrap_or(code::NO_STATUS));
         }
+    }
+
+    /// The code of the Close frame that is queued or was sent; 1005 stands for a frame without one.
+    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
+    pub fn close_code(&self) -> Option<u16> {
+        self.closed.filter(|&code| code != code::ABNORMAL)
     }
 
     /// Whether nothing waits.
@@ -189,7 +199,7 @@ impl Out {
 
     /// Drops everything: the client's connection is broken.
     pub fn clear(&mut self) {
-        *self = Out { closed: true, ..Out::default() };
+        *self = Out { closed: self.closed.or(Some(code::ABNORMAL)), ..Out::default() };
     }
 
     fn flush(&mut self, socket: &mut Transport, rings: &mut Pool) -> Result<bool, Broken> {
@@ -202,7 +212,7 @@ impl Out {
         }
         let sent = write(&self.bytes)?;
         if sent < self.bytes.len() {
-            self.committed = self.boundary(sent) - sent;
+            self.committed = (self.boundary(sent) - sent) as u32;
             self.bytes.drain(..sent);
             return Ok(false);
         }
@@ -214,7 +224,7 @@ impl Out {
     /// The first frame boundary at or behind `sent` bytes. All frames here are control frames of the server:
     /// two bytes of header, the second being the length.
     fn boundary(&self, sent: usize) -> usize {
-        let mut at = self.committed;
+        let mut at = self.committed as usize;
         while at < sent {
             at += 2 + usize::from(self.bytes[at + 1] & 0x7f);
         }
@@ -230,6 +240,11 @@ pub const FIRST_REQUEST: Duration = Duration::from_secs(28);
 const PONGS_BYTES_MAX: usize = 1024;
 
 #[cfg(test)]
+pub(super) fn parts() -> crate::parts::Parts {
+    crate::parts::parts!(Client: socket, who, number, accepted_at, upgraded_at, is_logged, kept, out)
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::net::scripted::{Scripted, Step};
@@ -238,7 +253,7 @@ mod tests {
 
     fn socket(room: usize) -> (Transport, crate::net::scripted::Handle) {
         let (stream, handle) = Scripted::new([], [Step::Room(room)]);
-        (Socket::new(Io::Other(Box::new(stream))).into(), handle)
+        (Socket::new(Io::other(stream)).into(), handle)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::shared::Shared;
 use crate::certs::Served;
 use crate::flight::ReplyTo;
 use crate::gate::Verdict;
-use crate::id::ConnId;
+use crate::id::{ConnId, SessionName};
 use crate::metrics::Metrics;
 use crate::net::pipe::Splicer;
 use crate::resolve::Addresses;
@@ -19,7 +19,10 @@ use crate::web::{Chunk, Response};
 
 /// What the reactor lends to a connection for one drive.
 pub struct Cx<'a> {
-    /// The connection's name.
+    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
+    /// The index of the connection's reactor.
+    pub worker: u32,
+    /// The connection's name there.
     pub id: ConnId,
     /// The reactor's clock.
     pub now: Tick,
@@ -46,6 +49,12 @@ pub struct Cx<'a> {
 }
 
 impl Cx<'_> {
+    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
+    /// The name of the connection's session, for operators.
+    pub fn session_name(&self) -> SessionName {
+        SessionName { instance: self.shared.instance, worker: self.worker, id: self.id }
+    }
+
     /// Where a service answers this connection: what it finds is wrapped and left in the reactor's inbox.
     pub fn reply<T: 'static>(&self, wrap: fn(T) -> Answer) -> ReplyTo<T> {
         let (inbox, id) = (self.inbox.clone(), self.id);
@@ -90,6 +99,8 @@ impl Inbox {
 
 /// What a reactor has to lend.
 pub(crate) struct Resources {
+    /// The reactor's index.
+    pub(crate) worker: u32,
     pub(crate) poll: Poll,
     /// The clock as of this pass of the loop.
     pub(crate) tick: Tick,
@@ -104,6 +115,7 @@ impl Resources {
     /// Lends them to the connection of this name, a client of this frontend.
     pub(crate) fn to<'a>(&'a mut self, id: ConnId, frontend: &'a Frontend) -> Cx<'a> {
         Cx {
+            worker: self.worker,
             id,
             now: self.tick,
             registry: self.poll.registry(),

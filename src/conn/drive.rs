@@ -212,6 +212,9 @@ impl Conn {
     /// Grants the upgrade: the 101 goes out now, before the target is dialled.
     fn upgrade(&mut self, request: &SessionRequest, grant: Grant, cx: &mut Cx<'_>) -> State {
         let Grant { to, set_cookie } = grant;
+        if let Some(to) = &to {
+            self.client.who.facts_mut().token = Some(to.token);
+        }
         let Some(to) = destination(to, cx) else {
             return self.refuse(&Refusal::new(404, "Not Found"), &request.line, cx);
         };
@@ -219,7 +222,7 @@ impl Conn {
             let refusal = Refusal::new(503, "the one session of --run-once has begun");
             return self.refuse(&refusal, &request.line, cx);
         }
-        self.upgraded = true;
+        self.client.upgraded_at = cx.now;
         cx.metrics.upgraded.add(1);
         report::upgraded(request, to.expires, &mut self.client, cx);
         self.client.out.push(&request.upgrade.response(set_cookie.as_deref()));

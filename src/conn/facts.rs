@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 
+use crate::secret::Fingerprint;
+
 /// Who is at the other end, as far as somebody has said so who is believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -14,6 +16,8 @@ pub struct Facts {
     pub via: Option<Via>,
     /// What a trusted proxy calls the request: printable ASCII, at most [`REQUEST_ID_MAX`] bytes.
     pub request_id: Option<Box<str>>,
+    /// What stands for the token that its session was granted for.
+    pub token: Option<Fingerprint>,
 }
 
 /// How a client's real address is known.

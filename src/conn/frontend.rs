@@ -162,7 +162,7 @@ impl Destination {
     /// Where a token leads.
     pub fn of_token(to: TokenTarget, over_tls: bool) -> Destination {
         let announcement = announcement(&to.target, &to.name, over_tls);
-        let TokenTarget { target, name, reach, forbidden, expires } = to;
+        let TokenTarget { target, name, reach, forbidden, expires, token: _ } = to;
         let way = Way::Dial(target);
         Destination { way, name, announcement, reach: Some(reach), forbidden, expires }
     }

@@ -51,7 +51,7 @@ use crate::ws::code;
 use client::Client;
 use cx::{Answer, Cx};
 use end::End;
-use relay::Relay;
+use relay::{Relay, Traffic};
 use sniff::Sniff;
 use state::State;
 use who::Who;
@@ -77,8 +77,6 @@ pub struct Conn {
     cut_at: Tick,
     /// Whether there was room for it.
     admitted: bool,
-    /// Whether this became a WebSocket.
-    upgraded: bool,
     /// Whether its ending has been counted and logged.
     ended: bool,
     /// What the pool knows of the bytes that have come from both ends and nobody has used yet.
@@ -95,7 +93,6 @@ impl Conn {
             state: State::Sniff(Sniff::begin(cx)),
             cut_at: Tick::NEVER,
             admitted,
-            upgraded: false,
             ended: false,
             kept_bytes: 0,
         }
@@ -269,7 +266,13 @@ impl Conn {
 
     /// Whether this became a WebSocket.
     pub fn is_upgraded(&self) -> bool {
-        self.upgraded
+        self.client.upgraded_at != Tick::NEVER
+    }
+
+    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
+    /// What its session has moved so far; `None` if there is none whose target was looked for.
+    pub fn traffic(&self) -> Option<&Traffic> {
+        self.state.traffic()
     }
 
     /// Who the client is.
@@ -293,4 +296,11 @@ impl Conn {
         self.client.socket.retire(cx.rings);
         self.state = State::Gone;
     }
+}
+
+/// What a connection holds, while it is a session that is relayed.
+#[cfg(test)]
+pub(crate) fn parts() -> crate::parts::Parts {
+    let conn = crate::parts::parts!(Conn: client, state, cut_at, admitted, ended, kept_bytes);
+    [conn, client::parts(), relay::parts()].concat()
 }

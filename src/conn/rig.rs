@@ -20,13 +20,14 @@ use socket2::SockRef;
 use super::cx::{Answer, Cx, Inbox, Resources};
 use super::end::Kind;
 use super::frontend::{Awaited, Destination, Frontend, Sessions, TapeOptions};
+use super::relay::Traffic;
 use super::report;
 use super::shared::Shared;
 use super::state::State;
 use super::{Accepted, Conn};
 use crate::certs::Certificates;
 use crate::gate::Gate;
-use crate::id::{ConnId, Side};
+use crate::id::{ConnId, Instance, Side};
 use crate::limit::Places;
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -117,6 +118,7 @@ impl Rig {
         let (undialled, target) = Scripted::new([], []);
         let (sender, answers) = channel();
         let mut resources = Resources {
+            worker: 0,
             poll: Poll::new().expect("the system has a descriptor to spare"),
             tick: Tick::ZERO,
             rings: Pool::new(setup.held_bytes_max),
@@ -125,7 +127,7 @@ impl Rig {
             inbox: Inbox::new(move |_, answer| drop(sender.send(answer))),
             shared: Arc::new(shared(setup)),
         };
-        let socket = Socket::new(Io::Other(Box::new(stream)));
+        let socket = Socket::new(Io::other(stream));
         let frontend = Arc::new(frontend(setup));
         let peer = Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let accepted = Accepted { socket, peer, admitted: setup.admitted, number: 1 };
@@ -259,7 +261,7 @@ impl Rig {
     pub fn dial(&mut self) -> bool {
         let Some(Conn { state: State::Connect(connect), .. }) = &mut self.conn else { return false };
         let Some(stream) = self.undialled.take() else { return false };
-        connect.dial_instead(Socket::connecting(Io::Other(Box::new(stream))));
+        connect.dial_instead(Socket::connecting(Io::other(stream)));
         true
     }
 
@@ -268,7 +270,7 @@ impl Rig {
     pub fn answer_addresses(&mut self, refused: u8) -> bool {
         let Some(Conn { state: State::Connect(connect), .. }) = &mut self.conn else { return false };
         let Some(stream) = self.undialled.take() else { return false };
-        connect.dial_last(Socket::connecting(Io::Other(Box::new(stream))));
+        connect.dial_last(Socket::connecting(Io::other(stream)));
         let addresses = (1..=refused + 1).map(|last| SocketAddr::from(([127, 83, 71, last], 0)));
         self.with(|conn, _| conn.answered(Answer::Resolved(Ok(addresses.collect()))));
         self.settle();
@@ -341,6 +343,11 @@ impl Rig {
         self.worked
     }
 
+    /// What the session has moved.
+    pub fn traffic(&self) -> Option<Traffic> {
+        self.conn.as_ref()?.traffic().copied()
+    }
+
     /// Gives unused rings back.
     pub fn trim(&mut self) {
         self.resources.rings.trim();
@@ -405,6 +412,10 @@ impl Rig {
         assert!(held <= burden, "{held} bytes are held in state {state}, which knows of {burden}");
         let owed = self.conn.as_ref().map_or(0, |conn| conn.client.out.len());
         assert!(owed <= OUT_BYTES_MAX, "{owed} bytes of control frames wait in state {state}");
+        if let Some(traffic) = self.traffic() {
+            let (up, down) = (&self.resources.metrics.bytes_up, &self.resources.metrics.bytes_down);
+            assert_eq!((traffic.bytes_up, traffic.bytes_down), (up.total(), down.total()), "of one session");
+        }
         let over = matches!(state, "reply" | "close" | "gone");
         assert_eq!(endings.len(), usize::from(over), "endings in state {state}: {endings:?}");
         if self.conn.is_none() {
@@ -449,6 +460,7 @@ fn pair() -> (mio::net::TcpStream, TcpStream) {
 /// What all connections share in this setup.
 pub fn shared(setup: &Setup) -> Shared {
     Shared {
+        instance: Instance::draw(),
         log: Arc::new(Log::in_memory(true)),
         resolver: Resolver::silent(HOST),
         limiter: report::limiter(),

@@ -5,12 +5,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::id::Instance;
 use crate::limit::{Limiter, Places};
 use crate::log::Log;
 use crate::resolve::Resolver;
 
 /// The part of a connection's surroundings that lasts as long as the process.
 pub struct Shared {
+    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
+    /// Which process this is, in the names of its sessions.
+    pub instance: Instance,
     /// Where lines go.
     pub log: Arc<Log>,
     /// Looks names up.

@@ -10,7 +10,7 @@ use super::cx::Cx;
 use super::end::End;
 use super::handshake::Handshake;
 use super::lookup::Lookup;
-use super::relay::Relay;
+use super::relay::{Relay, Traffic};
 use super::reply::Reply;
 use super::report::Session;
 use super::serve::Serve;
@@ -20,6 +20,7 @@ use crate::net::transport::Transport;
 use crate::timers::Tick;
 
 /// Where a connection stands.
+#[expect(clippy::large_enum_variant, reason = "most connections are sessions that are relayed")]
 #[derive(Debug)]
 pub(super) enum State {
     /// Waiting for the first byte.
@@ -115,6 +116,23 @@ impl State {
     pub(super) fn session(&self) -> Option<Session<'_>> {
         match self {
             State::Relay(relay) => Some(Session { to: &relay.to, has_target: relay.has_target() }),
+            State::Sniff(_)
+            | State::Tls(_)
+            | State::Handshake(_)
+            | State::Lookup(_)
+            | State::Serve(_)
+            | State::Connect(_)
+            | State::Reply(_)
+            | State::Close(_)
+            | State::Gone => None,
+        }
+    }
+
+    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
+    /// What the session has moved, while it is relayed.
+    pub(super) fn traffic(&self) -> Option<&Traffic> {
+        match self {
+            State::Relay(relay) => Some(relay.traffic()),
             State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)

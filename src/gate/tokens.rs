@@ -7,6 +7,7 @@ use super::flights::Flights;
 use super::{Question, Reach, TokenTarget, naming};
 use crate::http::query;
 use crate::log::Log;
+use crate::secret::Fingerprint;
 use crate::target::Target;
 use crate::token::{self, Asks, TokenPlugin};
 
@@ -80,6 +81,7 @@ impl Tokens {
             }
             Target::Tcp { .. } => (target, None),
         };
-        TokenTarget { target, name, reach: Arc::clone(&self.reach), forbidden, expires: None }
+        let (reach, token) = (Arc::clone(&self.reach), Fingerprint::of(token.as_bytes()));
+        TokenTarget { target, name, reach, forbidden, expires: None, token }
     }
 }

@@ -11,6 +11,7 @@ use super::reach::Reach;
 use crate::auth::Denial;
 use crate::flight::ReplyTo;
 use crate::http::refusal::Refusal;
+use crate::secret::Fingerprint;
 use crate::target::Target;
 
 /// All that a decision may depend on, in bytes of its own.
@@ -83,6 +84,8 @@ pub struct TokenTarget {
     pub forbidden: Option<String>,
     /// Until when the token is good, if it says so.
     pub expires: Option<SystemTime>,
+    /// What stands for the token where the session is named.
+    pub token: Fingerprint,
 }
 
 impl Question {

@@ -34,8 +34,11 @@ pub enum Io {
     /// One whose other end is a program's standard input and output, and the program's place.
     Program(Box<(UnixStream, Place)>),
     /// Anything else that behaves like a stream; the scripted sockets of tests and fuzz targets.
-    Other(Box<dyn Stream>),
+    Other(Box<OtherStream>),
 }
+
+/// A stream of another kind, behind a thin pointer: an idle session has room for two.
+pub type OtherStream = Box<dyn Stream>;
 
 /// What is dropped behind a socket that was closed.
 pub type Place = Box<dyn Any + Send>;
@@ -63,6 +66,13 @@ pub enum ReadEnd {
     Eof,
 }
 
+impl Io {
+    /// Anything that behaves like a stream.
+    pub fn other(stream: impl Stream + 'static) -> Io {
+        Io::Other(Box::new(Box::new(stream)))
+    }
+}
+
 impl Socket {
     /// A socket that is taken to be writable, and readable once an event says so.
     pub fn new(io: Io) -> Socket {
@@ -79,7 +89,7 @@ impl Socket {
 
     /// A place for a socket: it is never ready.
     pub fn none() -> Socket {
-        Socket { io: Io::Other(Box::new(Nothing)), bits: 0 }
+        Socket { io: Io::other(Nothing), bits: 0 }
     }
 
     /// Registers the socket under `token`, once for its life. That ends when the last descriptor of the socket is
@@ -391,7 +401,7 @@ mod tests {
     #[test]
     fn only_would_block_clears_readiness() {
         let (stream, _) = Scripted::new([Step::Data(b"abc"), Step::Block], [Step::Room(2), Step::Block]);
-        let mut socket = Socket::new(Io::Other(Box::new(stream)));
+        let mut socket = Socket::new(Io::other(stream));
         assert!(!socket.is_readable() && socket.is_writable());
         socket.note_ready(true, false, false);
         let mut space = [0; 8];

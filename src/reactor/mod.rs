@@ -119,6 +119,7 @@ impl Reactor {
         let handle = Handle { mailbox, metrics };
         let way_back = handle.clone();
         let resources = Resources {
+            worker: index as u32,
             poll,
             tick: Tick::ZERO,
             rings: Pool::new(held_bytes_max),
@@ -504,3 +505,15 @@ const BULK_BYTES: usize = 32 * 1024;
 
 /// Events taken from the system at a time.
 const EVENTS_MAX: usize = 1024;
+
+/// What an idle session without TLS takes, in bytes: its slot, and its place among the timers.
+#[cfg(any(test, not(debug_assertions)))]
+const IDLE_BYTES: usize = size_of::<Slot>() + size_of::<Tick>();
+
+/// The most that it may take. ARCHITECTURE.md lists what it is made of.
+#[cfg(any(test, not(debug_assertions)))]
+const IDLE_BYTES_MAX: usize = 448;
+
+// With debug assertions mio's sockets remember their poll.
+#[cfg(not(debug_assertions))]
+const _: () = assert!(IDLE_BYTES <= IDLE_BYTES_MAX);

@@ -12,9 +12,11 @@ use crate::conn::frontend::{Destination, Sessions};
 use crate::conn::report;
 use crate::conn::rig::wire;
 use crate::conn::rig::{Setup, frontend};
+use crate::id::Instance;
 use crate::limit::Places;
 use crate::log::Log;
 use crate::net::listen::Address;
+use crate::net::transport::Transport;
 use crate::resolve::Resolver;
 use crate::target::Target;
 
@@ -38,6 +40,7 @@ impl Running {
             held_bytes_max: 1 << 20,
             pipes_max: 1,
             shared: Arc::new(Shared {
+                instance: Instance::draw(),
                 log: Arc::new(Log::in_memory(true)),
                 resolver: Resolver::default(),
                 limiter: report::limiter(),
@@ -191,3 +194,32 @@ fn more_listeners_than_there_are_tokens_are_refused() {
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn an_idle_session_holds_what_the_architecture_lists() {
+    let slot = crate::parts::parts!(Slot: conn, frontend, door, generation, half_open, marked, account);
+    let mut parts = [slot, crate::conn::parts()].concat();
+    // With debug assertions mio's sockets remember their poll; what is listed is a release build.
+    let more = size_of::<Transport>() - TRANSPORT_BYTES;
+    for (name, bytes) in &mut parts {
+        *bytes -= match *name {
+            "Slot.conn" => 2 * more,
+            "Conn.client" | "Conn.state" | "Client.socket" | "Relay.target" => more,
+            _ => 0,
+        };
+    }
+    let text = include_str!("../../ARCHITECTURE.md");
+    let listed: Vec<(&str, usize)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .filter(|(name, _)| name.contains('.'))
+        .filter_map(|(name, rest)| Some((name, rest.split(' ').next()?.parse().ok()?)))
+        .collect();
+    assert_eq!(listed, parts, "the list in ARCHITECTURE.md and what there is");
+    let total = IDLE_BYTES - 2 * more;
+    assert!(text.contains(&format!("{total} bytes in all")), "{total} bytes in all");
+    assert!(total <= IDLE_BYTES_MAX, "{total} bytes");
+}
+
+/// A transport without TLS, as a release build has it.
+const TRANSPORT_BYTES: usize = 24;

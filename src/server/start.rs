@@ -19,6 +19,7 @@ use crate::cli::Config;
 use crate::conn::end::Kind;
 use crate::conn::report;
 use crate::conn::shared::Shared;
+use crate::id::Instance;
 use crate::log::{Log, describe};
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
@@ -267,6 +268,7 @@ fn run(
     }
     let programs = plan.start(log)?;
     let shared = Arc::new(Shared {
+        instance: Instance::draw(),
         log: Arc::clone(log),
         resolver: Resolver::default(),
         limiter: report::limiter(),

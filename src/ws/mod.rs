@@ -8,7 +8,7 @@ pub mod encode;
 pub mod handshake;
 pub mod mask;
 
-/// Close codes that this program sends (RFC 6455, 7.4.1, and the IANA registry).
+/// Close codes that this program sends or tells of (RFC 6455, 7.4.1, and the IANA registry).
 pub mod code {
     /// The session is over and all data has been delivered.
     pub const NORMAL: u16 = 1000;
@@ -18,6 +18,10 @@ pub mod code {
     pub const PROTOCOL_ERROR: u16 = 1002;
     /// The peer sent a kind of data that is not served here (text).
     pub const UNSUPPORTED: u16 = 1003;
+    /// Stands for a Close frame without a code; never sent.
+    pub const NO_STATUS: u16 = 1005;
+    /// Stands for a connection that ended without a Close frame; never sent.
+    pub const ABNORMAL: u16 = 1006;
     /// The peer sent text that is not UTF-8.
     pub const INVALID_DATA: u16 = 1007;
     /// The target could not be reached or broke the connection.

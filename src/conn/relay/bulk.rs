@@ -69,7 +69,7 @@ impl Relay {
             return Spliced::No;
         }
         self.bulk.note(count);
-        cx.metrics.bytes_down.add(count as u64);
+        self.count_down(count, cx);
         let Ok(taken) = pipe.drain(to) else { return Spliced::Refused };
         self.down.offered(taken, !pipe.is_empty(), cx.now);
         if pipe.is_empty() {

@@ -89,7 +89,7 @@ impl Relay {
 
     /// Makes the `count` bytes that lie in the space of `ring` a frame, and offers it to the client.
     fn deliver(&mut self, client: &mut Client, mut ring: Ring, count: usize, cx: &mut Cx<'_>) {
-        cx.metrics.bytes_down.add(count as u64);
+        self.count_down(count, cx);
         ring.fill(count);
         if self.tape.is_some() {
             self.take_down_down(ring.data(), cx);

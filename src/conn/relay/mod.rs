@@ -9,6 +9,7 @@ mod direction;
 mod down;
 mod fresh;
 mod system;
+mod traffic;
 mod up;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::timers::Tick;
 use crate::ws::code;
 use crate::ws::decode::{CloseFrame, Decoder};
 use direction::Direction;
+pub use traffic::Traffic;
 
 /// A session: a client, a target, and the bytes on their way.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub struct Relay {
     up_state: Up,
     down_state: Down,
     phase: Phase,
+    /// The code of the Close that the client has sent, 1005 if it had none.
+    close_code: Option<u16>,
     /// The client has sent its Close or ended its side: it has nothing more to say.
     client_is_done: bool,
     bulk: bulk::Bulk,
@@ -56,6 +60,9 @@ pub struct Relay {
     silence_ticks: u32,
     /// Bytes that its system had not acknowledged at the last heartbeat.
     unacknowledged: u32,
+    pings: traffic::Pings,
+    /// What has been moved.
+    traffic: Traffic,
 }
 
 /// Client to target.
@@ -151,6 +158,7 @@ impl Relay {
             up_state: Up::Running,
             down_state: Down::Running,
             phase: Phase::Open,
+            close_code: None,
             client_is_done: false,
             bulk: bulk::Bulk::default(),
             system: system::System::default(),
@@ -159,6 +167,8 @@ impl Relay {
             heard_at: cx.now,
             silence_ticks: cx.frontend.heartbeat.map_or(0, |period| Tick::ticks_of(silence(period))),
             unacknowledged: 0,
+            pings: traffic::Pings::default(),
+            traffic: Traffic::new(cx.now),
         }
     }
 
@@ -327,7 +337,7 @@ impl Relay {
         if cx.now >= self.heartbeat_at {
             // Behind what the client does not take, one ping is as good as many.
             if client.out.is_empty() {
-                client.out.ping(b"");
+                client.out.ping(&self.pings.send());
             }
             self.heartbeat_at = next_heartbeat(cx);
         }
@@ -459,3 +469,11 @@ const DISK_STALL: Duration = Duration::from_secs(60);
 
 /// Bytes that one direction may move in one turn before others have theirs.
 const TURN_BYTES: usize = 128 * 1024;
+
+/// What a session holds while it is relayed.
+#[cfg(test)]
+pub(super) fn parts() -> crate::parts::Parts {
+    let relay = crate::parts::parts!(Relay: to, target, decoder, up, down, up_state, down_state, phase, close_code, client_is_done,
+        bulk, system, tape, heartbeat_at, heard_at, silence_ticks, unacknowledged, pings, traffic);
+    [relay, traffic::parts()].concat()
+}

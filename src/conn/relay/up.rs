@@ -9,6 +9,7 @@ use crate::net::fault::Broken;
 use crate::net::socket::ReadEnd;
 use crate::net::transport::Transport;
 use crate::ring::Ring;
+use crate::ws::code;
 use crate::ws::decode::{Control, Decoder, Fed, Finish};
 
 impl Relay {
@@ -96,7 +97,8 @@ impl Relay {
     /// Decodes the `count` bytes that lie in the space of `ring` and offers their payload to the target.
     fn forward(&mut self, client: &mut Client, mut ring: Ring, count: usize, cx: &mut Cx<'_>) {
         let ends = self.tape.as_mut().and_then(|tape| tape.ends());
-        let fed = decode(&mut self.decoder, &mut client.out, &mut ring.space()[..count], ends);
+        let mut pong = |payload: &[u8]| self.pings.answered(payload, &mut self.traffic);
+        let fed = decode(&mut self.decoder, &mut client.out, &mut pong, &mut ring.space()[..count], ends);
         if self.tape.is_some() {
             let closing = matches!(fed.finish, Some(Finish::Close(_)));
             self.take_down_up(&ring.space()[..fed.payload], closing, cx);
@@ -110,6 +112,7 @@ impl Relay {
         match fed.finish {
             None => {}
             Some(Finish::Close(frame)) => {
+                self.close_code = Some(frame.code.unwrap_or(code::NO_STATUS));
                 self.client_ended(End::ClientClosed, Some(Box::new(frame)));
             }
             Some(Finish::Violation(violation)) => {
@@ -126,9 +129,9 @@ impl Relay {
         let Some(target) = &mut self.target else { return cx.rings.give(ring) };
         match target.write(ring.data(), cx.rings) {
             Ok(count) => {
-                cx.metrics.bytes_up.add(count as u64);
                 ring.consume(count);
                 let left = !ring.is_empty() || target.unsent() > 0;
+                self.count_up(count, cx);
                 self.up.offered(count, left, cx.now);
                 if self.tape.is_some() {
                     self.take_down_sent(Side::Target, count, ring.is_empty(), cx);
@@ -161,7 +164,7 @@ impl Relay {
         match written {
             Ok(count) => {
                 let taken = count + unsent.saturating_sub(target.unsent());
-                cx.metrics.bytes_up.add(count as u64);
+                self.count_up(count, cx);
                 self.up.consume(count, cx.rings);
                 let left = self.up_waits();
                 self.up.offered(taken, left, cx.now);
@@ -204,12 +207,18 @@ impl Relay {
 }
 
 /// Decodes in place, answering pings as they come.
-fn decode(decoder: &mut Decoder, out: &mut Out, bytes: &mut [u8], ends: Option<&mut Vec<usize>>) -> Fed {
+fn decode(
+    decoder: &mut Decoder,
+    out: &mut Out,
+    pong: &mut impl FnMut(&[u8]),
+    bytes: &mut [u8],
+    ends: Option<&mut Vec<usize>>,
+) -> Fed {
     let mut on_control = |control: Control<'_>| match control {
         Control::Ping(payload) => out.pong(payload),
-        // An unsolicited pong is ignored (RFC 6455 section 5.5.3), and a solicited one has done its work by
+        // An unsolicited pong is ignored (RFC 6455 section 5.5.3), and a solicited one has done most of its work by
         // keeping the middleboxes awake.
-        Control::Pong(_) => {}
+        Control::Pong(payload) => pong(payload),
     };
     match ends {
         Some(ends) => decoder.feed_and_note(bytes, &mut on_control, Some(ends)),

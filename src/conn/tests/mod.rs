@@ -12,6 +12,7 @@ mod secrets;
 mod serve;
 mod stalls;
 mod tls;
+mod traffic;
 
 use std::io::Write;
 use std::time::Duration;

@@ -62,7 +62,7 @@ struct Pair {
 impl Pair {
     fn new(configs: &Configs, ours_is_server: bool, grain: usize) -> Pair {
         let (stream, script) = Scripted::new([], []);
-        let socket = Socket::new(Io::Other(Box::new(stream)));
+        let socket = Socket::new(Io::other(stream));
         let (session, peer) = if ours_is_server {
             let peer = ClientConnection::new(Arc::clone(&configs.client), name()).expect("a client");
             (Session::server(Arc::clone(&configs.server)), Connection::from(peer))
@@ -182,7 +182,7 @@ fn what_came_with_the_first_byte_is_part_of_the_stream_split_at_every_byte() {
     for split in 1..=hello.len() {
         let (stream, script) = Scripted::new([], [Step::Room(usize::MAX)]);
         let session = Session::server(Arc::clone(&configs.server)).expect("a session");
-        let mut tls = Tls::new(Socket::new(Io::Other(Box::new(stream))), session, &hello[..split]);
+        let mut tls = Tls::new(Socket::new(Io::other(stream)), session, &hello[..split]);
         let mut rings = Pool::new(HELD_BYTES_MAX);
         assert!(!tls.handshake(&mut rings).expect("no fault"));
         if split < hello.len() {
@@ -385,7 +385,7 @@ fn what_is_not_tls_and_what_cant_agree_is_said_so() {
     let refusal = |received: &[u8]| {
         let (stream, script) = Scripted::new([], [Step::Room(usize::MAX)]);
         let session = Session::server(Arc::clone(&new.server)).expect("a session");
-        let mut tls = Tls::new(Socket::new(Io::Other(Box::new(stream))), session, received);
+        let mut tls = Tls::new(Socket::new(Io::other(stream)), session, received);
         let Err(Broken::Tls(fault)) = tls.handshake(&mut Pool::new(HELD_BYTES_MAX)) else {
             panic!("no fault")
         };
@@ -430,7 +430,7 @@ fn a_message_without_end_is_refused() {
     let configs = configs(&rustls::version::TLS13);
     let (stream, script) = Scripted::new([], [Step::Room(usize::MAX)]);
     let session = Session::server(configs.server).expect("a session");
-    let mut tls = Tls::new(Socket::new(Io::Other(Box::new(stream))), session, &[]);
+    let mut tls = Tls::new(Socket::new(Io::other(stream)), session, &[]);
     let mut rings = Pool::new(HELD_BYTES_MAX);
     // A hello that announces 65,535 bytes, in records of 1,000.
     let mut begun = false;
