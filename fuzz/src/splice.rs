@@ -5,12 +5,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use websockify::conn::rig::wire::{self, Received};
-use websockify::conn::rig::{Rig, Setup};
+use websockify::conn::rig::{Ends, Rig, Setup};
 
 /// What the target sends comes to the client in order, whole where both last, and nothing else does; likewise the
 /// other way. Each pair of bytes is an action and its size.
 pub fn splice(data: &[u8]) {
-    let (mut rig, mut client, mut target) = Rig::over_tcp(&Setup::default());
+    let (mut rig, Ends { mut client, mut target, .. }) = Rig::over_tcp(&Setup::default());
     client.write_all(wire::REQUEST).expect("there is room");
     rig.wake();
     assert!(rig.dial_tcp());

@@ -3,10 +3,11 @@
 //! test and the fuzz target check it everywhere they go. Only they make a rig; it is compiled into the
 //! library because fuzz targets can't reach into its tests.
 
+mod tcp;
 mod tls;
 pub mod wire;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -15,11 +16,10 @@ use std::time::Duration;
 
 use mio::Poll;
 use rustls::{ClientConfig, ClientConnection, ServerConfig};
-use socket2::SockRef;
 
 use super::cx::{Answer, Cx, Inbox, Resources};
 use super::end::Kind;
-use super::frontend::{Awaited, Destination, Frontend, Sessions, TapeOptions};
+use super::frontend::{Awaited, Destination, Frontend, RecordOptions, Sessions, TapeOptions};
 use super::relay::Traffic;
 use super::report;
 use super::shared::Shared;
@@ -42,6 +42,7 @@ use crate::ring::{HELD_BYTES_MAX, Pool, RING_BYTES};
 use crate::target::Target;
 use crate::timers::Tick;
 use crate::web::{self, Pages};
+pub use tcp::Ends;
 
 /// What the connection lives under.
 #[derive(Clone)]
@@ -50,12 +51,16 @@ pub struct Setup {
     pub heartbeat: Option<Duration>,
     /// `--traffic`.
     pub traffic: bool,
+    /// `--record`.
+    pub record: Option<RecordOptions>,
     /// `--run-once`, and whether its one session has begun.
     pub once: Option<bool>,
     /// Whether there is room for the connection.
     pub admitted: bool,
     /// The reactor's budget for bytes that peers refuse.
     pub held_bytes_max: usize,
+    /// How many pipes sessions may keep.
+    pub pipes_max: usize,
     /// `--web`.
     pub web: Option<PathBuf>,
     /// What TLS clients are served with, and what such a client knows, which this one is then.
@@ -72,9 +77,11 @@ impl Default for Setup {
         Setup {
             heartbeat: None,
             traffic: false,
+            record: None,
             once: None,
             admitted: true,
             held_bytes_max,
+            pipes_max: KEPT_MAX,
             web: None,
             tls: None,
             gate: Gate::open(),
@@ -97,6 +104,8 @@ pub struct Rig {
     pub client_took: usize,
     /// Everything that the target was sent.
     pub to_target: Vec<u8>,
+    /// How many other connections that move much wait for their turn.
+    pub bulk_waiting: usize,
     resources: Resources,
     frontend: Arc<Frontend>,
     /// What helpers have found and the connection has not been told.
@@ -122,7 +131,7 @@ impl Rig {
             poll: Poll::new().expect("the system has a descriptor to spare"),
             tick: Tick::ZERO,
             rings: Pool::new(setup.held_bytes_max),
-            splicer: Splicer::new(KEPT_MAX),
+            splicer: Splicer::new(setup.pipes_max),
             metrics: Arc::new(Metrics::new(Kind::ALL.len())),
             inbox: Inbox::new(move |_, answer| drop(sender.send(answer))),
             shared: Arc::new(shared(setup)),
@@ -139,6 +148,7 @@ impl Rig {
             to_client: Vec::new(),
             client_took: 0,
             to_target: Vec::new(),
+            bulk_waiting: 0,
             resources,
             frontend,
             answers,
@@ -148,26 +158,6 @@ impl Rig {
             undialled: Some(undialled),
             dialled: None,
         }
-    }
-
-    /// The same over TCP, with the far ends of both connections. The target's is dialled by [`Rig::dial_tcp`].
-    pub fn over_tcp(setup: &Setup) -> (Rig, TcpStream, TcpStream) {
-        let mut rig = Rig::new(setup);
-        let ((near, client), (dialled, target)) = (pair(), pair());
-        let peer = Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let socket = Socket::new(Io::Tcp(near));
-        let accepted = Accepted { socket, peer, admitted: true, number: 1 };
-        rig.conn = Some(Conn::new(accepted, &rig.resources.to(ID, &rig.frontend)));
-        rig.dialled = Some(dialled);
-        (rig, client, target)
-    }
-
-    /// As [`Rig::dial`], with the target's end of [`Rig::over_tcp`].
-    pub fn dial_tcp(&mut self) -> bool {
-        let Some(Conn { state: State::Connect(connect), .. }) = &mut self.conn else { return false };
-        let Some(stream) = self.dialled.take() else { return false };
-        connect.dial_instead(Socket::connecting(Io::Tcp(stream)));
-        true
     }
 
     /// Drives once, as a turn of the reactor does, and checks what must hold after it.
@@ -373,6 +363,12 @@ impl Rig {
         self.resources.rings.held_bytes()
     }
 
+    /// Bytes for which it can be ended when memory is short, and for how long they have waited.
+    pub fn burden(&self) -> Option<(usize, Duration)> {
+        let (bytes, since, _) = self.conn.as_ref()?.burden()?;
+        Some((bytes, self.resources.tick.since(since)))
+    }
+
     /// Time until the connection's deadline, if it has one.
     pub fn deadline(&self) -> Option<Duration> {
         (self.due() != Tick::NEVER).then(|| self.due().since(self.resources.tick))
@@ -387,6 +383,11 @@ impl Rig {
     /// What was logged since the last call.
     pub fn take_log(&self) -> String {
         self.resources.shared.log.take_lines()
+    }
+
+    /// Marks of `--traffic` since the last call.
+    pub fn take_traffic(&self) -> String {
+        self.resources.shared.log.take_traffic()
     }
 
     /// The name of the connection's state.
@@ -439,22 +440,9 @@ impl Rig {
 
     fn with<R>(&mut self, act: impl FnOnce(&mut Conn, &mut Cx<'_>) -> R) -> Option<R> {
         let mut cx = self.resources.to(ID, &self.frontend);
+        cx.bulk_waiting = self.bulk_waiting;
         Some(act(self.conn.as_mut()?, &mut cx))
     }
-}
-
-/// A TCP connection of this machine: our end, and the other. Little fits between them, so that each can refuse soon.
-fn pair() -> (mio::net::TcpStream, TcpStream) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
-    let (near, _) = listener.accept().expect("it is there");
-    for end in [&near, &far] {
-        end.set_nonblocking(true).expect("a socket");
-        let end = SockRef::from(end);
-        end.set_send_buffer_size(PAIR_BUFFER_BYTES).expect("a socket");
-        end.set_recv_buffer_size(PAIR_BUFFER_BYTES).expect("a socket");
-    }
-    (mio::net::TcpStream::from_std(near), far)
 }
 
 /// What all connections share in this setup.
@@ -483,7 +471,8 @@ pub fn frontend(setup: &Setup) -> Frontend {
         }),
         target_tls: None,
         heartbeat: setup.heartbeat,
-        tape: setup.traffic.then_some(TapeOptions { traffic: true, record: None }),
+        tape: (setup.traffic || setup.record.is_some())
+            .then(|| TapeOptions { traffic: setup.traffic, record: setup.record.clone() }),
     }
 }
 
@@ -527,6 +516,3 @@ const HELPER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// More turns than any test has work for.
 const DRIVES_MAX: usize = 10_000;
-
-/// What the system may keep for each end of a pair.
-const PAIR_BUFFER_BYTES: usize = 64 * 1024;

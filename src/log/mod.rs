@@ -147,6 +147,14 @@ impl Log {
         String::from_utf8_lossy(&self.lines[0].take()).into_owned()
     }
 
+    /// The same for the marks of sessions' traffic.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn take_traffic(&self) -> String {
+        self.traffic
+            .as_ref()
+            .map_or_else(String::new, |sink| String::from_utf8_lossy(&sink.take()).into_owned())
+    }
+
     /// A line as it is, at every level.
     pub fn info(&self, text: fmt::Arguments<'_>) {
         self.line(Level::Info, None, text);

@@ -1,11 +1,13 @@
 //! What may wait on the way to a far client: little, so that what a target says last is not behind all that it said
 //! before. The client's socket holds little unsent, and the socket of a near target little that nobody has read.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::tuning::{UNREAD_BYTES_MAX, UNSENT_BYTES_MAX, is_near, unbinds, wish};
 use crate::sys;
@@ -26,12 +28,21 @@ pub fn room(tcp: &TcpStream) -> usize {
     (UNSENT_BYTES_MAX as usize).saturating_sub(sys::unsent(tcp.as_fd()).unwrap_or(0))
 }
 
-/// Lets a socket that is not connected yet have a small buffer for what is not read, and yet a window that can grow:
-/// with a size that is fixed when it connects, it never can.
-pub fn begin_small(socket: BorrowedFd<'_>) {
-    if unbinds(socket) {
-        wish("SO_RCVBUF", SockRef::from(&socket).set_recv_buffer_size(SMALL_BYTES));
-        wish("SO_BUF_LOCK", sys::lock_receive_buffer(socket, false));
+/// As `TcpStream::connect`, with a small buffer for what is not read, and yet a window that can grow: with a size that
+/// is fixed when it connects, it never can.
+///
+/// # Errors
+/// The system's.
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    if unbinds(socket.as_fd()) {
+        wish("SO_RCVBUF", socket.set_recv_buffer_size(SMALL_BYTES));
+        wish("SO_BUF_LOCK", sys::lock_receive_buffer(socket.as_fd(), false));
+    }
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        Ok(()) | Err(_) => Ok(TcpStream::from_std(socket.into())),
     }
 }
 

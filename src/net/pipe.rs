@@ -57,6 +57,12 @@ impl Splicer {
         }
     }
 
+    /// Empty pipes that are at hand, and those that sessions keep.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.free.len(), Arc::strong_count(&self.place) - 1)
+    }
+
     /// Whether a session may keep a pipe.
     pub fn may_keep(&self) -> bool {
         Arc::strong_count(&self.place) <= self.kept_max

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use mio::net::{TcpStream, UnixStream};
-use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
+use socket2::SockRef;
 
 use super::{Connect, RETRY_WAIT, Stage};
 use crate::conn::client::Client;
@@ -108,7 +107,7 @@ impl Connect {
 }
 
 pub(super) fn dial_tcp(address: SocketAddr, client: &Client, cx: &Cx<'_>) -> io::Result<Socket> {
-    let stream = if client.is_far() { connect_small(address)? } else { TcpStream::connect(address)? };
+    let stream = if client.is_far() { narrow::connect(address)? } else { TcpStream::connect(address)? };
     let options = SockRef::from(&stream);
     tune_tcp(&options, Some(address.ip()));
     // Urgent data (telnet servers send it) comes in its place in the stream instead of being lost.
@@ -122,17 +121,6 @@ pub(super) fn dial_tcp(address: SocketAddr, client: &Client, cx: &Cx<'_>) -> io:
     let mut socket = if connected { Socket::new(io) } else { Socket::connecting(io) };
     socket.register(cx.registry, cx.id.token(Side::Target))?;
     Ok(socket)
-}
-
-/// As `TcpStream::connect`, with a small buffer for what is not read.
-fn connect_small(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    narrow::begin_small(socket.as_fd());
-    match socket.connect(&address.into()) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-        Ok(()) | Err(_) => Ok(TcpStream::from_std(socket.into())),
-    }
 }
 
 /// The other end of a program's standard input and output.

@@ -37,6 +37,11 @@ impl Fresh {
         Some(Fresh { step: STEP_MIN, most: STEP_MIN, bounds_target, since: now, moved: 0 })
     }
 
+    /// Whether what the target sends and is not read goes by what the client takes.
+    pub(super) fn bounds_target(&self) -> bool {
+        self.bounds_target
+    }
+
     /// Bytes that may be read from the target at a time.
     pub(super) fn read_limit(&self) -> usize {
         if self.step < WIDE { self.step } else { RING_BYTES }

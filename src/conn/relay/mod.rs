@@ -122,9 +122,10 @@ impl Relay {
         }
         let fresh = fresh::Fresh::begin(client, &target, cx.now);
         let mut relay = Relay { tape, ..Relay::begin(to, Some(target), decoder, cx) };
-        if fresh.is_some() {
-            relay.system.target = true;
-            relay.down.set_fresh(fresh);
+        if let Some(fresh) = fresh {
+            // Where the buffer of the target has grown already, it is bounded as that of any other.
+            relay.system.target = fresh.bounds_target();
+            relay.down.set_fresh(Some(fresh));
         }
         relay
     }

@@ -3,14 +3,18 @@
 //! A [`Session`] plays a scenario at a [`Pace`]: how many bytes a read brings, how much room the writes get at
 //! a time, and in which order readiness comes. What must come out does not depend on it.
 
+mod bulk;
 mod deadlines;
 mod dial;
 mod endings;
+mod far;
 mod handshake;
 mod lookup;
 mod secrets;
 mod serve;
 mod stalls;
+mod tape;
+mod tcp;
 mod tls;
 mod traffic;
 
