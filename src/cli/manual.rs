@@ -3,6 +3,7 @@
 //! `man/websockify.1` is the committed copy; a test holds the two equal and rewrites it on demand. Only tests
 //! need the generator, so it is not part of the program.
 
+mod completions;
 mod text;
 
 use super::help;

@@ -13,6 +13,7 @@ mod capacity;
 mod certificates;
 mod chains;
 mod command_lines;
+mod completions;
 mod daemon;
 mod endings;
 mod fairness;
