@@ -28,6 +28,7 @@ _websockify()
             --target-config | \
             --auth-source | \
             --pid-file | \
+            --admin-token-file | \
             --log-file | \
             --syslog | \
             --record)
@@ -48,7 +49,10 @@ _websockify()
             --web-cache-control | \
             --timeout | \
             --idle-timeout | \
-            --heartbeat)
+            --heartbeat | \
+            --admin | \
+            --admin-mode | \
+            --health-path)
             return
             ;;
         --wrap-mode)
@@ -142,6 +146,10 @@ _websockify()
             --timeout=
             --idle-timeout=
             --heartbeat=
+            --admin=
+            --admin-mode=
+            --admin-token-file=
+            --health-path=
             --verbose
             --traffic
             --log-file=

@@ -17,6 +17,10 @@ pub mod flight;
 #[cfg(not(feature = "testing"))]
 mod flight;
 #[cfg(feature = "testing")]
+pub mod health;
+#[cfg(not(feature = "testing"))]
+mod health;
+#[cfg(feature = "testing")]
 pub mod helpers;
 #[cfg(not(feature = "testing"))]
 mod helpers;
@@ -136,6 +140,10 @@ pub mod reactor;
 mod reactor;
 
 // Floor 6: the process.
+#[cfg(feature = "testing")]
+pub mod admin;
+#[cfg(not(feature = "testing"))]
+mod admin;
 pub mod cli;
 #[cfg(feature = "testing")]
 pub mod os;

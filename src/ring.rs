@@ -209,9 +209,13 @@ impl Pool {
     }
 
     /// Bytes held for sessions at this moment.
-    #[cfg(any(test, feature = "testing"))]
     pub fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    /// Bytes of rings that wait for their next use.
+    pub fn free_bytes(&self) -> usize {
+        self.free.len() * RING_BYTES
     }
 
     /// Whether more is held than the budget allows, so that a session has to end.

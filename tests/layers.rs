@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("id", 0),
     ("ring", 0),
     ("secret", 0),
+    ("health", 0),
     ("helpers", 0),
     ("child", 0),
     ("flight", 0),
@@ -39,6 +40,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("net", 3),
     ("conn", 4),
     ("reactor", 5),
+    ("admin", 6),
     ("cli", 6),
     ("server", 6),
     ("os", 6),
@@ -110,6 +112,17 @@ const IMPURE: &[&str] = &[
 fn imports_go_only_downwards() {
     let faults: Vec<String> = sources().iter().flat_map(|(path, text)| upward_imports(path, text)).collect();
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn nobody_but_the_server_imports_the_admin_listener() {
+    let importers: Vec<String> = sources()
+        .iter()
+        .filter(|(path, text)| !path.starts_with("src/admin/") && text.contains("crate::admin"))
+        .map(|(path, _)| path.clone())
+        .collect();
+    assert!(!importers.is_empty(), "the scan sees the server's");
+    assert!(importers.iter().all(|path| path.starts_with("src/server/")), "{importers:?}");
 }
 
 #[test]

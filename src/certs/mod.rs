@@ -156,6 +156,15 @@ impl Certificates {
         lock(&self.inner.found).config.is_some()
     }
 
+    /// Whether TLS clients can be served, for one who asks again and again. Never waits: when the files have not been
+    /// looked at for a second, a helper does, and the next one learns what it has found.
+    pub fn are_usable(&self) -> bool {
+        match self.ask(Box::new(|_| {})) {
+            Asked::Now(config) => config.is_some(),
+            Asked::Later | Asked::Busy => self.are_there(),
+        }
+    }
+
     /// What to serve a client with whose handshake starts now. Never waits for a file: when they have not
     /// been looked at for a second, `to` gets the result from a helper.
     pub fn ask(&self, to: ReplyTo<Served>) -> Asked<Served> {

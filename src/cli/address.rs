@@ -8,6 +8,7 @@ use crate::log::SyslogAddress;
 use crate::net::listen::Address;
 use crate::target::Target;
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// `[host:]port` to listen on. Port 0 lets the system choose.
@@ -16,6 +17,21 @@ pub(super) fn listen(word: &OsStr, prefer_ipv6: bool) -> Result<Address, String>
     let text = word.to_str().ok_or_else(|| wrong(what, word))?;
     let (host, port) = split(text).unwrap_or(("", text));
     Ok(Address::Tcp { host: host.to_owned(), port: port_number(port, 0, what, word)?, prefer_ipv6 })
+}
+
+/// `[host:]port` for the admin listener, which is for this machine alone unless a host is named, or `unix:path`.
+pub(super) fn admin(word: &OsStr, mode: u32) -> Result<Address, String> {
+    if let Some(path) = word.as_bytes().strip_prefix(b"unix:") {
+        return match path {
+            [] => Err(wrong("Error parsing admin address", word)),
+            path => Ok(Address::Unix { path: OsStr::from_bytes(path).into(), mode }),
+        };
+    }
+    let what = "Error parsing admin port";
+    let text = word.to_str().ok_or_else(|| wrong(what, word))?;
+    let (host, port) = split(text).unwrap_or(("", text));
+    let host = if host.is_empty() { "127.0.0.1" } else { host };
+    Ok(Address::Tcp { host: host.to_owned(), port: port_number(port, 0, what, word)?, prefer_ipv6: false })
 }
 
 /// `host:port` to connect to. An empty host stays one, since it is said like that, and means this one.
@@ -66,7 +82,6 @@ fn port_number(text: &str, least: u16, what: &str, word: &OsStr) -> Result<u16, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::ffi::OsStrExt;
 
     fn source(word: &str) -> Result<(String, u16), String> {
         match listen(OsStr::new(word), false)? {
@@ -101,6 +116,30 @@ mod tests {
         }
         let text = listen(OsStr::from_bytes(b"\xff:1"), false).expect_err("no text");
         assert!(text.starts_with("Error parsing listen port: '"), "{text}");
+    }
+
+    #[test]
+    fn the_admin_listener_is_for_this_machine_unless_a_host_is_named() {
+        let at = |word: &str| admin(OsStr::new(word), 0o600);
+        for (word, host, port) in [
+            ("9000", "127.0.0.1", 9000),
+            (":9000", "127.0.0.1", 9000),
+            ("0.0.0.0:9000", "0.0.0.0", 9000),
+            ("[::1]:0", "::1", 0),
+            ("localhost:1", "localhost", 1),
+        ] {
+            let address = Address::Tcp { host: host.to_owned(), port, prefer_ipv6: false };
+            assert_eq!(at(word), Ok(address), "{word}");
+        }
+        let unix = |path: &str| Address::Unix { path: path.into(), mode: 0o600 };
+        assert_eq!(at("unix:/run/a:1"), Ok(unix("/run/a:1")));
+        assert_eq!(at("unix:a"), Ok(unix("a")));
+        assert_eq!(at("unix:"), Err("Error parsing admin address: 'unix:'".to_owned()));
+        assert_eq!(at("/run/a"), Err("Error parsing admin port: '/run/a'".to_owned()));
+        assert_eq!(
+            at("x:70000"),
+            Err("Error parsing admin port: 70000 is not between 0 and 65535".to_owned())
+        );
     }
 
     #[test]

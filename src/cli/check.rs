@@ -9,7 +9,7 @@ use super::config::{Config, Sessions, WrapMode};
 use super::header;
 use super::parse::Given;
 use super::plugins::{self, Argument, AuthPlugin, TokenPlugin};
-use super::{Environment, Fault, certificates, novnc, python};
+use super::{Environment, Fault, admin, certificates, novnc, python};
 use crate::gate::AllowedOrigin;
 use crate::http::origin::Origin;
 use crate::log;
@@ -78,6 +78,9 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, Fault> 
         workers: count(given, "workers", 256)?.unwrap_or(1),
         max_connections: count(given, "max-connections", 1 << 30)?,
         memory_limit_bytes: count(given, "memory-limit", 1 << 20)?.map(|mib| mib.saturating_mul(1 << 20)),
+        admin: admin::address(given)?,
+        admin_token_file: path("admin-token-file"),
+        health_path: admin::health_path(given)?,
         log: log::Settings {
             verbose: given.flag("verbose"),
             secrets: given.flag("log-tokens"),
@@ -118,6 +121,7 @@ fn dependencies(given: &Given) -> Result<(), String> {
         (given.flag("web-outside-links"), "web-outside-links", "web"),
         (given.flag("legacy-syslog"), "legacy-syslog", "syslog"),
         (has("record-input"), "record-input", "record"),
+        (has("admin-mode"), "admin-mode", "admin"),
         (has("ssl-target-ca"), "ssl-target-ca", "ssl-target"),
         (has("ssl-target-name"), "ssl-target-name", "ssl-target"),
         (given.flag("ssl-target-insecure"), "ssl-target-insecure", "ssl-target"),
@@ -254,7 +258,10 @@ fn ends(given: &Given, env: &Environment) -> Result<(Address, Sessions), String>
     let listen = match (given.flag("inetd"), given.text("unix-listen")) {
         (true, _) => Address::Inetd,
         (false, None) if is_left_out => Address::Inetd,
-        (false, Some(path)) => Address::Unix { path: path.into(), mode: mode(given)? },
+        (false, Some(path)) => {
+            let mode = mode(given, "unix-listen-mode", "Error parsing listen unix socket mode")?;
+            Address::Unix { path: path.into(), mode }
+        }
         (false, None) => {
             // With no word in front of `--`, the first behind it is the source.
             let word = words.next().or_else(|| after_dashes.next()).ok_or("Too few arguments")?;
@@ -322,10 +329,9 @@ fn wrap_mode(given: &Given) -> WrapMode {
     }
 }
 
-/// The permissions of the Unix socket.
-fn mode(given: &Given) -> Result<u32, String> {
-    let what = "Error parsing listen unix socket mode";
-    let Some(text) = given.text("unix-listen-mode") else { return Ok(DEFAULT_MODE) };
+/// The permissions of a Unix socket, which the option `name` has; `what` begins the complaint.
+pub(super) fn mode(given: &Given, name: &'static str, what: &str) -> Result<u32, String> {
+    let Some(text) = given.text(name) else { return Ok(DEFAULT_MODE) };
     let number = text.to_str().and_then(|text| python::integer(text, 8));
     let number = number.ok_or_else(|| format!("{what}: {}", python::quoted(text)))?;
     match u32::try_from(number) {
@@ -356,7 +362,7 @@ pub(super) fn absolute(directory: &Path, path: &Path) -> PathBuf {
     out
 }
 
-/// The Unix socket's permissions without `--unix-listen-mode`: its owner's.
+/// A Unix socket's permissions unless an option says otherwise: its owner's.
 const DEFAULT_MODE: u32 = 0o600;
 
 #[cfg(test)]

@@ -62,6 +62,13 @@ pub struct Config {
     /// `--memory-limit`: what may be held for peers that do not read, in bytes; at least 1 MiB.
     pub memory_limit_bytes: Option<usize>,
 
+    /// `--admin`: where the admin listener is; a Unix socket's path is as it was given.
+    pub admin: Option<Address>,
+    /// `--admin-token-file`, absolute.
+    pub admin_token_file: Option<PathBuf>,
+    /// `--health-path`: begins with `/` and has no query.
+    pub health_path: Option<String>,
+
     /// `--verbose`, `--log-tokens`, `--traffic`, `--log-file`, `--syslog`, `--legacy-syslog`. Paths are absolute.
     pub log: log::Settings,
     /// `--record`: the recordings' path before `.N`, absolute.

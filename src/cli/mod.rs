@@ -6,6 +6,7 @@
 //! as an [`Environment`].
 
 mod address;
+mod admin;
 mod certificates;
 mod check;
 mod config;

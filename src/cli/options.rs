@@ -52,6 +52,7 @@ pub(super) enum Group {
     Tokens,
     Web,
     Lifetime,
+    Admin,
     Logging,
 }
 
@@ -76,7 +77,8 @@ impl Row {
 
 impl Group {
     /// All headings, in the order of help and man page.
-    pub(super) const ALL: [Group; 8] = [General, Listening, Targets, Tls, Tokens, Web, Lifetime, Logging];
+    pub(super) const ALL: [Group; 9] =
+        [General, Listening, Targets, Tls, Tokens, Web, Lifetime, Admin, Logging];
 
     /// The heading's text.
     pub(super) fn title(self) -> &'static str {
@@ -88,6 +90,7 @@ impl Group {
             Tokens => "Tokens and authentication",
             Web => "Web server",
             Lifetime => "Lifetime",
+            Admin => "Administration and health",
             Logging => "Logging and recording",
         }
     }
@@ -325,6 +328,22 @@ pub(super) const TABLE: &[Row] = &[
           group: Lifetime, python: true,
           help: "send each client a ping this often, and end the session of one that was silent for two and a half \
                  times as long, at least 10 seconds (0: never)" },
+
+    Row { name: "admin", short: None, kind: Text("ADDRESS"),
+          group: Admin, python: false,
+          help: "serve metrics, health and the list of sessions at [HOST:]PORT, where no host means this machine alone \
+                 (127.0.0.1, unlike source_port's), or at unix:PATH, a Unix socket; without TLS" },
+    Row { name: "admin-mode", short: None, kind: Text("MODE"),
+          group: Admin, python: false,
+          help: "permissions of the --admin socket, in octal (default: 0600)" },
+    Row { name: "admin-token-file", short: None, kind: Text("FILE"),
+          group: Admin, python: false,
+          help: "ask those who come to --admin for a token of this file, which has lines 'full TOKEN' and 'read TOKEN' \
+                 of at least 16 characters; needed where the address is not this machine's alone" },
+    Row { name: "health-path", short: None, kind: Text("PATH"),
+          group: Admin, python: false,
+          help: "answer GET PATH on the public port with 200 while new clients are welcome and with 503 else, for \
+                 balancers that can ask there only; needs no password" },
 
     Row { name: "verbose", short: Some('v'), kind: Flag,
           group: Logging, python: true,

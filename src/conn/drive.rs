@@ -169,6 +169,11 @@ impl Conn {
             Wanted::Session(session) => Request::Session(session),
             Wanted::Page(page) => Request::Page(page),
             Wanted::Refused(refusal, line) => return self.refuse(&refusal, &line, cx),
+            Wanted::Health(answer, line) => {
+                let reply = Reply::begin(&answer, line.head_only, &mut self.client, cx);
+                self.finish(&End::Served, cx);
+                return State::Reply(reply);
+            }
             Wanted::Nothing => return self.close(End::Served, cx),
         };
         match Lookup::begin(request, cx) {

@@ -36,6 +36,15 @@ pub struct Frontend {
     pub heartbeat: Option<Duration>,
     /// What is taken down of each session.
     pub tape: Option<TapeOptions>,
+    /// The path at which a plain request learns whether the service is ready (`--health-path`).
+    pub health_path: Option<Box<str>>,
+}
+
+impl Frontend {
+    /// Whether no client can be served, since all have to speak TLS and there is no certificate.
+    pub fn lacks_certificate(&self) -> bool {
+        self.tls_only && !self.tls.as_ref().is_some_and(|certificates| certificates.are_usable())
+    }
 }
 
 /// What is to be taken down of each session of a listener.

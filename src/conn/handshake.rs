@@ -122,6 +122,13 @@ impl Handshake {
         }
         if !handshake::is_upgrade(&request) {
             let is_check = request.method == "OPTIONS";
+            if is_check || is_health(&request, cx.frontend.health_path.as_deref()) {
+                match cx.shared.unready(cx.frontend.lacks_certificate()) {
+                    Some(reason) => return Wanted::Health(Refusal::new(503, reason), line),
+                    None if !is_check => return Wanted::Health(Refusal::new(200, "ok"), line),
+                    None => {}
+                }
+            }
             let Some(pages) = &cx.frontend.pages else {
                 // Only a WebSocket is served, so a plain request is refused like a wrong method.
                 let refusal = match is_check {
@@ -148,6 +155,12 @@ impl Handshake {
             Err(refusal) => Wanted::Refused(refusal, line),
         }
     }
+}
+
+/// Whether a request asks at `path` whether the service is ready.
+fn is_health(request: &Request<'_>, path: Option<&str>) -> bool {
+    let asked = request.target.split(['?', '#']).next();
+    path.is_some() && asked == path && matches!(request.method, "GET" | "HEAD")
 }
 
 /// What can't be read is refused, and its line is not repeated in the log.

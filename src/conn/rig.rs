@@ -27,6 +27,7 @@ use super::state::State;
 use super::{Accepted, Conn};
 use crate::certs::Certificates;
 use crate::gate::Gate;
+use crate::health::{Health, Phase};
 use crate::id::{ConnId, Instance, Side};
 use crate::limit::Places;
 use crate::log::Log;
@@ -67,6 +68,8 @@ pub struct Setup {
     pub tls: Option<(Arc<ServerConfig>, Arc<ClientConfig>)>,
     /// Who decides about requests; the usual one grants all.
     pub gate: Gate,
+    /// `--health-path`.
+    pub health_path: Option<&'static str>,
     /// The target is a program of ours, which will listen on this Unix socket; and whether it has ended.
     pub program: Option<(PathBuf, Arc<AtomicBool>)>,
 }
@@ -85,6 +88,7 @@ impl Default for Setup {
             web: None,
             tls: None,
             gate: Gate::open(),
+            health_path: None,
             program: None,
         }
     }
@@ -455,7 +459,16 @@ pub fn shared(setup: &Setup) -> Shared {
         places: Places { connections_max: 100, open_files: None },
         once: setup.once.map(AtomicBool::new),
         accepted: AtomicU64::new(1),
+        health: serving(),
+        metrics: Vec::new(),
     }
+}
+
+/// A service that every reactor of serves.
+fn serving() -> Health {
+    let health = Health::default();
+    health.enter(Phase::Serving);
+    health
 }
 
 /// What a listener's clients get in this setup.
@@ -473,6 +486,7 @@ pub fn frontend(setup: &Setup) -> Frontend {
         heartbeat: setup.heartbeat,
         tape: (setup.traffic || setup.record.is_some())
             .then(|| TapeOptions { traffic: setup.traffic, record: setup.record.clone() }),
+        health_path: setup.health_path.map(Into::into),
     }
 }
 

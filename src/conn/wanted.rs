@@ -20,6 +20,8 @@ pub enum Wanted {
     Page(Box<PageRequest>),
     /// Something that can't be granted, whatever the gate says.
     Refused(Refusal, RequestLine),
+    /// Whether the service is ready, which is said without a line in the log.
+    Health(Refusal, RequestLine),
     /// Nothing more: the client has ended its side behind the last answer.
     Nothing,
 }

@@ -112,6 +112,7 @@ const HEAD_BYTES_USUAL: usize = 512;
 const REASONS: &[(u16, &str)] = &[
     (101, "Switching Protocols"),
     (200, "OK"),
+    (202, "Accepted"),
     (204, "No Content"),
     (206, "Partial Content"),
     (301, "Moved Permanently"),
@@ -123,6 +124,7 @@ const REASONS: &[(u16, &str)] = &[
     (404, "Not Found"),
     (405, "Method Not Allowed"),
     (408, "Request Timeout"),
+    (411, "Length Required"),
     (412, "Precondition Failed"),
     (413, "Content Too Large"),
     (414, "URI Too Long"),

@@ -196,11 +196,16 @@ impl Listener {
     /// # Errors
     /// The system's.
     pub fn watch(&self, poll: BorrowedFd<'_>, token: usize, on: bool) -> io::Result<()> {
-        let socket = match self {
+        sys::watch_level(poll, self.as_fd(), token, on)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
             Listener::Tcp(listener) => listener.as_fd(),
             Listener::Unix(listener, _) => listener.as_fd(),
-        };
-        sys::watch_level(poll, socket, token, on)
+        }
     }
 }
 

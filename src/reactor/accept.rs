@@ -203,6 +203,9 @@ impl Acceptor {
         live = live.saturating_sub(self.half_open.leaving());
         let most = shared.places.connections_max as usize;
         let admitted = live < most || self.make_room(own, own_part);
+        if !admitted {
+            shared.health.note_full();
+        }
         if !admitted && live >= most + self.overflow_max {
             // There is not even room to say that there is none.
             let end = End::Full(shared.places);

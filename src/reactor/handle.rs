@@ -25,12 +25,25 @@ pub enum Control {
     Frontends(Frontends),
     /// Answer with [`Notice::Alive`].
     Ping,
+    /// Answer there.
+    Probe(Sender<Vitals>),
     /// Accept no more, and end when the last connection has ended by itself.
     Finish,
     /// The same for sessions that have a target; all others are sent away, and cut after this time.
     Outlive(Duration),
     /// Accept no more, send every client away, and cut what is left after this time.
     Drain(Duration),
+}
+
+/// What a reactor says of itself when it comes to a [`Control::Probe`].
+#[derive(Clone, Copy, Debug)]
+pub struct Vitals {
+    /// Which one it is.
+    pub reactor: usize,
+    /// Bytes that it holds for peers that do not read.
+    pub held_bytes: usize,
+    /// Bytes of its rings that wait for their next use.
+    pub rings_bytes: usize,
 }
 
 /// What the clients of each listener get, in the order of the listeners.
@@ -79,6 +92,11 @@ impl Handle {
     /// Tells the reactor something.
     pub fn control(&self, control: Control) {
         self.send(Message::Control(control));
+    }
+
+    /// The same for what is answered; false when the reactor has ended and nobody will.
+    pub fn ask(&self, control: Control) -> bool {
+        self.send(Message::Control(control))
     }
 
     /// Hands a client's socket over that came with the process. What it gets is told by the frontend with the

@@ -43,7 +43,7 @@ use queue::{Account, Budget, Queue, Weight};
 use stopwatch::Stopwatch;
 
 pub use half_open::HalfOpen;
-pub use handle::{Control, Frontends, Handle, Notice, Notify};
+pub use handle::{Control, Frontends, Handle, Notice, Notify, Vitals};
 
 /// One event loop with everything that belongs to it.
 pub struct Reactor {
@@ -383,6 +383,12 @@ impl Reactor {
         match control {
             Control::Frontends(frontends) => self.frontends = frontends,
             Control::Ping => (self.notify)(Notice::Alive(self.index)),
+            Control::Probe(answer) => {
+                let rings = &self.resources.rings;
+                let (held_bytes, rings_bytes) = (rings.held_bytes(), rings.free_bytes());
+                // Who has asked may have given up.
+                let _ = answer.send(Vitals { reactor: self.index, held_bytes, rings_bytes });
+            }
             Control::Finish => self.stop(),
             Control::Outlive(patience) => self.send_away(patience, Conn::is_relaying),
             Control::Drain(patience) => {

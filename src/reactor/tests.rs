@@ -12,6 +12,7 @@ use crate::conn::frontend::{Destination, Sessions};
 use crate::conn::report;
 use crate::conn::rig::wire;
 use crate::conn::rig::{Setup, frontend};
+use crate::health::Health;
 use crate::id::Instance;
 use crate::limit::Places;
 use crate::log::Log;
@@ -47,6 +48,8 @@ impl Running {
                 places: Places { connections_max: 100, open_files: None },
                 once: None,
                 accepted: 0.into(),
+                health: Health::default(),
+                metrics: Vec::new(),
             }),
             frontends: frontends.into(),
             metrics: Arc::new(Metrics::new(Kind::ALL.len())),

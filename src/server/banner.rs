@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::admin::Role;
 use crate::certs;
 use crate::cli::Config;
 use crate::log::Log;
@@ -45,7 +46,7 @@ impl fmt::Display for Source {
 }
 
 /// Says what the service will do.
-pub(super) fn say(log: &Log, config: &Config, sources: &[Source]) {
+pub(super) fn say(log: &Log, config: &Config, sources: &[Source], admin: &[(Listener, Role)]) {
     log.info(format_args!("WebSocket server settings:"));
     for source in sources {
         match source {
@@ -53,6 +54,13 @@ pub(super) fn say(log: &Log, config: &Config, sources: &[Source]) {
             Source::Unix(name) => log.info(format_args!("  - Listen on unix socket {name}")),
             Source::Inetd => log.info(format_args!("  - Listen for inetd connections")),
         }
+    }
+    for (listener, role) in admin {
+        let what = match role {
+            Role::All => "Admin",
+            Role::Health => "Health",
+        };
+        log.info(format_args!("  - {what} on {}", listener.name()));
     }
     if let Some(web) = &config.web {
         let quiet = if web.listings { "" } else { " (no directory listings)" };

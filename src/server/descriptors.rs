@@ -3,6 +3,7 @@
 
 use std::num::NonZero;
 
+use crate::admin;
 use crate::cli::{Config, Sessions};
 use crate::gate;
 use crate::limit::Places;
@@ -77,7 +78,8 @@ impl Descriptors {
             Some(_) => (3, RECORDINGS_ENDING_MAX.min(room / 10)),
             None => (2, 0),
         };
-        let services = [tokens_at_most(config), auth_at_most(config)].map(|most| most.min(room / 10));
+        let services = [tokens_at_most(config), auth_at_most(config), admin_at_most(config)]
+            .map(|most| most.min(room / 10));
         // Two descriptors each.
         let pipes_max = KEPT_MAX.min(open_files / 64);
         let others = reserve + ending + services.iter().sum::<usize>() + 2 * pipes_max;
@@ -116,6 +118,11 @@ fn auth_at_most(config: &Config) -> usize {
         Some(auth) if auth.class.is_program => plugin::DESCRIPTORS_MAX,
         Some(_) | None => 0,
     }
+}
+
+/// Descriptors that the admin listener can have open.
+fn admin_at_most(config: &Config) -> usize {
+    if config.admin.is_some() { admin::DESCRIPTORS_MAX } else { 0 }
 }
 
 /// Descriptors of every process: standard input, output and error.

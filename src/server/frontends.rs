@@ -30,14 +30,23 @@ pub(super) struct Frontends {
     pub(super) going_to: String,
 }
 
+/// Where this program listens.
+pub(super) struct Listeners<'a> {
+    /// For clients.
+    pub(super) open: &'a [&'a Listener],
+    /// For others, where no session may lead to.
+    pub(super) beside: &'a [&'a Listener],
+    /// How many frontends are wanted.
+    pub(super) doors: usize,
+}
+
 /// Opens what the frontends need. It waits for files; for start-up only.
 ///
 /// # Errors
 /// What can't be done, in words for the log.
 pub(super) fn open(
     config: &Config,
-    listeners: &[&Listener],
-    doors: usize,
+    listeners: &Listeners<'_>,
     log: &Arc<Log>,
     recorder: Option<&Recorder>,
     (sessions, going_to): Way,
@@ -58,8 +67,9 @@ pub(super) fn open(
         target_tls,
         heartbeat: config.heartbeat,
         tape: tape(config, recorder),
+        health_path: config.health_path.as_deref().map(Into::into),
     });
-    Ok(Frontends { all: vec![frontend; doors], going_to })
+    Ok(Frontends { all: vec![frontend; listeners.doors], going_to })
 }
 
 /// How TLS clients are served, with the password for keys out of its file.
@@ -74,18 +84,19 @@ fn server_options(config: &Config) -> Result<ServerOptions, String> {
 /// Who may, and where to.
 fn gate(
     config: &Config,
-    listeners: &[&Listener],
+    listeners: &Listeners<'_>,
     log: &Arc<Log>,
     sessions: &Sessions,
 ) -> Result<Gate, String> {
-    let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.address()).collect();
+    let port = listeners.open.iter().find_map(|listener| listener.address()).map(|address| address.port());
+    let own = || listeners.open.iter().chain(listeners.beside);
+    let addresses: Vec<SocketAddr> = own().filter_map(|listener| listener.address()).collect();
     let web = config.web.as_ref().map(|web| web.root.clone());
     let auth = config.auth.as_ref().map(|plugin| {
         let argument = plugin.source.as_ref().map(|source| match source {
             Argument::Text(text) => auth::Argument::Text(text.clone()),
             Argument::File(path) => auth::Argument::File(path.clone()),
         });
-        let port = addresses.first().map(SocketAddr::port);
         let cookie = plugin.cookie.then_some(port);
         let source = auth::Source {
             argument,
@@ -116,7 +127,7 @@ fn gate(
         }
         Asked::Fixed(_) | Asked::Wrapped { .. } | Asked::PerSession { .. } => (None, false, Rules::default()),
     };
-    let paths = listeners.iter().filter_map(|listener| listener.path()).map(Path::to_owned).collect();
+    let paths = own().filter_map(|listener| listener.path()).map(Path::to_owned).collect();
     Gate::new(gate::Settings {
         origins: config.origins.clone(),
         auth,
@@ -198,6 +209,7 @@ fn own_files(config: &Config, gate: &Gate) -> Vec<OwnFile> {
     add(config.log.file.as_deref(), Extent::Series, "--log-file");
     add(config.record.as_deref(), Extent::Numbered, "--record");
     add(config.pid_file.as_deref(), Extent::File, "--pid-file");
+    add(config.admin_token_file.as_deref(), Extent::File, "--admin-token-file");
     add(config.tls.key_password_file.as_deref(), Extent::File, "--key-password");
     if let Asked::Tokens { plugin: TokenPlugin { source: Some(Argument::File(path)), .. }, .. } =
         &config.sessions

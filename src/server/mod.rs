@@ -25,8 +25,10 @@ use crate::child;
 use crate::cli::Config;
 use crate::conn::end::Kind;
 use crate::conn::shared::Shared;
+use crate::health::Phase;
 use crate::log::{Log, describe};
 use crate::metrics::{Counter, Metrics};
+use crate::net::listen::Listener;
 use crate::os::daemon::Readiness;
 pub use crate::os::fault::prepare as prepare_for_faults;
 pub use crate::os::inherited::spare_outputs;
@@ -102,6 +104,8 @@ struct Server {
     readiness: Option<Readiness>,
     /// Removed at the end.
     _pid_file: Option<PidFile>,
+    /// The admin sockets, whose files are removed at the end.
+    _admin: Vec<Listener>,
     hang_up: HangUp,
     launched: Instant,
     /// When there was a connection last.
@@ -125,6 +129,8 @@ impl Server {
         while self.running > 0 || !self.programs.is_over() {
             match self.next_event() {
                 Some(Event::Programs) => self.programs.look(Instant::now()),
+                // Who has asked may have given up.
+                Some(Event::Asked(answer)) => drop(answer.send(())),
                 Some(Event::Signal(number)) => {
                     if self.obey_signal(number).is_break() {
                         break;
@@ -203,6 +209,7 @@ impl Server {
 
     /// Every reactor serves: whoever waits for that is told.
     fn become_ready(&mut self) {
+        self.shared.health.enter(Phase::Serving);
         let told = self.manager.ready();
         self.note_manager(told);
         if let Some(readiness) = self.readiness.take() {
@@ -328,6 +335,10 @@ impl Server {
             self.note_manager(told);
         }
         self.stopping = how;
+        self.shared.health.enter(match how {
+            Stopping::Draining => Phase::Closing,
+            Stopping::Finishing | Stopping::No => Phase::Finishing,
+        });
         self.reactors.iter().for_each(|reactor| reactor.control(control()));
     }
 

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use crate::admin::{self, Role};
 use crate::cli::Config;
 use crate::log::{Log, describe};
 use crate::net::listen::{Address, Listener, Peer, adopt_connection, is_listening};
@@ -14,6 +15,8 @@ use super::banner::Source;
 pub(super) struct Sockets {
     /// Those that accept clients, and what each is called in the start lines.
     pub(super) listeners: Vec<(Listener, Source)>,
+    /// Those of the admin listener.
+    pub(super) admin: Vec<(Listener, Role)>,
     /// Clients that came with the process.
     pub(super) clients: Vec<(Io, Peer)>,
     /// Where the sockets come from.
@@ -46,6 +49,17 @@ pub(super) fn take_given(config: &Config) -> Result<(Vec<Given>, Origin), String
     Ok((given, Origin::Own))
 }
 
+impl Origin {
+    /// What an operator reads.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Origin::Own => "command line",
+            Origin::Manager => "service manager",
+            Origin::Inetd => "inetd",
+        }
+    }
+}
+
 impl Sockets {
     /// Makes use of the sockets that came with the process, or, without such, opens those of the command line.
     ///
@@ -56,14 +70,14 @@ impl Sockets {
         given: Vec<Given>,
         origin: Origin,
     ) -> Result<Sockets, (String, Vec<Source>)> {
-        let mut sockets = Sockets { listeners: Vec::new(), clients: Vec::new(), origin };
+        let mut sockets = Sockets { listeners: Vec::new(), admin: Vec::new(), clients: Vec::new(), origin };
         let result = match origin {
             Origin::Own => sockets.bind(config),
             Origin::Manager | Origin::Inetd => {
                 given.into_iter().try_for_each(|given| sockets.adopt(given, config))
             }
         };
-        match result {
+        match result.and_then(|()| sockets.bind_admin(config)) {
             Ok(()) => Ok(sockets),
             Err(text) => {
                 let wanted = config.listen.iter().map(|address| Source::of(address, None)).collect();
@@ -83,12 +97,25 @@ impl Sockets {
         Ok(())
     }
 
+    /// Opens the admin listener, unless the service manager has.
+    fn bind_admin(&mut self, config: &Config) -> Result<(), String> {
+        let is_given = self.admin.iter().any(|(_, role)| *role == Role::All);
+        if let Some(address) = config.admin.as_ref().filter(|_| !is_given) {
+            let listener =
+                Listener::bind(address).map_err(|error| format!("--admin: {}", describe(&error)))?;
+            self.admin.push((listener, Role::All));
+        }
+        let tokens = config.admin_token_file.as_deref();
+        self.admin.iter().try_for_each(|(listener, role)| admin::check_address(listener, *role, tokens))
+    }
+
     fn adopt(&mut self, given: Given, config: &Config) -> Result<(), String> {
         let Given { socket, name } = given;
-        if self.origin == Origin::Manager && NAMES_KEPT.contains(&name.as_str()) {
-            return Err(format!("the socket named {name} from the service manager: not available yet"));
-        }
         let failed = |error: std::io::Error| format!("the socket {name}: {}", describe(&error));
+        if let Some(role) = Role::of_name(&name).filter(|_| self.origin == Origin::Manager) {
+            self.admin.push((Listener::adopt(socket).map_err(failed)?, role));
+            return Ok(());
+        }
         if !is_listening(socket.as_fd()).map_err(failed)? {
             self.clients.push(adopt_connection(socket).map_err(failed)?);
             return Ok(());
@@ -144,6 +171,3 @@ fn is_at(address: &Address, listener: &Listener) -> bool {
         Address::Inetd => false,
     }
 }
-
-/// Names of sockets from the manager that will mean something else than a listener for clients.
-const NAMES_KEPT: [&str; 2] = ["admin", "health"];

@@ -12,13 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use crate::admin;
 use crate::child;
 use crate::cli::Config;
 use crate::conn::end::Kind;
 use crate::conn::report;
 use crate::conn::shared::Shared;
+use crate::health::Health;
 use crate::id::Instance;
 use crate::log::{Log, describe};
 use crate::metrics::Metrics;
@@ -60,6 +62,7 @@ struct Failure {
 /// What is known of the process before it has gone into the background.
 struct Origin {
     launched: Instant,
+    started: SystemTime,
     /// Its number.
     pid: u32,
     /// What the service manager has said to it.
@@ -68,8 +71,12 @@ struct Origin {
 
 /// Starts the service.
 pub(super) fn start(config: &Config) -> Started {
-    let origin =
-        Origin { launched: Instant::now(), pid: std::process::id(), manager: Variables::of_process() };
+    let origin = Origin {
+        launched: Instant::now(),
+        started: SystemTime::now(),
+        pid: std::process::id(),
+        manager: Variables::of_process(),
+    };
     match prepare(config) {
         Ok((mut log, sockets, strangers)) if config.daemon => {
             match daemon::detach(config.web.as_ref().map_or(Path::new("/"), |web| &web.root)) {
@@ -115,11 +122,11 @@ fn prepare(config: &Config) -> Result<(Log, Sockets, Strangers), Failure> {
     })?;
     match Sockets::open(config, given, from) {
         Ok(sockets) => {
-            banner::say(&log, config, &sockets.sources());
+            banner::say(&log, config, &sockets.sources(), &sockets.admin);
             Ok((log, sockets, strangers))
         }
         Err((text, wanted)) => {
-            banner::say(&log, config, &wanted);
+            banner::say(&log, config, &wanted, &[]);
             Err(Failure { log: Some(log.into()), text })
         }
     }
@@ -243,7 +250,12 @@ fn run(
     let to_main = sender.clone();
     let wake = move || drop(to_main.send(Event::Programs));
     let (plan, way) = Plan::of(config, &open, log, wake)?;
-    let frontends = frontends::open(config, &open, sources.len(), log, recorder.as_ref(), way)?;
+    if let Some(path) = &config.admin_token_file {
+        admin::check_tokens(path, log)?;
+    }
+    let beside: Vec<&Listener> = sockets.admin.iter().map(|(listener, _)| listener).collect();
+    let listeners = frontends::Listeners { open: &open, beside: &beside, doors: sources.len() };
+    let frontends = frontends::open(config, &listeners, log, recorder.as_ref(), way)?;
     let manager = Notify::open(&origin.manager, origin.pid).unwrap_or_else(|text| {
         log.warn(format_args!("{text}"));
         Notify::default()
@@ -275,13 +287,37 @@ fn run(
         places: descriptors.places,
         once: config.run_once.then(AtomicBool::default),
         accepted: AtomicU64::new(0),
+        health: Health::default(),
+        metrics: (0..config.workers).map(|_| Arc::new(Metrics::new(Kind::ALL.len()))).collect(),
     });
-    let (listeners, clients) = (sockets.listeners, sockets.clients);
+    let told: Vec<(String, &'static str)> =
+        sources.iter().map(|source| (source.to_string(), sockets.origin.name())).collect();
+    let (listeners, clients, admin_sockets) = (sockets.listeners, sockets.clients, sockets.admin);
     let listeners: Vec<Listener> = listeners.into_iter().map(|(listener, _)| listener).collect();
     let doors = listeners.len();
-    let reactors = start_reactors(config, &descriptors, listeners, &shared, &frontends.all.into(), &sender)
+    let frontends: Frontends = frontends.all.into();
+    let reactors = start_reactors(config, &descriptors, listeners, &shared, &frontends, &sender)
         .map_err(|error| format!("starting a reactor failed: {}", describe(&error)))?;
     let listening: Vec<String> = sources.iter().map(|source| source.to_string()).collect();
+    if !admin_sockets.is_empty() {
+        let gateway = admin::Gateway {
+            shared: Arc::clone(&shared),
+            reactors: reactors.clone(),
+            frontends,
+            // A main thread that is gone answers nobody.
+            ask_main: Box::new(move |answer| drop(sender.send(Event::Asked(answer)))),
+            about: admin::About {
+                started: origin.started,
+                launched: origin.launched,
+                listeners: told,
+                held_bytes_max: config.memory_limit_bytes.unwrap_or(HELD_BYTES_MAX),
+            },
+        };
+        let sockets: Vec<(&Listener, admin::Role)> =
+            admin_sockets.iter().map(|(listener, role)| (listener, *role)).collect();
+        admin::start(gateway, config.admin_token_file.clone(), &sockets)
+            .map_err(|error| format!("--admin: {}", describe(&error)))?;
+    }
     let server = Server {
         events,
         has_listeners: doors > 0,
@@ -290,6 +326,7 @@ fn run(
         manager,
         readiness: None,
         _pid_file: pid_file,
+        _admin: admin_sockets.into_iter().map(|(listener, _)| listener).collect(),
         hang_up,
         reactors,
         programs,
@@ -339,7 +376,7 @@ fn start_reactors(
             pipes_max: descriptors.pipes_max / config.workers,
             shared: Arc::clone(shared),
             frontends: Arc::clone(frontends),
-            metrics: Arc::new(Metrics::new(Kind::ALL.len())),
+            metrics: Arc::clone(&shared.metrics[index]),
             half_open: Arc::clone(&half_open),
         };
         reactors.push(Reactor::new(options, notify)?);

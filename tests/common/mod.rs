@@ -2,6 +2,7 @@
 //! and waits that fail with a reason. Nothing in here imports the library, so that a mistake shared by
 //! encoder and decoder can't hide: frames are written and read by code of the tests' own.
 
+pub(crate) mod admin;
 pub(crate) mod background;
 pub(crate) mod client;
 pub(crate) mod doors;

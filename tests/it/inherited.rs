@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl};
 
+use crate::common::admin::Admin;
 use crate::common::background::{Background, options, run};
 use crate::common::client::{Client, UPGRADE};
 use crate::common::server::{Server, command, program};
@@ -247,16 +248,6 @@ fn the_source_of_the_command_line_may_be_there_and_differ() {
 fn sockets_that_can_not_be_served_are_refused_by_name() {
     let udp = || OwnedFd::from(UdpSocket::bind("127.0.0.1:0").expect("a socket"));
     for (names, first, told) in [
-        (
-            "admin:web",
-            copy(&listener()),
-            "the socket named admin from the service manager: not available yet",
-        ),
-        (
-            "web:health",
-            copy(&listener()),
-            "the socket named health from the service manager: not available yet",
-        ),
         ("log:web", udp(), "the socket log: not a stream socket"),
         ("", udp(), "the socket descriptor 3: not a stream socket"),
     ] {
@@ -288,6 +279,38 @@ fn sockets_that_were_meant_for_another_process_are_left_alone() {
     let mut server = Server::spawn(&mut command);
     assert_eq!(server.wait().code(), Some(2), "without sockets the source is missing");
     server.log.wait_for("websockify: error: Too few arguments");
+}
+
+#[test]
+fn sockets_named_admin_and_health_are_the_admins() {
+    let (target, web, admin, scratch) = (Target::tcp().echo(), listener(), listener(), Scratch::new());
+    let mut command = with_two("web:admin", &[&target.address]);
+    let mut server = Server::spawn(command.stdin(copy(&web)).stdout(copy(&admin)));
+    drop(command);
+    let address = admin.local_addr().expect("bound");
+    server.log.wait_for(&format!("  - Admin on {address}"));
+    visit(&web);
+    let admin = Admin::at(address);
+    admin.eventually_ready();
+    assert_eq!(admin.get("/api/v1/status").status, 200);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+
+    let health = UnixListener::bind(scratch.path("h.sock")).expect("a socket");
+    let mut command = with_two("web:health", &[&target.address]);
+    let mut server = Server::spawn(command.stdin(copy(&web)).stdout(OwnedFd::from(health)));
+    drop(command);
+    server.log.wait_for(&format!("  - Health on {}", scratch.arg("h.sock")));
+    visit(&web);
+    let health = Admin::at_unix(&scratch.path("h.sock"));
+    health.eventually_ready();
+    assert_eq!(health.get("/livez").status, 200);
+    for path in ["/", "/api/v1/status", "/metrics"] {
+        assert_eq!(health.get(path).status, 404, "{path}");
+    }
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(scratch.path("h.sock").exists(), "the file is the manager's");
 }
 
 #[test]

@@ -1,6 +1,77 @@
 //! The sections of the man page that are not made from anything, in the macros of roff.
 
-pub(super) const BEFORE_LIMITS: &str = r#".SH SIGNALS
+pub(super) const BEFORE_LIMITS: &str = r#".SH ADMIN
+.B \-\-admin
+opens a listener for operators and their tools. It has threads of its own, so it answers when nothing else does. It speaks
+plain HTTP, one request a connection, and never TLS: use a Unix socket, an address of this machine,
+.I "ssh \-L 9000:/run/websockify/admin.sock HOST"
+or a proxy in front.
+.SS Paths
+.TP
+.BR /livez ", " /healthz
+200 while the main thread and each worker answer within a second, else 503 and a line for each that does not. For
+whoever restarts the service; nothing else counts, since a restart mends no token service.
+.TP
+.B /readyz
+200 while new clients are welcome, else 503 and a line for each check that fails:
+.I live
+as above;
+.IR listening ;
+.IR not\-withdrawn ,
+as the operator says;
+.IR not\-draining ;
+.IR not\-full ,
+which fails when all places of
+.B \-\-max\-connections
+are taken, and until a twentieth of them is free;
+.IR certificate ,
+with
+.BR \-\-ssl\-only .
+.B ?verbose
+lists all of them. Targets and token services are no part of it.
+.TP
+.B /api/v1/status
+An object with what the service is doing.
+.TP
+.B /api/v1/readiness
+PUT
+.I {"ready": false}
+makes the service not ready, and
+.I true
+takes that back. Sessions and new clients are served all the same.
+.SS Who may
+A Unix socket is for whom its mode lets in
+.RB ( \-\-admin\-mode ).
+An address of this machine is for every user of it, unless there is
+.BR \-\-admin\-token\-file ;
+an address that others reach needs that file. Its lines are
+.I full TOKEN
+and
+.IR "read TOKEN" ;
+lines that begin with # say nothing. Each request then needs
+.IR "Authorization: Bearer TOKEN" ,
+but for the paths of health. A token for reading changes nothing. The file counts as it is at each request; while it can't
+be used nobody is let in.
+.PP
+A change needs the header
+.IR "Websockify\-Admin: 1" ,
+which no page of another site can make a browser send. Where no token is asked for, Host must be an address or localhost;
+Origin, if there is one, must be the same host. Changes are logged with who made them.
+.PP
+.RS
+.nf
+curl \-\-unix\-socket /run/websockify/admin.sock http://admin/readyz?verbose
+curl \-X PUT \-H 'Websockify\-Admin: 1' \-d '{"ready": false}' http://127.0.0.1:9000/api/v1/readiness
+.fi
+.RE
+.SS The public port
+.B \-\-health\-path
+names a path there that says the same as
+.BR /readyz ,
+but for
+.IR live ,
+to anybody, without a line in the log. OPTIONS is 204 while the service is ready and 503 else.
+.SH SIGNALS
 .TP
 .BR SIGTERM ", " SIGINT
 End: the listener is closed, every client gets a Close frame with code 1001, and connections still open after
@@ -87,11 +158,13 @@ Sockets from a service manager, as
 has them, at most 16. Each listening TCP or Unix stream socket is served; a connected one is a client, and if there are
 no others the program ends with it. The source address may be left out then, or be
 .BR \-\-inetd ;
-if it is given, only its port is compared, and a difference is a warning. The names
+if it is given, only its port is compared, and a difference is a warning. A socket named
 .I admin
-and
+is the admin listener, in the place of
+.BR \-\-admin ;
+one named
 .I health
-are refused. With
+answers only the paths of health, and needs no token. With
 .B \-\-idle\-timeout
 the program exits when it is not needed, and the manager starts it again for the next client.
 .TP

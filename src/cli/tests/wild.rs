@@ -36,6 +36,9 @@ fn proxy(host: &str, port: u16, sessions: Sessions) -> Config {
         workers: 1,
         max_connections: None,
         memory_limit_bytes: None,
+        admin: None,
+        admin_token_file: None,
+        health_path: None,
     }
 }
 

@@ -1,0 +1,124 @@
+//! Which request means what. Who may not learns nothing about what there is.
+
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::security::{Caller, Security};
+use super::{Admin, Role, health, status};
+use crate::http::query;
+use crate::http::request::Request;
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint {
+    Front,
+    Live,
+    Ready,
+    Status,
+    Readiness,
+}
+
+impl Endpoint {
+    /// The one at this path.
+    fn at(path: &str) -> Option<Endpoint> {
+        Some(match path {
+            "/" => Endpoint::Front,
+            "/livez" | "/healthz" => Endpoint::Live,
+            "/readyz" => Endpoint::Ready,
+            "/api/v1/status" => Endpoint::Status,
+            "/api/v1/readiness" => Endpoint::Readiness,
+            _ => return None,
+        })
+    }
+
+    /// Whether it is for probes, which have no tokens and call this service by any name.
+    fn is_health(self) -> bool {
+        matches!(self, Endpoint::Live | Endpoint::Ready)
+    }
+
+    /// The methods that it has, as `Allow` tells them.
+    fn methods(self) -> &'static str {
+        match self {
+            Endpoint::Front | Endpoint::Live | Endpoint::Ready | Endpoint::Status => "GET, HEAD",
+            Endpoint::Readiness => "PUT",
+        }
+    }
+}
+
+/// The answer to a request with this body.
+pub(super) fn answer(admin: &Admin, request: &Request<'_>, body: &[u8], by: &Caller, role: Role) -> Answer {
+    let (path, parameters) = request.target.split_once('?').unwrap_or((request.target, ""));
+    let endpoint = Endpoint::at(path).filter(|endpoint| role == Role::All || endpoint.is_health());
+    let is_health = endpoint.is_some_and(Endpoint::is_health);
+    let result = (|| {
+        let grant = match is_health || role == Role::Health {
+            true => None,
+            false => Some(admin.security.admit(request, by)?),
+        };
+        let Some(endpoint) = endpoint else {
+            return Err(Answer::error(404, "there is nothing at this path"));
+        };
+        if !endpoint.methods().split(", ").any(|method| method == request.method) {
+            return Err(Answer::error(405, "this path has other methods").with("Allow", endpoint.methods()));
+        }
+        if let Some(grant) = grant
+            && !matches!(request.method, "GET" | "HEAD")
+        {
+            Security::admit_change(grant, request)?;
+        }
+        act(admin, endpoint, parameters, body, by)
+    })();
+    result.unwrap_or_else(|refusal| refusal)
+}
+
+/// Does what a peer asks for who may.
+fn act(
+    admin: &Admin,
+    endpoint: Endpoint,
+    parameters: &str,
+    body: &[u8],
+    by: &Caller,
+) -> Result<Answer, Answer> {
+    Ok(match endpoint {
+        Endpoint::Front => Answer::text(200, FRONT),
+        Endpoint::Live => health::live(admin),
+        Endpoint::Ready => {
+            let verbose = parameters.split('&').any(|pair| query::name(pair) == "verbose");
+            health::ready(admin, verbose)
+        }
+        Endpoint::Status => Answer::json(200, &status::status(admin)),
+        Endpoint::Readiness => readiness(admin, body, by)?,
+    })
+}
+
+/// Takes the service out of the rotation or back.
+fn readiness(admin: &Admin, body: &[u8], by: &Caller) -> Result<Answer, Answer> {
+    let object = object(body)?;
+    let Some(Value::Bool(ready)) = object.get("ready") else {
+        return Err(Answer::error(400, "'ready' must be true or false"));
+    };
+    admin.gateway.shared.health.withdraw(!ready);
+    let what = if *ready { "ready again" } else { "not ready from now on" };
+    admin.gateway.shared.log.info(format_args!("admin: {what} (by {by})"));
+    Ok(Answer::json(200, &json!({ "ready": ready })))
+}
+
+/// The object in a request's body.
+fn object(body: &[u8]) -> Result<serde_json::Map<String, Value>, Answer> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) | Err(_) => Err(Answer::error(400, "the body must be a JSON object")),
+    }
+}
+
+/// What is at `/`.
+const FRONT: &str = "\
+websockify: administration
+
+GET /livez              whether the process is alive
+GET /readyz?verbose     whether new clients are welcome, and why not
+GET /api/v1/status      what the service is doing
+PUT /api/v1/readiness   {\"ready\": false} takes it out of the rotation
+
+websockify(1) says more under ADMIN.
+";
