@@ -92,8 +92,9 @@ impl Relay {
             if fresh.bounds_target
                 && let Some(target) = &self.target
             {
-                // A target that once saw a large window sends segments of up to half of it, and waits for room for one.
-                let least = (fresh.most / 2).min(SEGMENT_MAX);
+                // A target that once saw a large window sends segments of up to half of it, and waits for room for one,
+                // a fifth of a second each time.
+                let least = if fresh.most < WIDE { fresh.most / 2 } else { SEGMENT_MAX };
                 target.bound_unread_to(bound.map(|bound| bound.max(least)));
             }
         }

@@ -27,6 +27,7 @@ fn at_every_pace(ending: &Ending, play: impl Fn(&mut Session)) {
         let received = session.received();
         let told = received.close.as_ref().map(|(code, reason)| (code.unwrap_or(0), reason.as_str()));
         assert_eq!(rig.endings(), [ending.name], "{pace:?}");
+        assert!(rig.take_log().contains("Closed target"), "{pace:?}");
         assert_eq!(String::from_utf8_lossy(&rig.to_target), ending.to_target, "{pace:?}");
         assert_eq!(String::from_utf8_lossy(&received.data), ending.to_client, "{pace:?}");
         assert_eq!(told, ending.told, "{pace:?}");
@@ -327,6 +328,8 @@ fn a_target_that_is_not_there_is_a_1011() {
         let told = session.received().close.expect("the client is told");
         assert_eq!(told, (Some(1011), "Failed to connect to downstream server".into()), "{pace:?}");
         assert_eq!(session.rig.endings(), ["unreachable"], "{pace:?}");
+        session.run_to_the_end();
+        assert!(!session.rig.take_log().contains("Closed target"), "{pace:?}");
         assert!(session.rig.to_target.is_empty(), "{pace:?}");
     }
 }

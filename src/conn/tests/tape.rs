@@ -127,7 +127,9 @@ fn a_disk_that_has_taken_nothing_for_a_minute_is_given_up_and_the_session_goes_o
 fn a_client_that_is_not_read_for_the_sake_of_a_disk_is_not_silent() {
     let mut recorded = Recorded::much("silent", Some(10 * SECOND));
     recorded.session.rig.advance(DISK - SECOND);
+    recorded.session.run();
     assert!(recorded.session.rig.is_alive());
+    assert!(recorded.session.rig.to_target.is_empty(), "nor is the disk given up early");
 }
 
 #[test]

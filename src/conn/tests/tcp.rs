@@ -93,7 +93,10 @@ impl Tcp {
             let before = (self.got.len(), self.got_up.len());
             self.rig.wake();
             self.take_once();
-            let moves = before != (self.got.len(), self.got_up.len()) || left(&self.ends.to_client) > 0;
+            let on_its_way =
+                [&self.ends.to_client, &self.ends.target, &self.ends.client, &self.ends.to_target];
+            let moves = before != (self.got.len(), self.got_up.len())
+                || on_its_way.iter().any(|socket| left(socket) > 0);
             still = if moves { 0 } else { still + 1 };
             assert!(Instant::now() < deadline, "there is no end to it");
         }
@@ -102,15 +105,7 @@ impl Tcp {
     /// From now on the client's connection takes nothing, until the client does.
     pub(super) fn fill_client(&mut self) {
         self.take();
-        let mut count = 0;
-        loop {
-            match (&self.ends.to_client).write(&[0; 65_536]) {
-                Ok(more) => count += more,
-                Err(error) if error.kind() == ErrorKind::WouldBlock && left(&self.ends.to_client) == 0 => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => panic!("the client is gone: {error}"),
-            }
-        }
+        let count = fill(&self.ends.to_client);
         self.junk.push((self.got.len(), count));
     }
 
@@ -171,6 +166,20 @@ fn arrive(socket: &TcpStream, count: usize) {
     }
 }
 
+/// Writes until a socket takes nothing more, and will not: the other end's system finds some more room when it is asked
+/// again. Returns how much it took.
+pub(super) fn fill(mut socket: &TcpStream) -> usize {
+    let (mut count, mut refused_at) = (0, Instant::now());
+    while refused_at.elapsed() < ASKED_AGAIN {
+        match socket.write(&[0; 65_536]) {
+            Ok(more) => (count, refused_at) = (count + more, Instant::now()),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    count
+}
+
 /// Bytes that a socket has been given and its peer's has not acknowledged.
 fn left(socket: &TcpStream) -> usize {
     sys::unacknowledged(socket.as_fd()).expect("TCP")
@@ -182,6 +191,9 @@ fn take(mut socket: &TcpStream, into: &mut Vec<u8>) {
         into.extend_from_slice(&space[..count]);
     }
 }
+
+/// By then a full end has been asked whether it has room (200 ms).
+const ASKED_AGAIN: Duration = Duration::from_millis(300);
 
 /// Far more than any of this takes.
 const PATIENCE: Duration = Duration::from_secs(20);
