@@ -14,7 +14,7 @@ use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, Type};
 
 use super::socket::Io;
-use super::tuning::{tune_tcp, wish};
+use super::tuning::{pace, tune_tcp, wish};
 use crate::log::SUN_PATH_MAX;
 use crate::resolve;
 use crate::sys;
@@ -156,6 +156,7 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
+                pace(&stream, peer.ip());
                 Ok((Io::Tcp(stream), Peer::Ip(peer.ip())))
             }
             Listener::Unix(listener, file) => {

@@ -20,12 +20,14 @@ use crate::sys;
 
 /// Sets what TCP sockets here have: no delay of small writes, little that waits unsent and, unless the peer is on this
 /// machine, whose kernel knows when it is gone, probes that find out about a silent one. What is set on a listener is
-/// inherited by what it accepts. What may wait unsent is bounded ([`bound_unsent`]).
+/// inherited by what it accepts. What may wait unsent is bounded ([`bound_unsent`]), and what stays on this machine is
+/// not paced.
 ///
 /// These are wishes, and a system that does not know them is served without; [`take_untuned`] tells.
 pub fn tune_tcp(socket: &SockRef<'_>, peer: Option<IpAddr>) {
     wish("TCP_NODELAY", socket.set_tcp_nodelay(true));
     bound_unsent(socket);
+    unpace(socket, peer);
     if peer.is_some_and(|peer| peer.is_loopback()) {
         return;
     }
@@ -61,6 +63,32 @@ const PROBE_EVERY: Duration = Duration::from_secs(20);
 /// How long sent bytes may stay unacknowledged before the system breaks the connection (TCP_USER_TIMEOUT).
 /// A closed window counts, so this must be no shorter than the time for which a peer may take nothing.
 pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(16 * 60);
+
+/// Where the system's congestion control gives every segment its time, connections on this machine do without: there is
+/// no link to share, and a timer for each segment costs more than all the rest of a splice. A connection that was made
+/// so keeps its timer, so a listener has this for all, and [`pace`] takes it back for those from elsewhere.
+fn unpace(socket: &SockRef<'_>, peer: Option<IpAddr>) {
+    let control = CONTROL.get_or_init(|| socket.tcp_congestion().unwrap_or_default());
+    if control.starts_with(PACING) && peer.is_none_or(|peer| peer.is_loopback()) {
+        // tcp(7). Every system has it, and everybody may use it.
+        wish("TCP_CONGESTION", socket.set_tcp_congestion(b"reno"));
+    }
+}
+
+/// Gives an accepted connection from elsewhere the system's congestion control.
+pub fn pace(tcp: &TcpStream, peer: IpAddr) {
+    if !peer.to_canonical().is_loopback()
+        && let Some(control) = CONTROL.get().filter(|control| control.starts_with(PACING))
+    {
+        wish("TCP_CONGESTION", SockRef::from(tcp).set_tcp_congestion(control));
+    }
+}
+
+/// What the system gives a new connection.
+static CONTROL: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// Congestion control that paces.
+const PACING: &[u8] = b"bbr";
 
 /// Bounds what waits unsent (TCP_NOTSENT_LOWAT). What is set on a listener is inherited by what it accepts.
 fn bound_unsent(socket: &SockRef<'_>) {
@@ -118,6 +146,26 @@ const NEAR: Duration = Duration::from_millis(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_leaves_this_machine_is_paced() {
+        let listener =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        let of_system = listener.tcp_congestion().expect("an option");
+        tune_tcp(&SockRef::from(&listener), None);
+        let here = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        listener.bind(&here.into()).expect("a port");
+        listener.listen(1).expect("listening");
+        let listener = std::net::TcpListener::from(listener);
+        let near = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        let far = TcpStream::from_std(listener.accept().expect("accepted").0);
+        let control = || SockRef::from(&far).tcp_congestion().expect("an option");
+        pace(&far, [127, 0, 0, 1].into());
+        assert!(!control().starts_with(PACING));
+        pace(&far, [192, 0, 2, 1].into());
+        assert_eq!(control(), of_system);
+        drop(near);
+    }
 
     #[test]
     fn a_peer_elsewhere_is_probed_and_one_on_this_machine_is_not() {
