@@ -52,7 +52,7 @@ impl Target {
         Target::tcp(host, port)
     }
 
-    /// A target of TCP. Nothing if there is no host, or if `port` is no number from 1 to 65535.
+    /// A target of TCP. Nothing if there is no host, or if `port` is not a number from 1 to 65535.
     pub fn tcp(host: &str, port: &str) -> Option<Target> {
         let (host, port) = (host.trim(), port.trim());
         let is_odd = |char: char| char.is_whitespace() || char.is_control() || "[]/@".contains(char);

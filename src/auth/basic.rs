@@ -31,7 +31,7 @@ pub(super) fn open(source: &Source) -> Result<Box<dyn AuthPlugin>, String> {
     };
     match basic.users {
         Users::One(None) => {
-            let line = "warning: --auth-source is no user:password, so BasicHTTPAuth admits nobody";
+            let line = "warning: --auth-source is not user:password, so BasicHTTPAuth admits nobody";
             source.log.info(format_args!("{line}"));
         }
         Users::One(Some(_)) => {}

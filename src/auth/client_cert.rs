@@ -25,7 +25,7 @@ impl AuthPlugin for ClientCert {
         match presented.common_name {
             Some(name) if names.iter().any(|known| known == name) => Decision::Admitted(Admitted::default()),
             Some(_) => {
-                Decision::Denied(Denial::Forbidden("the client certificate's common name is not known"))
+                Decision::Denied(Denial::Forbidden("the client certificate's common name is not listed"))
             }
             None => Decision::Denied(Denial::Forbidden("there is no client certificate with a common name")),
         }

@@ -107,7 +107,7 @@ fn entry(line: &[u8]) -> Result<(&str, Stored), &'static str> {
         _ if text.starts_with("$5$") || text.starts_with("$6$") => Kind::ShaCrypt,
         _ if ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|id| text.starts_with(id)) => Kind::Bcrypt,
         _ if FOREIGN.iter().any(|id| text.starts_with(id)) => {
-            return Err("its hash is none of bcrypt (htpasswd -B) and SHA-crypt");
+            return Err("its hash is neither bcrypt (htpasswd -B) nor SHA-crypt");
         }
         _ => Kind::Plain,
     };

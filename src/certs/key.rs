@@ -30,7 +30,7 @@ pub(super) fn private_key(
         }
         "RSA PRIVATE KEY" => Ok(Some(PrivateKeyDer::Pkcs1(traditional()?.into()))),
         "EC PRIVATE KEY" => Ok(Some(PrivateKeyDer::Sec1(traditional()?.into()))),
-        label => Err(format!("the key in it is of a kind that TLS has no use for ({label})")),
+        label => Err(format!("the key in it is of a kind that TLS can't use ({label})")),
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(key("PRIVATE KEY", ""), Ok(true));
         assert_eq!(
             key("OPENSSH PRIVATE KEY", ""),
-            Err("the key in it is of a kind that TLS has no use for (OPENSSH PRIVATE KEY)".into())
+            Err("the key in it is of a kind that TLS can't use (OPENSSH PRIVATE KEY)".into())
         );
     }
 }

@@ -216,7 +216,7 @@ impl<T> Kept<T> {
     fn fail(&mut self, log: &Log, text: String) {
         if self.error.as_ref() != Some(&text) {
             match self.good {
-                Some(_) => log.warn(format_args!("{text}; what was read before stays in use")),
+                Some(_) => log.warn(format_args!("{text}; the previous version stays in use")),
                 None => log.warn(format_args!("{text}")),
             }
         }

@@ -147,7 +147,7 @@ impl Config {
     /// effect, or mean something else than they say.
     pub fn notices(&self) -> Vec<String> {
         let ignored = self.tls.ignored_ciphers.join(", ");
-        let ignored = format!("--ssl-ciphers: not supported and left out: {ignored}");
+        let ignored = format!("--ssl-ciphers: not supported, ignored: {ignored}");
         let unverified = self.tls.target.as_ref().is_some_and(|target| target.authorities.is_none());
         [
             (self.libserver, "--libserver has no effect"),
@@ -156,20 +156,18 @@ impl Config {
                 "--target-config is deprecated: use --token-plugin TokenFile --token-source FILE",
             ),
             (!self.tls.ignored_ciphers.is_empty(), &ignored),
-            (self.tls.asks_1_1, "--ssl-version tlsv1_1 is taken as tlsv1_2: TLS 1.1 is not supported"),
+            (self.tls.asks_1_1, "--ssl-version tlsv1_1 means tlsv1_2: TLS 1.1 is not supported"),
             (
                 self.tls.clients.clients.is_some() && !self.tls.only,
                 "--verify-client does not keep out clients without TLS: --ssl-only does",
             ),
             (
                 self.tls.clients.clients == Some(Authorities::System),
-                "--verify-client without --cafile: every client is let in that has a certificate from any of \
-                 the system's authorities",
+                "--verify-client without --cafile: every client with a certificate from any of the system's authorities is admitted",
             ),
             (
                 unverified,
-                "warning: with --ssl-target-insecure nobody checks who the target is; whoever is in between \
-                 can read and change everything",
+                "warning: with --ssl-target-insecure the target's identity is not checked; an attacker on the network can read and change everything",
             ),
         ]
         .into_iter()

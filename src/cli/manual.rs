@@ -116,63 +116,63 @@ websockify \- gateway between WebSocket clients and TCP or Unix\-socket servers
 
 const DESCRIPTION: &str = r".SH DESCRIPTION
 .B websockify
-listens for WebSocket connections, most often from browsers, and relays the bytes of each to a server that
-knows nothing of WebSocket, such as a VNC server.
-Options may stand anywhere before
+listens for WebSocket connections, usually from browsers, and relays the bytes of each to a server that
+does not speak WebSocket, such as a VNC server.
+Options may appear anywhere before
 .BR \-\- ,
-and a long option may be shortened to any unambiguous beginning.
+and a long option may be shortened to any unambiguous prefix.
 .SS Arguments
 .TP
 \fI[source_addr:]source_port\fR
-Where to listen: the part behind the last colon is the port, an IPv6 address may stand in brackets.
+Where to listen: the part after the last colon is the port; an IPv6 address may be in brackets.
 Without an address it is every IPv4 address of this host, with
 .B \-6
 every IPv6 and IPv4 address. Port 0 lets the system choose.
-There is no such argument with
+Omit this argument with
 .B \-\-unix\-listen
 and
 .BR \-\-inetd .
 .TP
 \fItarget_addr:target_port\fR
 Where to connect, in the same form.
-There is no such argument with
+Omit this argument with
 .BR \-\-token\-plugin ,
 .BR \-\-target\-config ,
 .B \-\-unix\-target
-and a wrapped program.
+or a wrapped program.
 .TP
 \fIWRAP_COMMAND_LINE\fR
-A server to start. When it listens on
+A server to start. When it binds
 .IR source_port ,
-it gets a free loopback port instead, to which clients are connected; those that come before it listens wait for up to 10
+it gets a free loopback port instead, to which clients are connected; clients that come before it listens wait for up to 10
 seconds. With
 .B \-\-unix\-target
-they are connected to that socket. Programs that are linked statically, made by Go or set\-user\-id keep their port; for
-these, and for programs that listen nowhere, there is
+they are connected to that socket. Programs that are statically linked, written in Go or set\-user\-id keep their port; for
+these, and for programs that do not listen, use
 .BR \-\-wrap\-stdin :
-then the program is started for each session (at most 256 at a time) and has its data on standard input and output.
+the program is started for each session (at most 256 at a time), with the session's data on standard input and output.
 .TP
 \fB\-\-rebind\fR \fIOLD_PORT NEW_PORT COMMAND\fR
 As the first argument: start
 .I COMMAND
-in this program's place. What it and its children bind to TCP port
+in this program's place. When it or its children bind TCP port
 .I OLD_PORT
-lands on
+they get
 .I NEW_PORT
-of a loopback address instead: IPv4 on 127.0.0.1, IPv6 on the same if it takes IPv4, too, and else on ::1. The command
+of a loopback address instead: IPv4 on 127.0.0.1; IPv6 there too if the socket accepts IPv4, otherwise on ::1. The command
 .B rebind
 does the same. It works through
 .BR LD_PRELOAD ,
-so it does not reach programs that are statically linked, made by Go, set\-user\-id, set\-group\-id or that have file
+so it does not reach programs that are statically linked, written in Go, set\-user\-id, set\-group\-id or that have file
 capabilities; it says so when
 .I COMMAND
-is one. The exit status is that of the command, 127 if there is no such command, 126 if it can't be executed, and 1 if
-there is no place for the library.
+is one of these. The exit status is that of the command, 127 if the command does not exist, 126 if it can't be executed, and 1 if
+the library can't be written anywhere.
 .PP
-An option's number may be hexadecimal (0x1e), octal (036) or binary (0b11110). Relative paths start from the
+Numbers may be decimal, hexadecimal (0x1e), octal (036) or binary (0b11110). Relative paths start from the
 directory that the program was started in, and
 .B ~
-is not expanded. An option with an empty value counts as not given.
+is not expanded. An option with an empty value is treated as not given.
 ";
 
 mod tests {

@@ -137,197 +137,191 @@ pub(super) const TABLE: &[Row] = &[
 
     Row { name: "prefer-ipv6", short: Some('6'), kind: Flag,
           group: Listening, python: true,
-          help: "listen on the source address's IPv6 address when it has both kinds; without a source \
-                 address listen on all IPv6 and IPv4 addresses" },
+          help: "use the source address's IPv6 address when it has both kinds; without a source address listen on all \
+                 IPv6 and IPv4 addresses" },
     Row { name: "unix-listen", short: None, kind: Text("FILE"),
           group: Listening, python: true,
-          help: "listen on a Unix socket instead of a port; there is no source_port then" },
+          help: "listen on a Unix socket instead of a port; omit source_port then" },
     Row { name: "unix-listen-mode", short: None, kind: Text("MODE"),
           group: Listening, python: true,
           help: "permissions of the --unix-listen socket, in octal (default: 0600)" },
     Row { name: "inetd", short: None, kind: Flag,
           group: Listening, python: true,
-          help: "take the listening socket from standard input, or serve the one client that is connected there; \
-                 there is no source_port then" },
+          help: "use the listening socket on standard input, or serve the one client connected there; omit \
+                 source_port then" },
 
     Row { name: "max-connections", short: None, kind: Integer("COUNT"),
           group: Listening, python: false,
-          help: "serve at most COUNT connections at a time; further ones get 503 (default, and most: half of what \
-                 ulimit -n leaves when up to 256 are set aside for files and look-ups, since each connection has two \
-                 ends; --verbose says how many that is)" },
+          help: "serve at most COUNT connections at a time; further ones get 503 (default and maximum: half of what \
+                 ulimit -n leaves after up to 256 descriptors are reserved for files and lookups, since each \
+                 connection has two ends; --verbose logs the number)" },
     Row { name: "workers", short: None, kind: Integer("COUNT"),
           group: Listening, python: false,
-          help: "threads among which connections are spread, 1 to 256 (default: 1)" },
+          help: "number of threads that share the connections, 1 to 256 (default: 1)" },
     Row { name: "memory-limit", short: None, kind: Integer("MIB"),
           group: Listening, python: false,
-          help: "hold at most so many MiB for peers that do not take their data; beyond that those end that \
-                 hold most (default: 512)" },
+          help: "buffer at most MIB MiB for peers that do not read; above that, the connections that hold most are \
+                 dropped (default: 512)" },
 
     Row { name: "unix-target", short: None, kind: Text("FILE"),
           group: Targets, python: true,
           help: "connect every client to this Unix socket" },
     Row { name: "ssl-target", short: None, kind: Flag,
           group: Targets, python: true,
-          help: "speak TLS to the target, whose certificate must be valid by the system's authorities (or \
-                 those that SSL_CERT_FILE and SSL_CERT_DIR name)" },
+          help: "use TLS to the target and verify its certificate against the system's authorities (or those that \
+                 SSL_CERT_FILE and SSL_CERT_DIR name)" },
     Row { name: "ssl-target-ca", short: None, kind: Text("FILE"),
           group: Targets, python: false,
-          help: "trust these certificate authorities for --ssl-target, in PEM form, instead of the system's; \
-                 may be the target's own self-signed certificate" },
+          help: "trust these certificate authorities for --ssl-target, in PEM form, instead of the system's; may be \
+                 the target's own self-signed certificate" },
     Row { name: "ssl-target-name", short: None, kind: Text("NAME"),
           group: Targets, python: false,
-          help: "the name or address that the target's certificate must be for, instead of the one that is \
-                 connected to (a Unix socket: localhost)" },
+          help: "the name or address that the target's certificate must be for, instead of the one connected to (a \
+                 Unix socket: localhost)" },
     Row { name: "ssl-target-insecure", short: None, kind: Flag,
           group: Targets, python: false,
-          help: "accept any certificate from the target: whoever is in between can read and change \
-                 everything" },
+          help: "accept any certificate from the target: an attacker on the network can read and change everything" },
     Row { name: "wrap-mode", short: None, kind: Choice("MODE", &["exit", "ignore", "respawn"]),
           group: Targets, python: true,
-          help: "what to do when the wrapped program exits or puts itself into the background: exit \
-                 (default), ignore or respawn; no effect without a wrapped program" },
+          help: "what to do when the wrapped program exits or goes into the background: exit (default), ignore or \
+                 respawn; no effect without a wrapped program" },
     Row { name: "wrap-stdin", short: None, kind: Flag,
           group: Targets, python: false,
-          help: "start the wrapped program for each session, with the session's data as its standard input and \
-                 output, as inetd does; for programs that listen nowhere, or that can't be moved to another port" },
+          help: "start the wrapped program once per session, with the session's data on its standard input and \
+                 output, as inetd does; for programs that do not listen, or can't be moved to another port" },
 
     Row { name: "cert", short: None, kind: Text("FILE"),
           group: Tls, python: true,
-          help: "certificate chain for TLS clients, in PEM form; may hold the key, too (default: \
-                 self.pem). TLS is on once this file exists, and a new one is served from the next second on. \
-                 Given again, it adds a certificate for clients that ask for another name; the first is for \
-                 all others" },
+          help: "certificate chain for TLS clients, in PEM form; may include the key (default: self.pem). TLS is \
+                 enabled when the file exists; a replaced file is picked up within a second. Repeat it to add \
+                 certificates for other names; the first is the default" },
     Row { name: "key", short: None, kind: Text("FILE"),
           group: Tls, python: true,
-          help: "the certificate's private key, if it is not in the certificate's file. With as many --key as \
-                 --cert, the nth key is for the nth certificate; else a key is for the --cert before it" },
+          help: "the certificate's private key, if it is not in the certificate's file. With as many --key as --cert, \
+                 the nth key belongs to the nth certificate; otherwise a key belongs to the --cert before it" },
     Row { name: "key-password", short: None, kind: Text("PASSWORD"),
           group: Tls, python: true,
-          help: "password of encrypted private keys; @FILE takes it from a file, where other users don't see it in \
-                 the list of processes" },
+          help: "password of encrypted private keys; @FILE reads it from a file, so that other users don't see it in \
+                 the process list" },
     Row { name: "ssl-only", short: None, kind: Flag,
           group: Tls, python: true,
           help: "refuse clients that do not use TLS" },
     Row { name: "verify-client", short: None, kind: Flag,
           group: Tls, python: true,
-          help: "require a valid certificate from TLS clients; those that don't use TLS are not asked" },
+          help: "require a valid certificate from TLS clients; plain clients are still admitted unless --ssl-only" },
     Row { name: "cafile", short: None, kind: Text("FILE"),
           group: Tls, python: true,
           help: "certificate authorities that --verify-client trusts, in PEM form (default: the system's)" },
     Row { name: "ssl-version", short: None,
           kind: Choice("VERSION", &["default", "tlsv1_1", "tlsv1_2", "tlsv1_3"]),
           group: Tls, python: true,
-          help: "lowest TLS version to accept: default, tlsv1_1, tlsv1_2 or tlsv1_3; tlsv1_1 is taken as \
-                 tlsv1_2" },
+          help: "lowest TLS version to accept: default, tlsv1_1, tlsv1_2 or tlsv1_3; tlsv1_1 means tlsv1_2" },
     Row { name: "ssl-ciphers", short: None, kind: Text("LIST"),
           group: Tls, python: true,
-          help: "cipher suites to allow, separated by colons, by the names of OpenSSL or IANA. Words for groups \
-                 of suites, such as HIGH, are not understood: an unknown name gives a list of all. Suites of \
-                 TLS 1.3 stay allowed unless one of them is named" },
+          help: "cipher suites to allow, separated by colons: names of OpenSSL or IANA, or OpenSSL's words for groups \
+                 of suites (HIGH, ECDHE+AESGCM, !CHACHA20); unknown names are skipped with a warning. Suites \
+                 of TLS 1.3 stay allowed unless one of them is named" },
 
     Row { name: "token-plugin", short: None, kind: Text("CLASS"),
           group: Tokens, python: true,
-          help: "find each client's target by its token: {token-plugins}; exec with a command as source; or a Python \
-                 class, package.Class, that somebody wrote for the Python program" },
+          help: "find each client's target by its token: {token-plugins}; exec, with a command as source; or a Python \
+                 class (package.Class) written for the Python program" },
     Row { name: "token-source", short: None, kind: Text("ARG"),
           group: Tokens, python: true,
-          help: "where the token plugin looks: a file, directory, URL or server, as the plugin wants it; \
-                 @FILE takes it from a file" },
+          help: "where the token plugin looks: a file, directory, URL or server, depending on the plugin; @FILE reads \
+                 it from a file" },
     Row { name: "token-once", short: None, kind: Flag,
           group: Tokens, python: false,
-          help: "with TokenRedis: a token is good for one session, over all instances that ask the same server; it is \
-                 taken out when it is used (GETDEL, Redis 6.2 or newer)" },
+          help: "with TokenRedis: a token is valid for one session, across all instances that use the same server; it \
+                 is deleted when it is used (GETDEL, Redis 6.2 or newer)" },
     Row { name: "token-cache", short: None, kind: Integer("SECONDS"),
           group: Tokens, python: false,
-          help: "what a service (BaseTokenAPI, JSONTokenApi, TokenRedis) or a program has found for a token is good for \
-                 so many seconds, without asking again; also when it was withdrawn meanwhile (default: 0)" },
+          help: "keep found tokens for this long without asking a service (BaseTokenAPI, JSONTokenApi, TokenRedis) or \
+                 a program again, even if they are withdrawn meanwhile (default: 0)" },
     Row { name: "host-token", short: None, kind: Flag,
           group: Tokens, python: true,
-          help: "take the token from the Host header instead of the query's token parameter" },
+          help: "take the token from the Host header instead of the token parameter of the query" },
     Row { name: "target-config", short: None, kind: Text("FILE"),
           group: Tokens, python: true,
           help: "deprecated: same as --token-plugin TokenFile --token-source FILE" },
     Row { name: "auth-plugin", short: None, kind: Text("CLASS"),
           group: Tokens, python: true,
-          help: "admit clients by {auth-plugins}; exec with a command as source; or a Python class, package.Class, \
-                 that somebody wrote for the Python program" },
+          help: "admit clients by {auth-plugins}; exec, with a command as source; or a Python class (package.Class) \
+                 written for the Python program" },
     Row { name: "auth-source", short: None, kind: Text("ARG"),
           group: Tokens, python: true,
-          help: "whom the auth plugin admits: user:password, or a list of origins or common names. @FILE takes \
-                 it from a file, which may have many lines user:password and those of htpasswd with bcrypt and \
-                 SHA-crypt, and counts as it is now" },
+          help: "whom the auth plugin admits: user:password, or a list of origins or common names. @FILE reads a file \
+                 with lines user:password or those of htpasswd (bcrypt, SHA-crypt), and follows its changes" },
     Row { name: "plugin-python", short: None, kind: Text("PROGRAM"),
           group: Tokens, python: false,
-          help: "what runs plugins that are Python classes, 3.6 or newer (default: python3)" },
+          help: "interpreter for plugins that are Python classes, 3.6 or newer (default: python3)" },
     Row { name: "auth-cookie", short: None, kind: Flag,
           group: Tokens, python: false,
-          help: "after a right password give the browser a cookie that admits it for 8 hours, since Safari sends \
+          help: "after a correct password give the browser a cookie that admits it for 8 hours, because Safari sends \
                  no password with a WebSocket; implies --allow-origin same-origin" },
     Row { name: "allow-origin", short: None, kind: Text("ORIGIN"),
           group: Tokens, python: false,
           help: "let browsers open sessions only from pages of this origin, such as https://example.org, or with \
                  same-origin only from pages of the same host and port; may be repeated. Clients that send no \
-                 origin are no browsers, and pass" },
+                 origin are not browsers, and pass" },
     Row { name: "allow-target", short: None, kind: Text("RULE"),
           group: Tokens, python: false,
-          help: "let tokens lead only to what such a rule names: an address, a network (10.0.0.0/8, [fd00::]/8), \
-                 a name or *.example.org, each with ports if need be (:5900-5999,3389), or unix:/path/prefix/; \
-                 may be repeated" },
+          help: "let tokens lead only to what these rules name: an address, a network (10.0.0.0/8, [fd00::]/8), a \
+                 name or *.example.org, each optionally with ports (:5900-5999,3389), or unix:/path/prefix/; may be \
+                 repeated" },
     Row { name: "deny-target", short: None, kind: Text("RULE"),
           group: Tokens, python: false,
           help: "never let tokens lead to what this rule names, even if --allow-target does; may be repeated. \
-                 Link-local and multicast addresses, metadata services and this program itself are denied \
-                 unless an --allow-target names their very address" },
+                 Link-local and multicast addresses, metadata services and this program itself are denied unless an \
+                 --allow-target names that very address" },
 
     Row { name: "web", short: None, kind: Text("DIR"),
           group: Web, python: true,
           help: "serve the files of this directory on the same port" },
     Row { name: "novnc", short: None, kind: OptionalText("DIR"),
           group: Web, python: false,
-          help: "serve noVNC, whose page / leads to and which connects at once, with the token of /?token=TOKEN: from \
-                 DIR, or from where packages put it ({novnc-places}), in place of --web" },
+          help: "serve noVNC: / leads to its page, which connects at once, with the token of /?token=TOKEN if given. \
+                 DIR is its directory (default: where packages put it, {novnc-places}). Replaces --web" },
     Row { name: "web-auth", short: None, kind: Flag,
           group: Web, python: true,
-          help: "require the auth plugin's consent for files, too" },
+          help: "require authentication for files, too" },
     Row { name: "file-only", short: None, kind: Flag,
           group: Web, python: true,
-          help: "never list directories" },
+          help: "do not list directories" },
     Row { name: "web-header", short: None, kind: Text("HEADER"),
           group: Web, python: false,
-          help: "send this header with every file, for instance 'Access-Control-Allow-Origin: *'; may be \
-                 repeated" },
+          help: "send this header with every file; may be repeated. For example 'Access-Control-Allow-Origin: *'" },
     Row { name: "web-cache-control", short: None, kind: Text("VALUE"),
           group: Web, python: false,
-          help: "what browsers and proxies may keep of files, for instance 'max-age=3600' (default: \
-                 no-cache, which lets them keep files and makes them ask whether they are still good)" },
+          help: "how browsers and proxies may cache files, for example 'max-age=3600' (default: no-cache, which lets \
+                 them keep files and makes them revalidate)" },
     Row { name: "web-dot-files", short: None, kind: Flag,
           group: Web, python: false,
-          help: "serve and list names that begin with a dot, too; without this only .well-known is served" },
+          help: "serve and list names that begin with a dot, too; without this option only .well-known is served" },
     Row { name: "web-outside-links", short: None, kind: Flag,
           group: Web, python: false,
           help: "follow symbolic links that lead out of the directory" },
 
     Row { name: "daemon", short: Some('D'), kind: Flag,
           group: Lifetime, python: true,
-          help: "go into the background once the socket listens; the command ends when the service is ready, \
-                 with its error if it can't be" },
+          help: "go into the background once the socket listens; the command ends when the service is ready, or with \
+                 its error" },
     Row { name: "pid-file", short: None, kind: Text("FILE"),
           group: Lifetime, python: false,
-          help: "write the process number to this file when the service is ready; the file is removed at the \
-                 exit" },
+          help: "write the process ID to this file when the service is ready; the file is removed at exit" },
     Row { name: "run-once", short: None, kind: Flag,
           group: Lifetime, python: true,
           help: "serve one WebSocket connection, then exit" },
     Row { name: "timeout", short: None, kind: Integer("SECONDS"),
           group: Lifetime, python: true,
-          help: "stop listening this long after the start; running sessions go on (0: never)" },
+          help: "stop listening after this time; running sessions continue (0: never)" },
     Row { name: "idle-timeout", short: None, kind: Integer("SECONDS"),
           group: Lifetime, python: true,
-          help: "exit when there was no connection for this long (0: never)" },
+          help: "exit when there has been no connection for this long (0: never)" },
     Row { name: "heartbeat", short: None, kind: Integer("SECONDS"),
           group: Lifetime, python: true,
-          help: "send each client a ping this often, and end the session of one that was silent for two and a half \
-                 times as long, at least 10 seconds (0: never)" },
+          help: "ping each client this often, and disconnect one that sends nothing for two and a half times as long, \
+                 at least 10 seconds (0: never)" },
 
     Row { name: "admin", short: None, kind: Text("ADDRESS"),
           group: Admin, python: false,
@@ -347,29 +341,30 @@ pub(super) const TABLE: &[Row] = &[
 
     Row { name: "verbose", short: Some('v'), kind: Flag,
           group: Logging, python: true,
-          help: "log requests and the ends of connections, too" },
+          help: "also log requests and the ends of connections" },
     Row { name: "traffic", short: None, kind: Flag,
           group: Logging, python: true,
-          help: "print a character to standard output for each piece of data relayed" },
+          help: "print one character to standard output per piece of data relayed" },
     Row { name: "log-file", short: None, kind: Text("FILE"),
           group: Logging, python: true,
-          help: "append the log to this file, too; SIGHUP and SIGUSR1 reopen it, for log rotation" },
+          help: "also append the log to this file; SIGHUP and SIGUSR1 reopen it, for log rotation" },
     Row { name: "log-tokens", short: None, kind: Flag,
           group: Logging, python: false,
-          help: "write tokens and credentials to the log as they are, instead of hiding them" },
+          help: "log tokens and credentials as they are, instead of masking them" },
     Row { name: "syslog", short: None, kind: Text("SERVER"),
           group: Logging, python: true,
-          help: "log to syslog, too: a Unix socket such as /dev/log, or host:port for UDP" },
+          help: "also log to syslog: a Unix socket such as /dev/log, or host:port for UDP" },
     Row { name: "legacy-syslog", short: None, kind: Flag,
           group: Logging, python: true,
-          help: "use the older syslog form (RFC 3164) instead of RFC 5424" },
+          help: "use the older syslog format (RFC 3164) instead of RFC 5424" },
     Row { name: "record", short: None, kind: Text("FILE"),
           group: Logging, python: true,
           help: "record each session to FILE.N, where N counts connections, for noVNC's player; an existing file is \
-                 never overwritten: then it is FILE.N.1 and so on. A recording holds all that was typed and shown" },
+                 never overwritten: then it is FILE.N.1 and so on. A recording holds everything that was typed and \
+                 shown" },
     Row { name: "record-input", short: None, kind: Choice("WORD", &["yes", "no"]),
           group: Logging, python: false,
-          help: "no: leave what clients send, such as keystrokes, out of recordings" },
+          help: "no: leave out of recordings what clients send, such as keystrokes" },
 ];
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ impl fmt::Display for End {
             End::Silent => f.write_str("ignoring socket not ready"),
             End::Full(places) => write!(f, "refused: {places}"),
             End::Displaced(places) => {
-                write!(f, "gave its place to another before its request came: {places}")
+                write!(f, "made room for another connection before its request came: {places}")
             }
             End::NoCertificate => f.write_str("SSL connection but no certificate found"),
             End::SlowTls => f.write_str("TLS handshake timed out"),
@@ -134,18 +134,18 @@ impl fmt::Display for End {
             | End::UnknownToken(status)
             | End::LookupFailed(status) => write!(f, "refused with status {status}"),
             End::Served => f.write_str("request served"),
-            End::FileLost => f.write_str("a file could not be read to its end"),
+            End::FileLost => f.write_str("a file could not be read to the end"),
             End::Unreachable | End::NotAllowed => f.write_str("Failed to connect"),
             End::ClientClosed => f.write_str("Client closed connection"),
             End::ClientReset(kind) => write!(f, "Client closed connection ({kind})"),
             End::ClientCut => f.write_str("Client closed connection (without ending TLS)"),
             End::ClientTls(fault) => write!(f, "Client broke TLS: {fault}"),
             End::ClientViolated(violation) => write!(f, "Client broke the protocol: {violation}"),
-            End::ClientSilent => f.write_str("Client answered no ping for too long"),
-            End::ClientStalled => f.write_str("Client took no data for too long"),
+            End::ClientSilent => f.write_str("Client did not answer pings in time"),
+            End::ClientStalled => f.write_str("Client read no data for too long"),
             End::TargetClosed => f.write_str("Target closed connection"),
             End::TargetReset => f.write_str("Target closed connection (connection reset)"),
-            End::TargetStalled => f.write_str("Target took no data for too long"),
+            End::TargetStalled => f.write_str("Target read no data for too long"),
             End::Overcommitted => f.write_str("Ended: --memory-limit reached by data that peers do not read"),
             End::Shutdown => f.write_str("Closed by shutdown"),
             End::System(number) => {

@@ -196,13 +196,13 @@ pub(super) fn upgraded(
         log.peer(peer, format_args!("{peer}: Path: '{path}'"));
     }
     if let Some(left) = expires.and_then(|expires| expires.duration_since(SystemTime::now()).ok()) {
-        detail(client, format_args!("its token is good for another {} s", left.as_secs()), cx);
+        detail(client, format_args!("its token is valid for another {} s", left.as_secs()), cx);
     }
     if let Some(offers) = &request.foreign {
         log.peer(
             peer,
             format_args!(
-                "client offered only the sub-protocols {offers}: browsers break off, unless 'binary' is among them"
+                "client offered only the sub-protocols {offers}: browsers close the connection unless 'binary' is among them"
             ),
         );
     }

@@ -128,7 +128,7 @@ impl Serve {
                 Stage::Finding if self.overdue => {
                     // The answer may still come, and must not be taken for that to another request.
                     self.page.options.keep = false;
-                    Stage::Found(self.refusal(&Refusal::new(503, "Files are out of reach")))
+                    Stage::Found(self.refusal(&Refusal::new(503, "Files are not accessible")))
                 }
                 Stage::Found(mut response) => {
                     if let Some(cookie) = self.page.set_cookie.take() {

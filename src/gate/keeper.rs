@@ -252,9 +252,9 @@ impl Keeper {
             Answer::Found(target) => granted(target, None),
             Answer::FoundUntil(target, expires) => granted(target, Some(expires)),
             Answer::Unknown => unknown(format!("token {} is not known to {}", name(), tokens.name)),
-            Answer::Invalid(why) => unknown(format!("token {} is not good: {why}", name())),
+            Answer::Invalid(why) => unknown(format!("token {} is not valid: {why}", name())),
             Answer::Refused(why) => refused(forbidden(format!("token {} is refused: {why}", name()))),
-            Answer::Broken(why) => broken(format!("look-up of token {} failed: {why}", name())),
+            Answer::Broken(why) => broken(format!("lookup of token {} failed: {why}", name())),
         }
     }
 }

@@ -133,12 +133,12 @@ impl Drop for Caller {
 
 /// The gate can't decide now.
 pub fn overdue() -> Verdict {
-    broken("the look-up takes too long".into())
+    broken("the lookup takes too long".into())
 }
 
 /// So much is being asked that one more would wait for too long.
 pub fn busy() -> Verdict {
-    broken("too many look-ups wait".into())
+    broken("too many lookups are waiting".into())
 }
 
 pub(super) fn answer_to(denial: Denial) -> Refusal {
@@ -148,7 +148,7 @@ pub(super) fn answer_to(denial: Denial) -> Refusal {
             Refusal::new(401, "Unauthorized").with("WWW-Authenticate", challenge).noted(why)
         }
         Denial::Forbidden(why) => forbidden(why),
-        Denial::InvalidOrigin => invalid_origin("the page's origin is not expected"),
+        Denial::InvalidOrigin => invalid_origin("the page's origin is not listed"),
         Denial::InItsWords(refusal) => *refusal,
     }
 }

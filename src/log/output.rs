@@ -79,7 +79,7 @@ impl Output {
                     *file = new;
                 }
                 Err(error) => tell(&format!(
-                    "log file {} can't be opened anew: {}; the old one stays in use",
+                    "log file {} can't be reopened: {}; the old one stays in use",
                     file.path.display(),
                     describe(&error)
                 )),
@@ -163,13 +163,13 @@ impl File {
             // What a FIFO without a reader says, and every socket.
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => match standard(path) {
                 Some(descriptor) => descriptor?.into(),
-                None if is_fifo(path) => return Err(io::Error::other("nobody reads this FIFO")),
+                None if is_fifo(path) => return Err(io::Error::other("no process reads this FIFO")),
                 None => return Err(error),
             },
             Err(error) => return Err(error),
         };
         if file.metadata()?.file_type().is_block_device() {
-            return Err(io::Error::other("a block device is no log file"));
+            return Err(io::Error::other("a block device can't be a log file"));
         }
         Ok(File { file, path: path.to_owned() })
     }
@@ -255,7 +255,7 @@ mod tests {
         let fifo = dir.join("fifo");
         mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a FIFO");
         let refused = |path: &Path| File::open(path).map(|_| ()).map_err(|error| describe(&error));
-        assert_eq!(refused(&fifo), Err("nobody reads this FIFO".to_owned()));
+        assert_eq!(refused(&fifo), Err("no process reads this FIFO".to_owned()));
         assert_eq!(refused(&dir), Err("[Errno 21] Is a directory".to_owned()));
         let socket = dir.join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");

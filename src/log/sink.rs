@@ -301,8 +301,7 @@ mod tests {
         flush(&sink);
         assert_eq!(fs::read(dir.join("old")).expect("readable"), b"to the old one\n");
         let told = String::from_utf8(others.take()).expect("text");
-        let expected =
-            format!("log file {} can't be opened anew: [Errno 21] Is a directory; ", path.display());
+        let expected = format!("log file {} can't be reopened: [Errno 21] Is a directory; ", path.display());
         assert!(told.starts_with(&expected), "{told}");
         fs::remove_dir(&path).expect("removed");
         sink.reopen();

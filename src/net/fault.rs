@@ -37,7 +37,7 @@ impl Fault {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "use --ssl-target-name NAME or --ssl-target-insecure"
             }
-            _ => "--ssl-target-insecure would not look at it",
+            _ => "--ssl-target-insecure would ignore this",
         })
     }
 }
@@ -62,9 +62,9 @@ impl fmt::Display for Fault {
                 }
                 certificate(why, f)
             }
-            Error::DecryptError => f.write_str("a record was damaged or is not of this session"),
+            Error::DecryptError => f.write_str("a record was damaged or does not belong to this session"),
             Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => {
-                write!(f, "{peer}'s name for us (SNI) is no host name, which the TLS library refuses")
+                write!(f, "{peer}'s name for us (SNI) is not a host name, so the TLS library refuses it")
             }
             Error::PeerMisbehaved(why) => write!(f, "{peer} broke the protocol: {}", words(why)),
             Error::InvalidMessage(why) => write!(f, "{peer} sent a malformed message: {}", words(why)),
@@ -104,14 +104,14 @@ fn received(peer: Side, alert: AlertDescription, f: &mut fmt::Formatter<'_>) -> 
         AlertDescription::CertificateExpired => "expired",
         AlertDescription::CertificateUnknown => "certificate unknown",
         AlertDescription::AccessDenied => return write!(f, "{peer} denied access"),
-        AlertDescription::CertificateRequired => return write!(f, "{peer} requires a certificate of ours"),
+        AlertDescription::CertificateRequired => return write!(f, "{peer} requires a certificate from us"),
         AlertDescription::ProtocolVersion => return f.write_str("no shared protocol version"),
         AlertDescription::InsufficientSecurity => {
             return write!(f, "{peer} finds our cipher suites too weak");
         }
         AlertDescription::UnrecognisedName => return write!(f, "{peer} does not serve this name"),
         AlertDescription::HandshakeFailure => {
-            return write!(f, "{peer} found nothing in common, or needs a certificate of ours");
+            return write!(f, "{peer} found nothing in common, or needs a certificate from us");
         }
         AlertDescription::CloseNotify | AlertDescription::UserCanceled => {
             return write!(f, "{peer} left during the handshake");
@@ -147,7 +147,7 @@ fn incompatible(why: &PeerIncompatible) -> &'static str {
     }
 }
 
-/// Why a certificate is not believed, in few words.
+/// Why a certificate is not accepted, in few words.
 fn certificate(why: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(match why {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "certificate has expired",
@@ -168,7 +168,7 @@ fn certificate(why: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Resul
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "certificate is not for this purpose"
         }
-        other => return write!(f, "certificate is not believed: {}", words(other)),
+        other => return write!(f, "certificate is not accepted: {}", words(other)),
     })
 }
 
@@ -217,8 +217,8 @@ mod tests {
         for (why, cure) in [
             (CertificateError::UnknownIssuer, "use --ssl-target-ca FILE or --ssl-target-insecure"),
             (CertificateError::NotValidForName, "use --ssl-target-name NAME or --ssl-target-insecure"),
-            (CertificateError::Expired, "--ssl-target-insecure would not look at it"),
-            (CertificateError::NotValidYet, "--ssl-target-insecure would not look at it"),
+            (CertificateError::Expired, "--ssl-target-insecure would ignore this"),
+            (CertificateError::NotValidYet, "--ssl-target-insecure would ignore this"),
         ] {
             let fault = Fault::new(Side::Target, Error::InvalidCertificate(why));
             assert_eq!(fault.remedy(), Some(cure), "{fault}");
@@ -248,7 +248,7 @@ mod tests {
             (Error::AlertReceived(AlertDescription::Unknown(0xfe)), "target gave up: alert 254"),
             (
                 Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension),
-                "certificate is not believed: unhandled critical extension",
+                "certificate is not accepted: unhandled critical extension",
             ),
             (Error::HandshakeNotComplete, "TLS failed: handshake not complete"),
             (

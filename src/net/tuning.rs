@@ -47,7 +47,7 @@ pub fn wish(option: &'static str, result: io::Result<()>) {
 pub fn take_untuned() -> Option<String> {
     let (option, error) = UNTUNED.get()?;
     let said = UNTUNED_SAID.swap(true, Ordering::Relaxed);
-    (!said).then(|| format!("this system refuses {option} ({}); sockets do without", describe(error)))
+    (!said).then(|| format!("this system refuses {option} ({}); continuing without it", describe(error)))
 }
 
 static UNTUNED: OnceLock<(&str, io::Error)> = OnceLock::new();

@@ -104,7 +104,7 @@ pub fn take_stdin() -> Result<Given, String> {
     let stdin = process::standard(0);
     let failed = |error: io::Error| format!("standard input: {}", describe(&error));
     if !is_socket(stdin) {
-        return Err("--inetd needs a socket as standard input, which is none".into());
+        return Err("--inetd needs a socket as standard input".into());
     }
     let socket = stdin.try_clone_to_owned().map_err(failed)?;
     rustix::stdio::dup2_stdin(null().map_err(failed)?).map_err(|error| failed(error.into()))?;

@@ -20,7 +20,7 @@ impl PidFile {
     /// The system's; or what is there is no file, such as a device, which must not be replaced by one.
     pub fn write(path: &Path) -> io::Result<PidFile> {
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return Err(io::Error::other("there is something that is not a regular file"));
+            return Err(io::Error::other("it exists and is not a regular file"));
         }
         let content = format!("{}\n", std::process::id());
         let mut draft = path.as_os_str().to_owned();

@@ -144,7 +144,7 @@ impl Process {
             }
             match line.iter().position(|byte| *byte == b'\n') {
                 Some(end) if end + 1 == line.len() => return Ok(line),
-                Some(_) => return Err("it has answered with more than one line".into()),
+                Some(_) => return Err("it answered with more than one line".into()),
                 None if line.len() > ANSWER_BYTES_MAX => return Err("its answer is too long".into()),
                 None => {}
             }
@@ -161,13 +161,13 @@ impl Process {
             thread::sleep(ENDING / 50);
         }
         if !self.child.has_ended() {
-            return "the process has closed its pipes".into();
+            return "the process closed its pipes".into();
         }
         // What it has started ends with it; afterwards its number is free.
         let _ = self.child.signal(Signal::KILL);
         match self.child.try_wait() {
             Ok(Some(status)) => match (status.code(), status.signal()) {
-                (Some(code), _) => format!("the process has ended with code {code}"),
+                (Some(code), _) => format!("the process exited with code {code}"),
                 (None, Some(signal)) => format!("the process was killed by signal {signal}"),
                 (None, None) => "the process has ended".into(),
             },

@@ -93,16 +93,16 @@ impl Question<'_> {
 /// It is none, or it says that there is none.
 pub fn answer(line: &[u8], id: u64) -> Result<Answer, Fault> {
     let Ok(Value::Object(answer)) = serde_json::from_slice(line) else {
-        return Err(Fault::Rubbish("it has answered with what is no JSON object"));
+        return Err(Fault::Rubbish("its answer is not a JSON object"));
     };
     // A line too many would be taken for the next one's answer.
     if answer.get("id").and_then(Value::as_u64) != Some(id) {
-        return Err(Fault::Rubbish("it has answered another question than it was asked"));
+        return Err(Fault::Rubbish("it answered a different question"));
     }
     match answer.get("error") {
         None | Some(Value::Null) => Ok(answer),
         Some(Value::String(text)) => Err(Fault::Said(text.clone())),
-        Some(_) => Err(Fault::Rubbish("it has answered with an error that is no text")),
+        Some(_) => Err(Fault::Rubbish("its error is not text")),
     }
 }
 
@@ -111,7 +111,7 @@ pub fn answer(line: &[u8], id: u64) -> Result<Answer, Fault> {
 /// # Errors
 /// What is there is neither.
 pub fn target(answer: &Answer) -> Result<Option<Target>, &'static str> {
-    let wrong = "it has answered with what is no target";
+    let wrong = "its answer is not a target";
     let pair = match answer.get("target") {
         Some(Value::Null) => return Ok(None),
         Some(Value::Array(pair)) => &pair[..],
@@ -235,11 +235,7 @@ mod tests {
             assert!(matches!(read(line), Err(Fault::Rubbish(_))), "{line}");
         }
         for line in ["{}", "{\"id\":6}", "{\"id\":\"7\"}", "{\"id\":7.5}", "{\"id\":8,\"error\":\"no\"}"] {
-            assert_eq!(
-                read(line),
-                Err(Fault::Rubbish("it has answered another question than it was asked")),
-                "{line}"
-            );
+            assert_eq!(read(line), Err(Fault::Rubbish("it answered a different question")), "{line}");
         }
         let deep = format!("{{\"id\":7,\"x\":{}{}}}", "[".repeat(1000), "]".repeat(1000));
         assert!(matches!(read(&deep), Err(Fault::Rubbish(_))));

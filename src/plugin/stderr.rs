@@ -90,7 +90,7 @@ pub(super) fn pass_on(
     let say = |line: &str, now: Instant, rate: &mut Rate| match rate.admit(now) {
         Some(0) => log.info(format_args!("{whose}: {}", secrets.hide(line))),
         Some(missing) => {
-            log.info(format_args!("{whose}: {missing} more lines left out"));
+            log.info(format_args!("{whose}: {missing} more lines suppressed"));
             log.info(format_args!("{whose}: {}", secrets.hide(line)));
         }
         None => {}
@@ -114,7 +114,7 @@ pub(super) fn pass_on(
     }
     lines.end(|line| say(line, Instant::now(), &mut rate));
     if rate.left_out > 0 {
-        log.info(format_args!("{whose}: {} more lines left out", rate.left_out));
+        log.info(format_args!("{whose}: {} more lines suppressed", rate.left_out));
     }
 }
 

@@ -74,14 +74,14 @@ fn questions_at_the_same_time_have_processes_of_their_own_up_to_a_limit() {
 fn what_is_no_answer_costs_its_question_and_the_process() {
     let scratch = Scratch::new();
     for (number, (each, why)) in [
-        ("echo rubbish", "it has answered with what is no JSON object"),
-        ("echo '{\"id\":1}'", "it has answered another question than it was asked"),
-        ("printf '{\"id\":%s}\\n{\"id\":%s}\\n' $id $((id+1))", "it has answered with more than one line"),
+        ("echo rubbish", "its answer is not a JSON object"),
+        ("echo '{\"id\":1}'", "it answered a different question"),
+        ("printf '{\"id\":%s}\\n{\"id\":%s}\\n' $id $((id+1))", "it answered with more than one line"),
         ("head -c 200000 /dev/zero; echo", "its answer is too long"),
-        ("exit 7", "the process has ended with code 7"),
+        ("exit 7", "the process exited with code 7"),
         ("kill -9 $$", "the process was killed by signal 9"),
-        ("exec >&-; sleep 100", "the process has closed its pipes"),
-        ("echo \"{\\\"id\\\":$id,\\\"error\\\":[]}\"", "it has answered with an error that is no text"),
+        ("exec >&-; sleep 100", "the process closed its pipes"),
+        ("echo \"{\\\"id\\\":$id,\\\"error\\\":[]}\"", "its error is not text"),
     ]
     .into_iter()
     .enumerate()
@@ -183,11 +183,11 @@ fn a_command_that_does_not_start_is_told_why() {
     let failed = |why: &str| Err(format!("can't load the auth plugin x: {why}"));
     assert_eq!(open(None, None), Err("the auth plugin x needs a command as --auth-source".into()));
     assert_eq!(open(Some(""), None), Err("the auth plugin x needs a command as --auth-source".into()));
-    assert_eq!(open(Some("exit 3"), None), failed("the process has ended with code 3"));
-    assert_eq!(open(Some("/nonexistent/x"), None), failed("the process has ended with code 127"));
+    assert_eq!(open(Some("exit 3"), None), failed("the process exited with code 3"));
+    assert_eq!(open(Some("/nonexistent/x"), None), failed("the process exited with code 127"));
     assert_eq!(
         open(Some("echo hello; read -r line; read -r line"), None),
-        failed("it has answered with what is no JSON object")
+        failed("its answer is not a JSON object")
     );
     let absent = open(None, Some("/nonexistent/python"));
     assert_eq!(absent, failed("/nonexistent/python: [Errno 2] No such file or directory"));

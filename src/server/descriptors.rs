@@ -38,7 +38,7 @@ impl Descriptors {
             Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
             Err(error) => {
                 let error = describe(&error);
-                log.warn(format_args!("the limit of open files is not known, taken as 1024: {error}"));
+                log.warn(format_args!("the limit of open files is unknown, assuming 1024: {error}"));
                 1024
             }
         };

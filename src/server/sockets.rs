@@ -153,7 +153,7 @@ impl Sockets {
             };
             if !is_there {
                 log.warn(format_args!(
-                    "warning: none of the sockets from the service manager is {what}; they are used all the same"
+                    "warning: none of the sockets from the service manager is {what}; they are used anyway"
                 ));
             }
         }

@@ -199,7 +199,7 @@ fn overdue() -> io::Error {
 pub(super) fn describe(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::TimedOut => "no answer in time".into(),
-        io::ErrorKind::UnexpectedEof => "the connection ended too early".into(),
+        io::ErrorKind::UnexpectedEof => "the connection ended prematurely".into(),
         _ => crate::log::describe(error),
     }
 }

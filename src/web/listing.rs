@@ -94,7 +94,7 @@ fn html(lines: &[Line]) -> String {
     }
     out.push_str("</ul>\n");
     if written < lines.len() || lines.len() == NAMES_MAX {
-        out.push_str("<p>There are more names than are listed here.</p>\n");
+        out.push_str("<p>There are more names than listed here.</p>\n");
     }
     out.push_str("<hr>\n</body>\n</html>\n");
     out

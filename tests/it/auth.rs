@@ -409,7 +409,7 @@ fn a_file_of_passwords_takes_what_other_programs_write() {
     fs::write(scratch.path("users"), content).unwrap();
     let target = Target::tcp().echo();
     let server = with_plugin("BasicHTTPAuth", &format!("@{}", scratch.arg("users")), &[], &target.address);
-    server.log.expect("line 6 admits nobody: its hash is none of bcrypt (htpasswd -B) and SHA-crypt", 1);
+    server.log.expect("line 6 admits nobody: its hash is neither bcrypt (htpasswd -B) nor SHA-crypt", 1);
     for user in ["plain", "sha5", "sha6"] {
         assert_eq!(upgrade(&server, &basic(&format!("{user}:hunter2"))).status, 101, "{user}");
         assert_eq!(upgrade(&server, &basic(&format!("{user}:hunter3"))).status, 401, "{user}");

@@ -165,7 +165,7 @@ fn a_standard_input_that_is_no_stream_socket_is_an_error() {
     let udp: OwnedFd = UdpSocket::bind("127.0.0.1:0").expect("a socket").into();
     let null: OwnedFd = fs::File::open("/dev/null").expect("a device").into();
     for (stdin, told) in [
-        (null, "websockify: error: --inetd needs a socket as standard input, which is none"),
+        (null, "websockify: error: --inetd needs a socket as standard input"),
         (udp, "websockify: error: the socket standard input: not a stream socket"),
     ] {
         let mut server = Server::spawn(command(&["--inetd", "127.0.0.1:1"]).stdin(stdin));
@@ -232,7 +232,7 @@ fn the_source_of_the_command_line_may_be_there_and_differ() {
         drop(command);
         visit(&tcp);
         visit(&other);
-        let warning = "none of the sockets from the service manager is port 1; they are used all the same";
+        let warning = "none of the sockets from the service manager is port 1; they are used anyway";
         if is_same {
             server.log.wait_for(&format!("  - proxying from :{port} to "));
             assert_eq!(server.log.count(warning), 0);

@@ -88,7 +88,7 @@ fn each_client_is_led_where_its_signed_token_says() {
         assert_eq!(wire.read_exactly(7), b"for you");
         client.close();
     }
-    server.log.wait_for("its token is good for another 35");
+    server.log.wait_for("its token is valid for another 35");
     // Neither a token nor a part of one is in the log.
     server.signal("TERM");
     let lines = server.log.wait_for_end().concat();
@@ -114,16 +114,16 @@ fn whatever_is_wrong_with_a_token_its_client_is_told_the_same() {
         ("nonsense".to_owned(), "it is neither a signed nor an encrypted token"),
         (signed(b"another secret that is long enough", &good), "its signature is not one of the key's"),
         (signed(&SECRET, &claims(&target.address, r#","exp":1"#)), "it has expired"),
-        (signed(&SECRET, &claims(&target.address, r#","nbf":4102444800"#)), "it is not good yet"),
-        (signed(&SECRET, &claims(&target.address, r#","exp":"4102444800""#)), "its exp is no number"),
-        (signed(&SECRET, "{}"), "its host and port are no target"),
+        (signed(&SECRET, &claims(&target.address, r#","nbf":4102444800"#)), "it is not valid yet"),
+        (signed(&SECRET, &claims(&target.address, r#","exp":"4102444800""#)), "its exp is not a number"),
+        (signed(&SECRET, "{}"), "its host and port are not a target"),
         (compact(encrypted), "it does not decrypt with the key"),
         (compact(wrapped), "it does not decrypt with the key"),
     ] {
         answers.push(ask(&server, &token));
         let hash = digest::digest(&digest::SHA256, token.as_bytes());
         let name: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        server.log.wait_for(&format!("code 404, message token {name} is not good: {why}"));
+        server.log.wait_for(&format!("code 404, message token {name} is not valid: {why}"));
     }
     let first = &answers[0];
     assert_eq!((first.status, first.header("retry-after")), (404, None));

@@ -203,7 +203,7 @@ fn half_requests_of_one_address_that_fill_all_places_do_not_keep_another_address
             client.close();
         }
         session.echo(b"what was served before is never ended for another");
-        server.log.wait_for("gave its place to another before its request came");
+        server.log.wait_for("made room for another connection before its request came");
         drop(crowd);
         server.signal("TERM");
         assert_eq!(server.wait().code(), Some(0));

@@ -166,7 +166,7 @@ fn lists_of_ciphers_that_were_made_for_openssl_start_with_what_is_supported() {
         server.wait();
         let lines = server.log.wait_for_end();
         let told = lines.iter().find(|line| line.starts_with("--ssl-ciphers"));
-        let expected = left_out.map(|names| format!("--ssl-ciphers: not supported and left out: {names}"));
+        let expected = left_out.map(|names| format!("--ssl-ciphers: not supported, ignored: {names}"));
         assert_eq!(told, expected.as_ref(), "{list}");
     }
 }

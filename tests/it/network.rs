@@ -154,7 +154,7 @@ fn a_silent_client_is_ended_by_the_heartbeat_and_a_stalled_one_is_not() {
         wait_until_gone(&mut wire);
         wait_until_gone(&mut silent.wire);
     }
-    server.log.wait_for_nth("Client answered no ping for too long", 2);
+    server.log.wait_for_nth("Client did not answer pings in time", 2);
     full.check_data(TOTAL);
     let filler = download.join();
     full.close();
@@ -162,7 +162,7 @@ fn a_silent_client_is_ended_by_the_heartbeat_and_a_stalled_one_is_not() {
     Check::default().read(&mut full_target, TOTAL);
     drop(upload.join());
     behind_data.close();
-    server.log.expect("Client answered no ping", 2);
+    server.log.expect("Client did not answer pings", 2);
 }
 
 /// Waits for the end of a connection for as long as a silent peer may take to be found out.

@@ -43,7 +43,7 @@ fn clients_that_only_openssl_would_take_are_told_why_they_are_refused() {
     openssl(&scratch, "req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -subj /CN=a -days 2");
     let target = Target::tcp().echo();
     let options = ["--cert", &scratch.arg("cert"), "--key", &scratch.arg("key")];
-    let name = "client's name for us (SNI) is no host name, which the TLS library refuses";
+    let name = "client's name for us (SNI) is not a host name, so the TLS library refuses it";
     let group = "no shared key exchange group";
     for (offer, told) in [
         ("-servername a..b", Some(name)),

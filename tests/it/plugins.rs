@@ -141,7 +141,7 @@ fn what_goes_wrong_costs_its_own_client_an_error() {
             assert_eq!(of_token(&server, &format!("{word}-s3cret{round}")), expected, "{word}");
         }
     }
-    server.log.wait_for("failed: the process has ended with code 5");
+    server.log.wait_for("failed: the process exited with code 5");
     server.log.wait_for("failed: the process was killed by signal 6");
     server.log.wait_for("failed: SystemExit: 3");
     server.log.wait_for("RuntimeError: there is no ");
@@ -178,7 +178,7 @@ fn a_plugin_that_hangs_or_talks_without_end_costs_one_client_ten_seconds_and_nob
     assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
     server.log.wait_for("failed: no answer in time");
     // The flood was cut: what was said is counted.
-    server.log.wait_for(" more lines left out");
+    server.log.wait_for(" more lines suppressed");
     assert!(server.log.count(": xxxx") <= 200, "{}", server.log.count(": xxxx"));
     // Nothing of the three is left, no child of theirs either.
     eventually("the three processes to be gone", || server.children() <= 18);

@@ -113,7 +113,7 @@ fn passwords_are_sent_and_never_logged() {
     for (source, why) in [
         (format!("127.0.0.1:{port}::hunter9"), "the password is refused (WRONGPASS)"),
         (format!("redis://nobody:hunter2@127.0.0.1:{port}"), "the password is refused (WRONGPASS)"),
-        (format!("127.0.0.1:{port}"), "it wants a password (NOAUTH)"),
+        (format!("127.0.0.1:{port}"), "it needs a password (NOAUTH)"),
     ] {
         let mut server = start(&source, &["-v"]);
         assert_eq!(status(&server, "one"), 503, "{why}");

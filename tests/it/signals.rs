@@ -106,7 +106,7 @@ fn a_reopening_that_fails_is_told_and_tried_again_at_the_next_signal() {
     mknodat(CWD, &log, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a FIFO in its place");
     server.signal("HUP");
     let told = format!(
-        "log file {} can't be opened anew: nobody reads this FIFO; the old one stays in use",
+        "log file {} can't be reopened: no process reads this FIFO; the old one stays in use",
         log.display()
     );
     server.log.wait_for(&told);
@@ -115,7 +115,7 @@ fn a_reopening_that_fails_is_told_and_tried_again_at_the_next_signal() {
     fs::remove_file(&log).expect("removed");
     fs::create_dir(&log).expect("a directory in its place");
     server.signal("USR1");
-    server.log.wait_for("can't be opened anew: [Errno 21] Is a directory");
+    server.log.wait_for("can't be reopened: [Errno 21] Is a directory");
     fs::remove_dir(&log).expect("removed");
     server.signal("HUP");
     eventually("a new file", || log.is_file());
@@ -132,7 +132,7 @@ fn a_fifo_that_nobody_reads_is_no_log_and_does_not_hang_the_start() {
         Server::spawn(&mut command(&["--log-file", &scratch.arg("log"), "127.0.0.1:0", "127.0.0.1:1"]));
     assert_eq!(server.wait().code(), Some(1));
     let lines = server.log.wait_for_end();
-    assert!(lines.iter().any(|line| line.ends_with("nobody reads this FIFO")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.ends_with("no process reads this FIFO")), "{lines:?}");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn tls_1_1_is_taken_as_1_2_with_a_warning() {
         return;
     }
     let server = gateway(&["--ssl-version", "tlsv1_1"]);
-    server.log.expect("--ssl-version tlsv1_1 is taken as tlsv1_2: TLS 1.1 is not supported", 1);
+    server.log.expect("--ssl-version tlsv1_1 means tlsv1_2: TLS 1.1 is not supported", 1);
     let refused = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let output = run(&mut s_client(&server, &["-ign_eof", "-tls1_2"]), refused);
     assert!(contains(&output.stdout, b"HTTP/1.1 405 "), "{output:?}");

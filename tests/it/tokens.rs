@@ -94,7 +94,7 @@ fn an_unknown_token_gets_a_status_and_no_reason() {
     // `printf %s two | sha256sum`
     server.log.expect("code 404, message token 3fc4ccfe745870e2 is not known to TokenFile", 1);
     server.log.expect("code 403, message there is no token in the request", 3);
-    server.log.expect("code 503, message look-up of token 7692c3ad3540bb80 failed: ", 1);
+    server.log.expect("code 503, message lookup of token 7692c3ad3540bb80 failed: ", 1);
     server.signal("TERM");
     server.log.expect("tokens unknown: 2", 1);
     server.log.expect("requests denied: 3", 1);

@@ -459,7 +459,7 @@ fn a_file_that_changes_while_it_is_sent_never_breaks_the_framing() {
         .and_then(|file| file.set_len(1000))
         .expect("shrink");
     client.wire.wait_until_gone();
-    server.log.wait_for("a file could not be read to its end");
+    server.log.wait_for("a file could not be read to the end");
 
     let mut client = Client::connect_narrow(&server);
     client.wire.send(b"GET /grows HTTP/1.1\r\nHost: a\r\n\r\nGET /sub/one.txt HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -70,7 +70,7 @@ export async function restart(_row, stage, opened) {
     const log = stage.read("gateway.log");
     const lines = (text) => log.split("\n").filter((line) => line.includes(text)).length;
     expect(lines("Plain non-SSL (ws://) WebSocket connection") === 2, "two sessions are in the log");
-    expect(lines("code 503, message look-up of token ") === 1, "the refusal is in the log with its reason");
+    expect(lines("code 503, message lookup of token ") === 1, "the refusal is in the log with its reason");
     expect(lines("warning: TokenRedis: ") === 1 && lines("answers again") === 1, "the outage and its end are in the log");
     for (const secret of [...Object.values(TOKENS), PASSWORD]) {
         expect(!log.includes(secret), `a secret is in the log: ${secret}`);

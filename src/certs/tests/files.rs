@@ -56,7 +56,7 @@ fn a_broken_replacement_keeps_the_old_pair_and_says_so_once() {
     replace(&served.scratch, "cert", second.cert.pem());
     replace(&served.scratch, "key", second.key.serialize_pem());
     assert_eq!(served.shown("a"), *second.cert.der());
-    let stays = "; what was read before stays in use";
+    let stays = "; the previous version stays in use";
     assert_eq!(
         served.lines(),
         [

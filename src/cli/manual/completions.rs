@@ -289,13 +289,13 @@ mod tests {
         let summary = |name: &str| TABLE.iter().find(|row| row.name == name).map(summary).unwrap_or_default();
         assert_eq!(
             summary("wrap-mode"),
-            "what to do when the wrapped program exits or puts itself into the background"
+            "what to do when the wrapped program exits or goes into the background"
         );
         assert_eq!(
             summary("record-input"),
-            "no: leave what clients send, such as keystrokes, out of recordings"
+            "no: leave out of recordings what clients send, such as keystrokes"
         );
-        assert_eq!(summary("workers"), "threads among which connections are spread, 1 to 256");
+        assert_eq!(summary("workers"), "number of threads that share the connections, 1 to 256");
         assert_eq!(summary("help"), "print this help and exit");
     }
 }

@@ -74,59 +74,59 @@ to anybody, without a line in the log. OPTIONS is 204 while the service is ready
 .SH SIGNALS
 .TP
 .BR SIGTERM ", " SIGINT
-End: the listener is closed, every client gets a Close frame with code 1001, and connections still open after
-3 seconds are cut. The process group of a wrapped program gets SIGTERM and, if something is left of it after 4 seconds,
+Shut down: the listener is closed, every client gets a Close frame with code 1001, and connections still open after
+3 seconds are cut. The process group of a wrapped program gets SIGTERM and, if any of it is left after 4 seconds,
 SIGKILL; with
 .B \-\-wrap\-mode=ignore
-it lives on. A second signal ends at once.
+it is left running. A second signal exits immediately.
 .TP
 .B SIGHUP
 With
 .B \-\-log\-file
-the log is reopened, as for SIGUSR1. Without it the signal ends the program as SIGTERM does, or is ignored if it was
-ignored when the program was started, as by
+the log is reopened, as for SIGUSR1. Without it the signal shuts the program down like SIGTERM, or is ignored if it was
+ignored when the program was started, as with
 .BR nohup (1).
 .TP
 .B SIGUSR1
-Reopen the log, after a rotation has moved it away, and the connection to syslog. If the file can't be opened, the old
-one stays in use, the other outputs of the log say why, and the next signal tries again.
+Reopen the log file, after a rotation has moved it away, and the connection to syslog. If the file can't be opened, the old
+one stays in use, the other log outputs say why, and the next signal tries again.
 .TP
 .B SIGCHLD
-A wrapped program may have ended. Children that other programs have left to this one are reaped, so that it can be process 1 of a container.
+A wrapped program may have exited. Orphaned children are reaped, so that the program can be process 1 of a container.
 .PP
-SIGUSR2 is ignored, and so are SIGXFSZ, SIGPIPE, SIGIO and SIGTTOU: a full file or a closed pipe costs log lines and
-never a session.
+SIGUSR2 is ignored, and so are SIGXFSZ, SIGPIPE, SIGIO and SIGTTOU: a full file or a closed pipe loses log lines, never
+a session.
 .SH EXIT STATUS
 .TP
 .B 0
-The end was asked for: by a signal,
+A normal exit: after a signal,
 .BR \-\-run\-once ,
 .B \-\-timeout
 or
 .BR \-\-idle\-timeout ;
-or the client that was standard input has been served. With
+or after serving the client on standard input. With
 .BR \-\-daemon :
 the service is ready.
 .TP
 .B 1
-The service could not start, for example because its port was taken; with
-.BR \-\-daemon ,
-too, and the reason is on standard error.
+The service could not start, for example because its port was taken. With
+.B \-\-daemon
+the reason is on standard error, too.
 .TP
 .B 2
 The command line was wrong.
 .PP
 With a wrapped program and
 .B \-\-wrap\-mode=exit
-the status is that of the program: its exit code, or 128 and the number of the signal that has killed it, also when that
-was our own TERM at the end (143).
+the status is that of the program: its exit code, or 128 plus the number of the signal that killed it, even if that was
+our own TERM at shutdown (143).
 .TP
 .BR 126 ", " 127
-The wrapped program can't be executed, or is not there.
+The wrapped program can't be executed (126) or does not exist (127).
 .SH FILES
 .TP
 .I self.pem
-The certificate without
+The default of
 .BR \-\-cert ,
 in the directory that the program was started in.
 .TP
@@ -135,30 +135,30 @@ The usual value of
 .BR \-\-syslog .
 .TP
 .I ../lib/websockify/rebind.so
-Seen from the directory of the program: the library that moves programs to another port. If it is not there, or is that
-of another version, a file
+The library that moves programs to another port, relative to the directory of the program. If it does not exist, or belongs
+to another version, a file
 .RI websockify\-rebind\- UID \- HASH .so
-is made in
+is created in
 .IR /var/tmp ,
 .IR /tmp ,
 .I /dev/shm
 or
 .BR TMPDIR ,
-the first that is not mounted noexec, and stays there for programs that live longer.
+the first that is not mounted noexec. It is kept, because wrapped programs may outlive this one.
 .PP
 With
 .B \-\-daemon
 the working directory is the web root, or / without one, and standard input, output and error are /dev/null; the umask
-stays as it is. Relative paths start from the directory that the program was started in all the same.
+is kept. Relative paths still start from the directory that the program was started in.
 .SH ENVIRONMENT
 .TP
 .BR LISTEN_FDS ", " LISTEN_PID ", " LISTEN_FDNAMES
 Sockets from a service manager, as
 .BR sd_listen_fds (3)
-has them, at most 16. Each listening TCP or Unix stream socket is served; a connected one is a client, and if there are
-no others the program ends with it. The source address may be left out then, or be
+describes them, at most 16. Each listening TCP or Unix stream socket is served; a connected one is a client, and if there
+is no other socket the program exits after it. The source address may then be omitted, or be
 .BR \-\-inetd ;
-if it is given, only its port is compared, and a difference is a warning. A socket named
+if it is given, only its port is compared, and a difference causes a warning. A socket named
 .I admin
 is the admin listener, in the place of
 .BR \-\-admin ;
@@ -166,20 +166,21 @@ one named
 .I health
 answers only the paths of health, and needs no token. With
 .B \-\-idle\-timeout
-the program exits when it is not needed, and the manager starts it again for the next client.
+the program exits when it is idle, and the manager starts it again for the next client.
 .TP
 .B NOTIFY_SOCKET
-The service manager is told when every worker serves (READY=1), also by the service in the background (MAINPID=), and
-when the end begins (STOPPING=1).
+The service manager is notified when every worker serves (READY=1), with
+.B \-\-daemon
+including the new process (MAINPID=), and when shutdown begins (STOPPING=1).
 .TP
 .BR WATCHDOG_USEC ", " WATCHDOG_PID
-At half of this time, and only while every worker answers, the service manager is told that the service is alive
+Twice in this interval, and only while every worker responds, the service manager is notified that the service is alive
 (WATCHDOG=1).
 .TP
 .BR REBIND_OLD_PORT ", " REBIND_NEW_PORT
-Set for a wrapped program: the port that it asks for, and the loopback port that it gets.
-.B LD_PRELOAD
-has the library that moves it before what it had.
+Set for a wrapped program: the port that it asks for, and the loopback port that it gets. The library that moves it is
+prepended to
+.BR LD_PRELOAD .
 .TP
 .BR SSL_CERT_FILE ", " SSL_CERT_DIR
 Certificate authorities in place of the system's.
@@ -187,11 +188,11 @@ Certificate authorities in place of the system's.
 .B TZ
 The time zone of log lines.
 .SH LOG LINES
-The lines of the log go to standard error, to
+The log goes to standard error, to
 .B \-\-log\-file
 and to
 .BR \-\-syslog .
-At the start they say what is listened on and where sessions go:
+At startup it says where the program listens and where sessions go:
 .PP
 .RS
 .nf
@@ -202,8 +203,8 @@ WebSocket server settings:
 .fi
 .RE
 .PP
-When the last of these is there the port listens. A line about a client begins with its address, or the path of the Unix
-socket that it came by, and the time; a session has up to three:
+Once the last of these appears, the port is listening. A line about a client begins with its address, or with the path of the
+Unix socket that it came through, and the time; a session has up to three:
 .PP
 .RS
 .nf
@@ -217,15 +218,15 @@ A request that is refused has
 .IR "code STATUS, message REASON" .
 With
 .B \-\-verbose
-each request and each ending has a line, and at the exit there is one for each kind of ending:
+each request and each ending has a line, and at exit there is one for each kind of ending:
 .IR "connections ended as KIND: COUNT" .
-Errors of the system have their number:
+System errors include their number:
 .IR "[Errno 111] Connection refused" .
 Values in URLs are
 .BR *** ,
-since they may be secret, unless there is
+because they may be secret, unless there is
 .BR \-\-log\-tokens ;
-what is not printable is escaped, and what peers can cause is limited in number and length.
+unprintable characters are escaped, and lines that peers can cause are limited in number and length.
 "#;
 
 pub(super) const BEHIND_DIFFERENCES: &str = r#".SH EXAMPLES
@@ -235,19 +236,19 @@ Relay port 6080 to a VNC server on this host:
 websockify 6080 localhost:5900
 .RE
 .PP
-Listen on this host only and ping each client every 30 seconds:
+Listen only on this host, and ping each client every 30 seconds:
 .PP
 .RS
 websockify \-\-heartbeat=30 127.0.0.1:6080 localhost:5900
 .RE
 .PP
-In the background, for scripts that need its process number:
+In the background, with a file for the process ID:
 .PP
 .RS
 websockify \-D \-\-pid\-file=/run/websockify.pid \-\-log\-file=/var/log/websockify.log 6080 localhost:5900
 .RE
 .PP
-With the listening socket of a service manager as standard input:
+With a service manager's listening socket on standard input:
 .PP
 .RS
 websockify \-\-inetd \-\-unix\-target=/run/x/vnc.sock
@@ -265,13 +266,13 @@ With noVNC's page, for browsers:
 websockify \-\-web=/usr/share/novnc 6080 localhost:5900
 .RE
 .PP
-With TLS and nothing else, on four cores:
+With TLS only, on four cores:
 .PP
 .RS
 websockify \-\-cert=chain.pem \-\-key=key.pem \-\-ssl\-only \-\-workers=4 443 localhost:5900
 .RE
 .PP
-A target for each token, of a file with lines such as
+A target for each token, from a file with lines such as
 .IR "vm1: 10.0.0.1:5900" :
 .PP
 .RS

@@ -86,7 +86,10 @@ pub(super) fn private(directories: &[PathBuf]) -> io::Result<PathBuf> {
     if let Some(path) = directories.iter().find_map(|directory| in_directory(directory, &name).ok()) {
         return Ok(path);
     }
-    let text = format!("no directory takes the library for wrapped programs ({})", reasons.join("; "));
+    let text = format!(
+        "the library for wrapped programs can't be written to any directory ({})",
+        reasons.join("; ")
+    );
     Err(io::Error::other(text))
 }
 
@@ -130,7 +133,7 @@ fn serves(path: &Path, owner: Owner) -> io::Result<()> {
     let found = file.metadata()?;
     let us = rustix::process::geteuid().as_raw();
     if !found.is_file() || !(found.uid() == us || owner == Owner::OrRoot && found.uid() == 0) {
-        return Err(io::Error::other("a file of somebody else has the library's name"));
+        return Err(io::Error::other("another user's file has the library's name"));
     }
     if found.mode() & 0o022 != 0 || found.mode() & 0o444 != 0o444 {
         return Err(io::Error::other("the library can be written, or not be read, by others"));
@@ -139,7 +142,7 @@ fn serves(path: &Path, owner: Owner) -> io::Result<()> {
     let mut content = Vec::new();
     Read::by_ref(&mut file).take(LIBRARY.len() as u64 + 1).read_to_end(&mut content)?;
     if content != LIBRARY {
-        return Err(io::Error::other("the library there is another one"));
+        return Err(io::Error::other("the library there is a different one"));
     }
     Ok(())
 }

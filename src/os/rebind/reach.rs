@@ -40,7 +40,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Reason::Static => "is statically linked",
-            Reason::Go => "was made by Go",
+            Reason::Go => "was written in Go",
             Reason::SetUserId => "is set-user-id",
             Reason::SetGroupId => "is set-group-id",
             Reason::Capabilities => "has file capabilities",

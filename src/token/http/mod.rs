@@ -96,7 +96,7 @@ impl TokenPlugin for Api {
         }
         match (self.target)(without_mark(&response.body)) {
             Some(target) => Answer::Found(target),
-            None => Answer::Broken(format!("{}: the answer names no target", self.template.name)),
+            None => Answer::Broken(format!("{}: the answer does not name a target", self.template.name)),
         }
     }
 }

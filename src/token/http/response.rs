@@ -62,10 +62,10 @@ impl fmt::Display for Fault {
             Fault::NotHttp => "the answer is not HTTP/1",
             Fault::HeadTooLarge => "the answer's head is too large",
             Fault::BodyTooLarge => "the answer is larger than 64 KiB",
-            Fault::BadLength => "the answer's length makes no sense",
-            Fault::BadCoding => "the answer is in a coding that was not asked for",
-            Fault::BadChunk => "the answer's chunks make no sense",
-            Fault::Truncated => "the answer ended too early",
+            Fault::BadLength => "the answer's length is invalid",
+            Fault::BadCoding => "the answer has an encoding that was not requested",
+            Fault::BadChunk => "the answer's chunks are invalid",
+            Fault::Truncated => "the answer ended prematurely",
         })
     }
 }

@@ -52,14 +52,14 @@ impl Url {
                 }
                 match rest {
                     "" => (host, ""),
-                    _ => (host, rest.strip_prefix(':').ok_or("its host makes no sense")?),
+                    _ => (host, rest.strip_prefix(':').ok_or("its host is invalid")?),
                 }
             }
             None => place.split_once(':').unwrap_or((place, "")),
         };
         let is_odd = |char: char| !char.is_ascii_alphanumeric() && !"-._~:".contains(char);
         if host.is_empty() || host.len() > HOST_BYTES_MAX || host.contains(is_odd) {
-            return Err("its host makes no sense");
+            return Err("its host is invalid");
         }
         let port = match port {
             "" if is_secure => 443,
@@ -68,7 +68,7 @@ impl Url {
             _ => 0,
         };
         if port == 0 {
-            return Err("its port makes no sense");
+            return Err("its port is invalid");
         }
         let host = host.to_ascii_lowercase();
         Ok(Url { is_secure, host, port, credentials, target: normalised(target) })

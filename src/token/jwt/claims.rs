@@ -21,17 +21,17 @@ pub(super) struct Claims {
 /// It leads nowhere, or not now; in words for the operator.
 pub(super) fn read(payload: &[u8], now: SystemTime) -> Result<Claims, String> {
     let Ok(Value::Object(claims)) = serde_json::from_slice(payload) else {
-        return Err("its payload is no JSON object".into());
+        return Err("its payload is not a JSON object".into());
     };
     let time = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     if seconds(&claims, "nbf")?.is_some_and(|from| time < from) {
-        return Err("it is not good yet".into());
+        return Err("it is not valid yet".into());
     }
     let expires = seconds(&claims, "exp")?;
     if expires.is_some_and(|end| time >= end) {
         return Err("it has expired".into());
     }
-    let target = target(&claims).ok_or("its host and port are no target")?;
+    let target = target(&claims).ok_or("its host and port are not a target")?;
     // A time that no clock will show is none.
     let expires = expires
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
@@ -61,7 +61,7 @@ fn seconds(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, Strin
     match claims.get(name) {
         None => Ok(None),
         Some(Value::Number(number)) => Ok(number.as_f64()),
-        Some(_) => Err(format!("its {name} is no number")),
+        Some(_) => Err(format!("its {name} is not a number")),
     }
 }
 
@@ -137,12 +137,12 @@ mod tests {
         assert_eq!(at(&exp, NOW * 1000), Err("it has expired".into()));
         assert_eq!(at(&format!(r#","exp":{NOW}.5"#), NOW * 1000), Ok(Some(u128::from(NOW) * 1000 + 500)));
         let nbf = format!(r#","nbf":{NOW}"#);
-        assert_eq!(at(&nbf, NOW * 1000 - 1), Err("it is not good yet".into()));
+        assert_eq!(at(&nbf, NOW * 1000 - 1), Err("it is not valid yet".into()));
         assert_eq!(at(&nbf, NOW * 1000), Ok(None));
         assert_eq!(at(r#","exp":-1"#, NOW * 1000), Err("it has expired".into()));
         assert_eq!(at(r#","exp":0"#, NOW * 1000), Err("it has expired".into()));
         assert_eq!(at(r#","nbf":-1,"exp":1e300"#, NOW * 1000), Ok(None));
-        assert_eq!(at(r#","nbf":1e300"#, NOW * 1000), Err("it is not good yet".into()));
+        assert_eq!(at(r#","nbf":1e300"#, NOW * 1000), Err("it is not valid yet".into()));
     }
 
     #[test]
@@ -150,11 +150,15 @@ mod tests {
         for name in ["exp", "nbf"] {
             for value in [r#""1800000001""#, "null", "true", "[]", "{}"] {
                 let text = format!(r#"{{"host":"h","port":1,"{name}":{value}}}"#);
-                assert_eq!(read_at(&text, NOW * 1000), Err(format!("its {name} is no number")), "{text}");
+                assert_eq!(read_at(&text, NOW * 1000), Err(format!("its {name} is not a number")), "{text}");
             }
             for value in ["1e999", "NaN", "Infinity"] {
                 let text = format!(r#"{{"host":"h","port":1,"{name}":{value}}}"#);
-                assert_eq!(read_at(&text, NOW * 1000), Err("its payload is no JSON object".into()), "{text}");
+                assert_eq!(
+                    read_at(&text, NOW * 1000),
+                    Err("its payload is not a JSON object".into()),
+                    "{text}"
+                );
             }
         }
     }

@@ -14,11 +14,11 @@ impl Header {
     /// It is none, or it asks for what is not known here and must not be ignored.
     pub(super) fn parse(part: &str) -> Result<Header, String> {
         let Ok(Value::Object(members)) = serde_json::from_slice(&decode(part)?) else {
-            return Err("its header is no JSON object".into());
+            return Err("its header is not a JSON object".into());
         };
         // An unencoded payload (b64) would be another one than what is read here.
         match ["crit", "b64"].into_iter().find(|name| members.contains_key(*name)) {
-            Some(name) => Err(format!("its header has an extension that is not known here ({name})")),
+            Some(name) => Err(format!("its header has an unsupported extension ({name})")),
             None => Ok(Header(members)),
         }
     }
@@ -46,5 +46,5 @@ impl Header {
 /// # Errors
 /// They are written otherwise.
 pub(super) fn decode(part: &str) -> Result<Vec<u8>, String> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| "a part of it is no base64url".to_owned())
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| "a part of it is not base64url".to_owned())
 }

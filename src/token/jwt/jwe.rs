@@ -32,11 +32,11 @@ pub(super) struct Sealed<'a> {
 pub(super) fn decrypt(sealed: &Sealed<'_>, key: &Key) -> Result<Vec<u8>, String> {
     let header = Header::parse(sealed.header)?;
     if header.get("zip").is_some() {
-        return Err("it is compressed, which is not taken".into());
+        return Err("it is compressed, which is not accepted".into());
     }
     let enc = header.text("enc")?;
     let Some(content) = CONTENTS.iter().find(|content| content.name == enc) else {
-        return Err("its content is encrypted by an algorithm that is not known here".into());
+        return Err("its content is encrypted with an unsupported algorithm".into());
     };
     let key = match unwrap(&header, &decode(sealed.wrapped)?, content, &key.opener)? {
         Some(key) if key.len() == content.key_len => key,
@@ -69,7 +69,7 @@ fn unwrap(
         (Opener::Secret(secret), "dir") => wrapped.is_empty().then(|| secret.reveal().to_vec()),
         (Opener::Secret(secret), "A128KW" | "A192KW" | "A256KW") => {
             if secret.reveal().len() != key_wrap_len(alg) {
-                return Err("the secret has not the length that its algorithm wants".into());
+                return Err("the secret does not have the length that its algorithm needs".into());
             }
             aes_unwrap(secret.reveal(), wrapped, content.key_len)
         }
@@ -85,7 +85,7 @@ fn unwrap(
         (Opener::Nothing, _) => {
             return Err("the key decrypts nothing: it is public, or for signatures".into());
         }
-        _ => return Err("it is not encrypted by an algorithm that goes with the key".into()),
+        _ => return Err("it is not encrypted with an algorithm that fits the key".into()),
     })
 }
 
@@ -157,7 +157,7 @@ fn agree(
         |name: &str| decode(member(name)?).ok().filter(|bytes| bytes.len() == curve.coordinate_len);
     let is_of_curve = member("kty") == Some("EC") && member("crv") == Some(curve.name);
     let (true, Some(x), Some(y)) = (is_of_curve, coordinate("x"), coordinate("y")) else {
-        return Err("its epk is no key of the curve that the key is of".into());
+        return Err("its epk is not a key on the key's curve".into());
     };
     let point = [&[4], &x[..], &y].concat();
     let (apu, apv) = (decode(header.text("apu")?)?, decode(header.text("apv")?)?);

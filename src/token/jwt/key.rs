@@ -91,7 +91,7 @@ impl Key {
             _ => None,
         };
         key.ok_or_else(|| {
-            format!("the {} in it is damaged, or of a kind or size that is not taken", block.label)
+            format!("the {} in it is damaged, or of a kind or size that is not accepted", block.label)
         })
     }
 
@@ -135,7 +135,7 @@ impl Key {
         match matches!(self.opener, Opener::Secret(_)) && is_of_secrets {
             true if self.verifies_nothing() => Err(Key::SHORT.into()),
             true => Err(format!("the secret is shorter than the hash of {alg}")),
-            false => Err("it is not signed by an algorithm that goes with the key".into()),
+            false => Err("it is not signed with an algorithm that fits the key".into()),
         }
     }
 

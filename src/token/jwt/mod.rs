@@ -125,7 +125,7 @@ const PARTS_MAX: usize = 5;
 
 const NO_SOURCE: &str = "JWTTokenApi has no --token-source with a key, so every token is refused";
 
-const UNSIGNED: &str = "what is encrypted in it is not signed";
+const UNSIGNED: &str = "its encrypted content is not signed";
 
 #[cfg(test)]
 mod tests;

@@ -71,7 +71,7 @@ fn the_example_of_the_rfc_is_signed_by_its_key() {
                  Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     assert_eq!(lands(token, &key), Err("it has expired".into()));
     let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_300_819_379);
-    assert_eq!(read(token, &key, at), Err("its host and port are no target".into()));
+    assert_eq!(read(token, &key, at), Err("its host and port are not a target".into()));
     let not_signed = Err("its signature is not one of the key's".into());
     assert_eq!(lands(&token.replace("dBjft", "dBjfu"), &key), not_signed);
 }

@@ -93,7 +93,7 @@ impl TokenPlugin for TokenRedis {
             Ok(None) => Answer::Unknown,
             Ok(Some(value)) => match target(&value) {
                 Some(target) => Answer::Found(target),
-                None => Answer::Broken("the token's value in Redis names no target".into()),
+                None => Answer::Broken("the token's value in Redis does not name a target".into()),
             },
             Err(why) => Answer::Broken(format!("Redis at {}: {why}", self.server.name())),
         }
@@ -120,7 +120,7 @@ impl TokenRedis {
         if let Some((why, until)) = &self.lock().away
             && Instant::now() < *until
         {
-            return Err(format!("{why}; it is tried again soon"));
+            return Err(format!("{why}; retrying soon"));
         }
         let answer = self.connect(deadline).and_then(|mut link| {
             let value = self.ask(&mut link, key)?;
@@ -221,7 +221,7 @@ impl TokenRedis {
             Reply::Nil => Ok(None),
             Reply::Error(code) => Err(Fault::Declined(match (code.as_str(), self.takes) {
                 ("ERR", true) => "GETDEL is refused (ERR): --token-once needs Redis 6.2 or newer".into(),
-                ("NOAUTH", _) => "it wants a password (NOAUTH)".into(),
+                ("NOAUTH", _) => "it needs a password (NOAUTH)".into(),
                 ("WRONGTYPE", _) => "the token's key holds no string (WRONGTYPE)".into(),
                 _ => format!("{} is refused ({code})", String::from_utf8_lossy(name)),
             })),
@@ -245,7 +245,7 @@ fn question(link: &mut Link, words: &[&[u8]]) -> Result<Reply, Fault> {
             count => count?,
         };
         if count == 0 {
-            return Err(Fault::Lost("the connection ended too early".into()));
+            return Err(Fault::Lost("the connection ended prematurely".into()));
         }
         bytes.extend_from_slice(&space[..count]);
         match reply::parse(&bytes) {

@@ -108,7 +108,7 @@ fn row(value: &Value) -> Result<Row, String> {
 
 fn column(value: &Value) -> Result<Column, String> {
     let name = words(&value["name"]);
-    let number = |value: &Value| value.as_f64().ok_or(format!("{name}: {value} is no number"));
+    let number = |value: &Value| value.as_f64().ok_or(format!("{name}: {value} is not a number"));
     let ratio = match &value["ratio"] {
         Value::Null => None,
         ratio => Some(Ratio {
@@ -172,7 +172,7 @@ mod tests {
             (good.replace("ws/down-4k", "ws/other"), "no trial is called"),
             (good.replace("\"plain\"", "\"plane\""), "no proxy is called"),
             (good.replace("\"rows\"", "\"lines\""), "no list of rows"),
-            (good.replace("0.512345678", "\"half\""), "is no number"),
+            (good.replace("0.512345678", "\"half\""), "is not a number"),
             (good[..good.len() / 2].to_owned(), "EOF"),
         ];
         for (text, reason) in bent {
