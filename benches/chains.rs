@@ -106,7 +106,7 @@ fn leaf(issuer: &Ca, padding: usize) -> CertificateDer<'static> {
     signed(params, &KeyPair::generate().expect("a key"), issuer, padding)
 }
 
-/// A certificate with so many bytes of small extensions, which are the dearest to read.
+/// A certificate with this many bytes of small extensions, which are the dearest to read.
 fn signed(
     mut params: CertificateParams,
     key: &KeyPair,

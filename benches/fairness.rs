@@ -281,7 +281,7 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
 const BULKS: usize = 4;
 const HELLO_CLIENTS: usize = 64;
 const CHAIN_CLIENTS: usize = 2;
-/// Beside the leaf; the TLS library gives up after so many orders of them have been tried.
+/// Beside the leaf; the TLS library gives up after this many orders of them have been tried.
 const AUTHORITIES: usize = 10;
 /// Between two echoes.
 const PAUSE: Duration = Duration::from_millis(2);

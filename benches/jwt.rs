@@ -1,7 +1,7 @@
-//! What a look-up by JWTTokenApi costs, the look at the key's file included: signed tokens by each kind of key, and
+//! What a lookup by JWTTokenApi costs, the look at the key's file included: signed tokens by each kind of key, and
 //! encrypted ones with a signature inside.
 //!
-//! `cargo bench --bench jwt`, or a part: `cargo bench --bench jwt -- RS256`. The throughput is look-ups a second by one
+//! `cargo bench --bench jwt`, or a part: `cargo bench --bench jwt -- RS256`. The throughput is lookups a second by one
 //! thread.
 
 use std::fs;

@@ -106,7 +106,7 @@ fn tls_relay(criterion: &mut Criterion) {
     }
 }
 
-/// The client seals `stream`, which has so many bytes of payload; the time is that of relaying it.
+/// The client seals `stream`, which has this many bytes of payload; the time is that of relaying it.
 fn time_relaying_up(rig: &mut Rig, client: &mut ClientConnection, stream: &[u8], payload: usize) -> Duration {
     let mut sealed = Vec::new();
     for piece in stream.chunks(READ_BYTES) {

@@ -1,7 +1,7 @@
-//! What tokens cost: a look-up in a file of 100,000 lines that has not changed, the parsing of it, and what the
-//! opening of a session costs the gateway with a token file and without one; and look-ups in Redis.
+//! What tokens cost: a lookup in a file of 100,000 lines that has not changed, the parsing of it, and what the
+//! opening of a session costs the gateway with a token file and without one; and lookups in Redis.
 //!
-//! `cargo bench --bench tokens`, or a part: `cargo bench --bench tokens -- look-up`, `-- openings`, `-- redis`. Openings
+//! `cargo bench --bench tokens`, or a part: `cargo bench --bench tokens -- lookup`, `-- openings`, `-- redis`. Openings
 //! are measured as CPU time of the gateway's process, so both kinds of them take turns, and the medians of the rounds
 //! are compared.
 
@@ -39,7 +39,7 @@ fn main() {
     }
 }
 
-/// Look-ups a second in a Redis server on this machine, by so many at a time.
+/// Lookups a second in a Redis server on this machine, by this many at a time.
 fn redis() {
     let Some(server) = Redis::start(&[]) else { return };
     server.set("token", "desktop.example.org:5900");

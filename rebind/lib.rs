@@ -364,7 +364,7 @@ fn is_moved(fd: c_int) -> bool {
         && option(fd, SOL_SOCKET, SO_TYPE) == Some(SOCK_STREAM)
 }
 
-/// The value of a socket's option; `None` for what is no socket.
+/// The value of a socket's option; `None` for what is not a socket.
 fn option(fd: c_int, level: c_int, name: c_int) -> Option<c_int> {
     let mut value: c_int = 0;
     let mut len = size_of::<c_int>() as u32;
@@ -437,7 +437,7 @@ fn is_readable(from: *const c_void, len: usize) -> bool {
         // has are taken for unreadable at the end of the last page.
         let start = if at + MASK > len { len.saturating_sub(MASK) } else { at };
         let mask = from.wrapping_byte_add(start);
-        // SAFETY: the system checks the pointer, and -1 is no action, so nothing changes.
+        // SAFETY: the system checks the pointer, and -1 is not an action, so nothing changes.
         let _ = unsafe { syscall(number::RT_SIGPROCMASK, -1 as c_long, mask, ptr::null::<c_void>(), MASK) };
         if Errno::save().0 != EINVAL {
             return false;

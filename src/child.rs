@@ -4,7 +4,7 @@
 //! files that this program was started with, and no descriptor above 2 but those that it is given. Its environment
 //! is ours, from which what a service manager says to this process alone was removed at the start.
 //!
-//! Children of nobody are reaped here, too ([`reap_orphans`]), since both have to agree on whose a child is: the
+//! Orphans are reaped here, too ([`reap_orphans`]), since both have to agree on whose a child is: the
 //! status of an own one is its owner's.
 
 use std::io;
@@ -29,7 +29,7 @@ pub struct Terms {
     pub kept: Vec<OwnedFd>,
 }
 
-/// A program that was started here. Dropped before it has ended, it goes on, and nobody is told how it ends.
+/// A program that was started here. If dropped before it has exited, it continues, and its exit status is not reported.
 #[derive(Debug)]
 pub struct Child {
     process: process::Child,
@@ -158,7 +158,7 @@ impl Drop for Child {
 
 /// Takes notice of children that have ended and that nobody here has started: as process 1 of a container this
 /// program becomes the parent of every process whose own has ended, and a script that starts helpers and then
-/// becomes this program by exec leaves them as its children, too. When they end somebody has to take notice, or they
+/// becomes this program by exec leaves them as its children, too. When they exit they have to be reaped, or they
 /// stay as zombies.
 ///
 /// To be called at the start, and whenever SIGCHLD comes. From the first time on it is done beside every start and
@@ -177,7 +177,7 @@ pub fn kill_remaining() {
     }
 }
 
-/// What has been started here and whose status nobody has taken yet.
+/// What has been started here and has not been reaped yet.
 struct Registry {
     own: Vec<Own>,
     /// Starts that have begun and whose numbers are not known yet.

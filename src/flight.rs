@@ -29,7 +29,7 @@ impl<T: Clone> Flight<T> {
         Flight { since: Instant::now(), waiting: vec![to] }
     }
 
-    /// A flight that nobody waits for; for tests.
+    /// A flight with no one waiting; for tests.
     #[cfg(any(test, feature = "testing"))]
     pub fn empty() -> Flight<T> {
         Flight { since: Instant::now(), waiting: Vec::new() }

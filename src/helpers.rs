@@ -1,7 +1,7 @@
 //! Threads for everything that can block, in bounded lanes, so that one dead server stalls only its own.
 //!
 //! A lane has a few threads, started when there is work, and a bounded queue before them. A job answers by
-//! whatever it was built with (a reactor's inbox, for instance). Nobody ever waits for a helper: threads
+//! whatever it was built with (a reactor's inbox, for instance). The caller never waits for a helper: threads
 //! are detached, and a stuck one does not delay the exit of the process.
 
 use std::collections::VecDeque;
@@ -33,7 +33,7 @@ impl Ticket {
 }
 
 impl Stub {
-    /// Whether somebody still waits for the job.
+    /// Whether the job's result is still wanted.
     pub fn is_wanted(&self) -> bool {
         self.0.strong_count() > 0
     }

@@ -98,7 +98,7 @@ impl fmt::Display for SessionName {
     }
 }
 
-/// A text that is no name of a session.
+/// A text that is not a name of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoName;
 

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
             match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    // Whoever has closed it does not want to know, but a script may.
+                    // A closed standard output is not an error for people, but a script must see it.
                     let _ = std::io::stderr().write_all(cli::output_error(&error).as_bytes());
                     ExitCode::FAILURE
                 }

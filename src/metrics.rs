@@ -10,7 +10,7 @@ pub struct Metrics {
     pub upgraded: Counter,
     /// Tokens whose target was found.
     pub tokens_found: Counter,
-    /// Tokens that nobody knows.
+    /// Unknown tokens.
     pub tokens_unknown: Counter,
     /// Requests of clients that may not.
     pub denied: Counter,

@@ -1,8 +1,8 @@
-//! Ring buffers on loan: a reactor's pool lends one to whoever moves bytes right now, and gets it back.
+//! Ring buffers on loan: a reactor's pool lends one to the connection that moves bytes right now, and gets it back.
 //!
 //! An idle session owns no buffer, and the ring that was given back last, still warm in the cache, is lent
 //! next. Only bytes that the other end refused keep a ring across a turn, as [`Held`], which the pool
-//! charges to its budget. Because whoever holds bytes does not read more, a ring is always empty when it is
+//! charges to its budget. Because a direction that holds bytes does not read more, a ring is always empty when it is
 //! read into: its bytes lie in one piece and never wrap, so frames are decoded and written in place.
 
 use crate::sys;
@@ -139,7 +139,7 @@ pub struct Pool {
     free: Vec<Ring>,
     held_bytes: usize,
     budget_bytes: usize,
-    /// The fewest free rings since the last [`Pool::trim`]: so many were of no use.
+    /// The fewest free rings since the last [`Pool::trim`]: this many were of no use.
     unused: usize,
     /// Bytes in small buffers now, and the most there were since the heap was last trimmed. They are too
     /// small for mappings of their own, so freeing them gives nothing back.
@@ -154,7 +154,7 @@ impl Pool {
     }
 
     /// Lends an empty ring of [`RING_BYTES`] for the current turn. This never fails: what is bounded is what
-    /// may be kept beyond the turn, so there is always a ring to make progress with, and nobody waits for one.
+    /// may be kept beyond the turn, so there is always a ring to make progress with, and none has to be waited for.
     pub fn take(&mut self) -> Ring {
         let ring = self.free.pop();
         self.unused = self.unused.min(self.free.len());

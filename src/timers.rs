@@ -23,12 +23,12 @@ impl Tick {
         Tick(self.0.saturating_add(u32::try_from(ticks).unwrap_or(u32::MAX)).min(u32::MAX - 1))
     }
 
-    /// So many ticks from now; [`Tick::ticks_of`] makes them from a duration once, for hot paths.
+    /// This many ticks from now; [`Tick::ticks_of`] makes them from a duration once, for hot paths.
     pub fn plus(self, ticks: u32) -> Tick {
         Tick(self.0.saturating_add(ticks).min(u32::MAX - 1))
     }
 
-    /// So many ticks ago, or the start of the clock.
+    /// This many ticks ago, or the start of the clock.
     pub fn minus(self, ticks: u32) -> Tick {
         Tick(self.0.saturating_sub(ticks))
     }

@@ -127,7 +127,7 @@ impl World {
         world
     }
 
-    /// Lets the answer to the upgrade through, and nothing more; with what comes before it, in so many rounds.
+    /// Lets the answer to the upgrade through, and nothing more; with what comes before it, in this many rounds.
     fn open(&mut self, rounds: usize) {
         if rounds == 0 {
             self.rig.client.write_step(Step::Room(129));

@@ -65,7 +65,7 @@ fn processor_time() -> Duration {
 /// Bytes by which the time of one is known.
 const ORDINARY: u32 = 1 << 20;
 
-/// A byte may take so many times as long as one of an ordinary request.
+/// A byte may take this many times as long as one of an ordinary request.
 const TIMES_MAX: u32 = 40;
 
 /// What anything may take: some answers have their own cost, as has a signature.

@@ -162,7 +162,7 @@ pub const PLUGINS: &[Plugin] = &[
 /// A command that is asked about clients.
 pub const EXEC: Plugin = Plugin { name: "exec", is_program: true, open: program::open };
 
-/// A Python class that somebody else wrote.
+/// A Python class that is not built in.
 pub const PYTHON: Plugin = Plugin { name: "a Python class", is_program: true, open: program::open };
 
 /// The class of this name, short or with its Python module in front, as scripts do both.

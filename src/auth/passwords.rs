@@ -148,7 +148,7 @@ const PASSWORD_BYTES_MAX: usize = 512;
 /// Each step doubles the work: at 15 a password takes some three seconds, and a client waits for ten.
 const BCRYPT_COST_MAX: u32 = 15;
 
-/// With so many a password takes about a second.
+/// With this many a password takes about a second.
 const SHA_ROUNDS_MAX: u32 = 1_000_000;
 
 #[cfg(test)]

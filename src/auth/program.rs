@@ -86,7 +86,7 @@ fn trusted(presented: &Presented<'_>) -> Vec<(String, String)> {
 /// Fields whose names begin so are made here and nowhere else.
 const RESERVED: &str = "SSL_";
 
-/// Time for an answer where nobody has said when it has to be there.
+/// Time for an answer if the caller sets no deadline.
 const TIME: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

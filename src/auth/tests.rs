@@ -121,7 +121,7 @@ fn a_hashed_password_is_proven_once_a_minute() {
         };
         assert_eq!(word(prove()), "401", "{wrong}");
     }
-    // Another hash of the same password has to be proven anew.
+    // Another hash of the same password has to be verified again.
     scratch.file("f", format!("me:{}\n", HASH.replace("2y", "2b")));
     assert!(matches!(with_password(&*plugin, "me:hunter2"), Decision::Unproven(_)));
 }

@@ -92,7 +92,7 @@ pub(super) const CHOSEN_MAX: usize = 5;
 /// name among five the library tries 18 ways at most; with five it was 325.
 pub(super) const OF_NAME_MAX: usize = 2;
 
-/// All of them together. The library reads each of them anew for every step of every way. One has 1 to 2 KiB.
+/// All of them together. The library rereads each of them for every step of every way. One has 1 to 2 KiB.
 pub(super) const CHOSEN_BYTES_MAX: usize = 12 << 10;
 
 /// How many of one name are compared to find the best.

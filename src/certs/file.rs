@@ -1,4 +1,4 @@
-//! Files that are read anew when they have changed.
+//! Files that are reread when they have changed.
 
 use std::fs::{self, Metadata};
 use std::io::{self, Read};

@@ -34,7 +34,7 @@ pub(super) fn private_key(
     }
 }
 
-/// Whether the private key among `blocks` is in there for whoever may read them: no password protects it.
+/// Whether the private key among `blocks` is not protected by a password.
 pub(super) fn is_bare(blocks: &[Block]) -> bool {
     blocks.iter().find(|block| block.label.ends_with(SUFFIX)).is_some_and(|block| {
         block.label != "ENCRYPTED PRIVATE KEY"

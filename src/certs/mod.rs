@@ -90,7 +90,7 @@ pub enum Authorities {
 /// How targets are spoken to (`--ssl-target`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetOptions {
-    /// Who vouches for targets; `None` when nobody has to (`--ssl-target-insecure`).
+    /// The authorities for targets; `None` when none is needed (`--ssl-target-insecure`).
     pub authorities: Option<Authorities>,
     /// The name that targets' certificates must be for, instead of the one that is dialled.
     pub name: Option<String>,
@@ -109,7 +109,7 @@ pub type Served = Option<Arc<ServerConfig>>;
 
 struct Inner {
     found: Mutex<Found>,
-    /// Held by whoever waits for files, and never by a reactor.
+    /// Held while files are read, and never by a reactor.
     store: Mutex<Store>,
 }
 

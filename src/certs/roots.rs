@@ -128,6 +128,6 @@ fn unusable(error: &rustls_native_certs::Error) -> String {
     }
 }
 
-/// Clients are told the names of up to so many authorities, so that a browser offers only fitting certificates.
+/// Clients are told the names of up to this many authorities, so that a browser offers only fitting certificates.
 /// Those of a whole system would make each handshake some 15 KB longer.
 const HINTS_MAX: usize = 20;

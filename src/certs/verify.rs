@@ -27,7 +27,7 @@ use super::{chain, checks};
 pub(super) struct Clients {
     pub(super) inner: Arc<dyn ClientCertVerifier>,
     pub(super) roots: Arc<RootCertStore>,
-    /// Certificates that need nobody to vouch for them.
+    /// Certificates that are trusted by themselves.
     pub(super) trusted: Arc<[CertificateDer<'static>]>,
     pub(super) known: WebPkiSupportedAlgorithms,
 }
@@ -38,7 +38,7 @@ pub(super) struct Targets {
     /// `None` when every target is believed; it must have its certificate's key even then.
     pub(super) inner: Option<Arc<WebPkiServerVerifier>>,
     pub(super) roots: Arc<RootCertStore>,
-    /// Certificates that need nobody to vouch for them.
+    /// Certificates that are trusted by themselves.
     pub(super) trusted: Arc<[CertificateDer<'static>]>,
     /// Whether a common name will do where there are no alternative names.
     pub(super) takes_common_name: bool,

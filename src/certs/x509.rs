@@ -183,7 +183,7 @@ pub(super) struct KeyIds {
 }
 
 impl KeyIds {
-    /// Reads them (DER). `None` if that is no certificate.
+    /// Reads them (DER). `None` if that is not a certificate.
     pub(super) fn of(certificate: &[u8]) -> Option<KeyIds> {
         let (_, certificate) = parser().parse(certificate).ok()?;
         let value = |oid: Oid<'_>| {

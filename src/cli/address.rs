@@ -1,7 +1,7 @@
 //! Addresses as the command line writes them: `host:port`, split at the last colon, brackets dropped.
 //!
 //! Errors are the texts for the user. They begin like those of the Python program, which accepts any
-//! number for a port and fails later; here a number that is no port is an error.
+//! number for a port and fails later; here a number that is not a port is an error.
 
 use super::python;
 use crate::log::SyslogAddress;

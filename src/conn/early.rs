@@ -79,7 +79,7 @@ impl Early {
     /// Looks at what is kept of the client. True when nothing for the target is in it and its stream of frames ends
     /// there, in order or not.
     fn is_last(&mut self, client: &mut Client) -> bool {
-        // Whoever gets these frames in the end decodes them from here, so nothing is used up yet.
+        // These frames are decoded from here later, so nothing is used up yet.
         let (mut decoder, mut bytes) = (self.decoder.clone(), client.kept.clone());
         let mut pings: Vec<Vec<u8>> = Vec::new();
         let mut on_control = |control: Control<'_>| match control {

@@ -33,11 +33,11 @@ pub enum End {
     HalfRequest,
     /// The request was answered with an error of HTTP, this status.
     Refused(u16),
-    /// The client may not, and was told so with this status.
+    /// The client is not admitted, and got this status.
     Denied(u16),
-    /// Nobody knows the client's token.
+    /// The client's token is unknown.
     UnknownToken(u16),
-    /// Whether the client may, or where to, could not be found out.
+    /// Whether the client is admitted, or where its token leads, could not be determined.
     LookupFailed(u16),
     /// The client's plain requests were answered, and no more came.
     Served,
@@ -57,15 +57,15 @@ pub enum End {
     ClientTls(Fault),
     /// The client broke the protocol.
     ClientViolated(Violation),
-    /// The client answered no ping for too long.
+    /// The client did not answer pings in time.
     ClientSilent,
-    /// The client took nothing for too long.
+    /// The client read nothing for too long.
     ClientStalled,
     /// The target ended the connection in order.
     TargetClosed,
     /// The target's connection broke.
     TargetReset,
-    /// The target took nothing for too long.
+    /// The target read nothing for too long.
     TargetStalled,
     /// Too many peers had stopped reading, and this one had for the longest time.
     Overcommitted,
@@ -79,11 +79,11 @@ pub enum End {
 /// Who has to do something about an ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// Whoever is at the other end. Nothing for the operator to do.
+    /// The peer. Nothing for the operator to do.
     Peer,
     /// The operator: a target that does not answer, a limit that is too low.
     Operator,
-    /// Nobody: it is how sessions end.
+    /// Nobody: sessions normally end like this.
     Nobody,
 }
 

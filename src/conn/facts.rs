@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use crate::secret::Fingerprint;
 
-/// Who is at the other end, as far as somebody has said so who is believed.
+/// Who is at the other end, as far as a trusted proxy has said so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The client's address, as a trusted proxy says it; the port is 0 where it says none. Mapped IPv4 addresses are

@@ -113,7 +113,7 @@ pub struct Awaited {
 }
 
 impl Awaited {
-    /// Whether nobody will listen there any more.
+    /// Whether nothing will ever listen there again.
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }

@@ -259,7 +259,7 @@ impl Rig {
         true
     }
 
-    /// The target's name is answered with so many addresses at which nobody listens, and a last one, at which the
+    /// The target's name is answered with this many addresses at which nobody listens, and a last one, at which the
     /// scripted target does. False when the connection is not there yet, or has a target.
     pub fn answer_addresses(&mut self, refused: u8) -> bool {
         let Some(Conn { state: State::Connect(connect), .. }) = &mut self.conn else { return false };

@@ -44,7 +44,7 @@ pub struct Serve {
 /// What becomes of the connection behind an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Served {
-    /// It waits for the next request; so many have been answered.
+    /// It waits for the next request; this many have been answered.
     Next(u32),
     /// It is closed in order.
     Last,

@@ -1,5 +1,5 @@
 //! What all connections of the process share, whatever listener they came by. It is never replaced: it knows
-//! which log lines were left out, whether the one session of `--run-once` has begun, and which look-ups are on
+//! which log lines were left out, whether the one session of `--run-once` has begun, and which lookups are on
 //! their way.
 
 use std::sync::Arc;

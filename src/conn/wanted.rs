@@ -186,7 +186,7 @@ fn wants_more(request: &Request<'_>) -> bool {
         && (request.minor_version > 0 || request.has_token("connection", "keep-alive"))
 }
 
-/// Requests on one connection. After so many, a client may well connect again, wherever it is placed then.
+/// Requests on one connection. After this many, a client may well connect again, wherever it is placed then.
 const REQUESTS_MAX: u32 = 1000;
 
 #[cfg(test)]

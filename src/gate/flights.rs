@@ -1,7 +1,7 @@
-//! One look-up for all who ask for the same token at the same time.
+//! One lookup for all who ask for the same token at the same time.
 //!
 //! Those who come while it is on its way get the answer of the next one, which begins when it has ended: so
-//! nobody is answered with what was read before they asked, and a token whose look-up hangs holds one thread.
+//! nobody is answered with what was read before they asked, and a token whose lookup hangs holds one thread.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::helpers::{Lane, Stub};
 use crate::token::Answer;
 
-/// Look-ups that wait or are on their way.
+/// Lookups that wait or are on their way.
 #[derive(Clone, Default)]
 pub(super) struct Flights(Arc<Mutex<Waiting>>);
 
@@ -73,7 +73,7 @@ impl Flight {
         flights.get(&self.token).is_some_and(|waiting| waiting.iter().any(|waiter| waiter.stub.is_wanted()))
     }
 
-    /// Takes out all who wait now. When nobody does, the flight is over.
+    /// Takes out everyone who waits now. If there is no one, the flight is over.
     fn board(&self) -> Option<Vec<Waiter>> {
         let mut flights = self.flights.lock();
         let waiting = flights.get_mut(&self.token)?;
@@ -85,9 +85,9 @@ impl Flight {
         Some(taken)
     }
 
-    /// Nobody will be answered.
+    /// No answer will come.
     fn cancel(&self) {
-        // Dropped without the lock: whoever is dropped is told so.
+        // Dropped without the lock, since dropping notifies the waiting connections.
         let waiting = self.flights.lock().remove(&self.token);
         drop(waiting);
     }
@@ -140,7 +140,7 @@ mod tests {
         Waiter { stub: ticket.stub(), to: Box::new(move |answer| drop(done.send(answer))) }
     }
 
-    /// A look-up that says when it begins and waits until it may end.
+    /// A lookup that says when it begins and waits until it may end.
     fn gated()
     -> (impl Fn(&str) -> Answer + Clone + Send + 'static, Receiver<()>, Sender<()>, Arc<AtomicUsize>) {
         let (started, starts) = channel();

@@ -27,11 +27,11 @@ pub(super) struct Keeper {
     log: Arc<Log>,
     /// Tokens are looked up here.
     pub(super) lane: Lane,
-    /// Auth plugins are asked here, so that tokens that hang hold up nobody's admission.
+    /// Auth plugins are asked here, so that hanging token lookups delay no admission.
     asking: Lane,
     /// Host and port that all sessions go to, if it is the same for all.
     pub(super) target: Option<(String, u16)>,
-    /// Passwords are hashed here, so that those who guess hold up nobody's look-up.
+    /// Passwords are hashed here, so that guessed passwords delay no lookup.
     hashing: Lane,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Visit {
     deadline: Instant,
     to: Caller,
     set_cookie: Option<String>,
-    /// What came of the look-up, where it was made before the auth plugin is asked.
+    /// What came of the lookup, where it was made before the auth plugin is asked.
     looked_up: Option<LookedUp>,
 }
 
@@ -101,7 +101,7 @@ impl Keeper {
         self.go_on(visit, decision)
     }
 
-    /// Whether the page that has sent the client may open sessions. A client without an origin is no browser.
+    /// Whether the page that has sent the client may open sessions. A client without an origin is not a browser.
     pub(super) fn allows_origin(&self, question: &Question) -> bool {
         if self.origins.is_empty() {
             return true;
@@ -205,7 +205,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Has a token looked up. What takes the answer is dropped if nobody has time for the question.
+    /// Has a token looked up. The receiver of the answer is dropped if the lane is full.
     fn find(
         &self,
         tokens: &Tokens,
@@ -221,7 +221,7 @@ impl Keeper {
         match &tokens.flights {
             Some(flights) => {
                 let waiter = Waiter { stub, to: Box::new(to) };
-                // One look-up may serve clients that came at different times; each has its own patience.
+                // One lookup may serve clients that came at different times; each has its own patience.
                 let look_up = move |token: &str| plugin.look_up_until(token, Instant::now() + LOOK_UP);
                 flights.ask(&token, waiter, &self.lane, look_up);
             }

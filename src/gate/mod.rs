@@ -166,8 +166,8 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// Descriptors that look-ups at a service can have open at a time: a connection for each, as many that are kept,
-/// and those of name look-ups.
+/// Descriptors that lookups at a service can have open at a time: a connection for each, as many that are kept,
+/// and those of name lookups.
 pub const DESCRIPTORS_MAX: usize = 2 * keeper::THREADS_MAX + 16;
 
 #[cfg(test)]

@@ -284,7 +284,7 @@ fn a_target_that_no_rule_allows_is_granted_and_marked() {
     }
 }
 
-/// A plugin that counts its look-ups, and waits in each until it is told to go on.
+/// A plugin that counts its lookups, and waits in each until it is told to go on.
 struct Slow {
     started: Mutex<Sender<String>>,
     release: Mutex<Receiver<()>>,
@@ -306,7 +306,7 @@ impl TokenPlugin for Slow {
     }
 }
 
-/// A gate with that plugin; which look-ups have begun; how to let one end.
+/// A gate with that plugin; which lookups have begun; how to let one end.
 fn slow(is_local: bool, lane: Lane) -> (Gate, Receiver<String>, Sender<()>) {
     let ((started, starts), (release, gate)) = (channel(), channel());
     let plugin = Arc::new(Slow { started: Mutex::new(started), release: Mutex::new(gate) });
@@ -397,7 +397,7 @@ fn passwords_of_a_file_are_hashed_apart_from_look_ups() {
     assert_eq!(session(&gate, "/?token=a", &[("Authorization", "Basic bWU6aHVudGVyMg==")]), "503");
 }
 
-/// Says when each look-up has to end, and waits before it ends.
+/// Says when each lookup has to end, and waits before it ends.
 struct Patient {
     deadlines: Mutex<Sender<Instant>>,
     release: Mutex<Receiver<()>>,

@@ -56,7 +56,7 @@ pub enum Verdict {
 pub enum Why {
     /// The client may not.
     Denied,
-    /// Nobody knows the token.
+    /// The token is unknown.
     Unknown,
     /// Something does not work, or takes too long.
     Broken,

@@ -17,7 +17,7 @@ pub const BODY_MAX: u64 = 64 << 10;
 pub enum Framing {
     /// There is none.
     None,
-    /// So many bytes, at least one.
+    /// This many bytes, at least one.
     Length(u64),
     /// Chunks.
     Chunked,
@@ -113,7 +113,7 @@ pub struct Skipper {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// So many bytes, then the end.
+    /// This many bytes, then the end.
     Plain(u64),
     /// The digits of a chunk's size; whether there was one already.
     Size(u64, bool),

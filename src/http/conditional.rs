@@ -112,7 +112,7 @@ fn is_listed(list: &[u8], tag: &str, strong: bool) -> bool {
             [b'W', b'/', tail @ ..] => (true, tail),
             _ => (false, rest),
         };
-        // A tag may have commas; it ends with its second quote. What has no quotes is no tag, nor is the rest.
+        // A tag may have commas; it ends with its second quote. What has no quotes is not a tag, nor is the rest.
         let [b'"', tail @ ..] = opaque else { return false };
         let Some(len) = memchr::memchr(b'"', tail) else { return false };
         if &opaque[..len + 2] == tag.as_bytes() && !(weak && strong) {

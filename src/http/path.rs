@@ -1,6 +1,6 @@
 //! Request targets in logs: the shape stays, the secrets go.
 //!
-//! A token or a password in a URL is a key to somebody's machine, and logs are read by many. No list of names
+//! A token or a password in a URL opens a machine, and many people read logs. No list of names
 //! says where one is, since each console has its own; so what is shown is what can't be one: names, the settings
 //! of noVNC's page, and segments of the path that neither look like a secret nor stand where one is expected.
 //! What is shown is bounded, and so is the work: beyond the bound nothing is looked at.
@@ -12,7 +12,7 @@ use super::resource;
 
 /// A request target as it may be logged: at most [`SHOWN_MAX`] bytes of it, and how long it is where that is more.
 ///
-/// `***` stands for the value of each parameter that is no setting of noVNC's page (`path` is none); for names
+/// `***` stands for the value of each parameter that is not a setting of noVNC's page (`path` is none); for names
 /// that are no plain words; and in the path for what looks random or like a signed token, follows a segment
 /// such as `token` or `ticket`, or could be the user of a URL, in any encoding.
 pub fn redact(target: &str) -> String {
@@ -77,7 +77,7 @@ impl Shown {
     }
 }
 
-/// What begins `text`, of at most so many bytes.
+/// What begins `text`, of at most this many bytes.
 fn prefix(text: &str, bytes_max: usize) -> &str {
     let end = (0..=bytes_max.min(text.len())).rfind(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or(0)]
@@ -302,7 +302,7 @@ const SEGMENT_MAX: usize = 128;
 /// The longest name of a parameter that is shown, in bytes.
 const WORD_MAX: usize = 32;
 
-/// So many bytes of words that nobody would choose make a name random.
+/// This many bytes of unlikely words make a name random.
 const RANDOM_MIN: usize = 16;
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ impl From<httparse::Error> for HeadError {
 }
 
 /// Path and query of a request target (RFC 9112, 3.2); `None` for a form that only proxies serve, and for
-/// what is no target at all.
+/// what is not a target at all.
 fn origin_form(target: &str) -> Option<&str> {
     if target.starts_with('/') || target == "*" {
         return Some(target);

@@ -2,7 +2,7 @@
 //!
 //! It is decoded once, then split, then `.` and `..` are taken out, in this order, so that no spelling of a
 //! separator or of a dot is seen late. What is left goes only down. Whatever is sent back to a client is
-//! encoded anew from that, never copied, so that it names this server and nothing else.
+//! re-encoded from that, never copied, so that it names this server and nothing else.
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
-//! Log lines, written by threads of their own, so that a stalled, full or closed stderr stops nobody.
+//! Log lines, written by threads of their own, so that a stalled, full or closed stderr blocks nothing.
 //!
-//! Whoever logs appends a line to a bounded queue and goes on. Each output (stderr, the log file, syslog,
+//! The logging thread appends a line to a bounded queue and continues. Each output (stderr, the log file, syslog,
 //! stdout for traffic marks) has its own queue and thread, so one that is stuck does not hold up the others.
 //! What does not fit is counted, and the count is said when there is room again.
 //!
@@ -198,7 +198,7 @@ impl Log {
         }
     }
 
-    /// Whether `debug` lines are written, so that nobody works them out for nothing.
+    /// Whether `debug` lines are written, so that they are not formatted in vain.
     pub fn is_verbose(&self) -> bool {
         self.verbose
     }
@@ -215,7 +215,7 @@ impl Log {
         }
     }
 
-    /// Opens anew what has a name: the log file, for a rotation that has moved it away, and the way to
+    /// Reopens the outputs that have a name: the log file, for a rotation that has moved it away, and the way to
     /// syslog. What can't be opened is told on the other outputs, and stays as it was.
     pub fn reopen(&self) {
         self.lines.iter().for_each(Sink::reopen);

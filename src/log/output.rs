@@ -69,7 +69,7 @@ impl Output {
         }
     }
 
-    /// Opens anew what has a name: a file that a rotation has moved away, or the way to syslog.
+    /// Reopens the outputs that have a name: a file that a rotation has moved away, or the way to syslog.
     pub(super) fn reopen(&mut self, tell: Tell<'_>) {
         match &mut self.kind {
             Kind::File(file) => match File::open(&file.path) {

@@ -43,7 +43,7 @@ struct Pending {
     /// The thread sleeps until it is told that there is something.
     waiting: bool,
     reopen: bool,
-    /// Somebody waits until everything is written.
+    /// A caller waits until everything is written.
     flushing: bool,
 }
 
@@ -55,7 +55,7 @@ impl Pending {
 }
 
 impl Sink {
-    /// A queue that nobody writes out yet.
+    /// A queue without a writer yet.
     pub(super) fn new(name: &'static str, form: Form) -> Sink {
         let queue =
             Queue { state: Mutex::new(Pending::default()), filled: Condvar::new(), emptied: Condvar::new() };
@@ -105,7 +105,7 @@ impl Sink {
         }
     }
 
-    /// Has the output opened anew, before anything else is written.
+    /// Has the output reopened, before anything else is written.
     pub(super) fn reopen(&self) {
         lock(&self.queue.state).reopen = true;
         self.queue.filled.notify_one();
@@ -123,7 +123,7 @@ impl Sink {
         state.flushing = false;
     }
 
-    /// Takes what is queued, for whoever writes it without a thread.
+    /// Takes what is queued, for a caller that writes it without a thread.
     pub(super) fn take(&self) -> Vec<u8> {
         std::mem::take(&mut lock(&self.queue.state).bytes)
     }
@@ -170,10 +170,10 @@ impl Sink {
         note
     }
 
-    /// Waits for lines and moves them to `batch`; tells whether the file should be opened anew, and how many
+    /// Waits for lines and moves them to `batch`; tells whether the file should be reopened, and how many
     /// lines were lost behind those in the batch.
     ///
-    /// A line seldom comes alone, and whoever logs it has better things to do than to wake this thread. So others
+    /// Lines seldom come alone, and the thread that logs one should not have to wake this one. So others
     /// are waited for a moment, and behind a batch those of another, before it sleeps until it is woken.
     fn next_batch(&self, batch: &mut Vec<u8>, is_first: bool) -> (bool, u64) {
         let mut state = lock(&self.queue.state);
@@ -222,7 +222,7 @@ const NEXT_BATCH_WAIT: Duration = Duration::from_millis(10);
 /// A batch buffer larger than this is given back after a burst.
 const BATCH_BYTES_KEPT: usize = 16 * 1024;
 
-/// The threads of the log format little and call nothing deeper than a name look-up (for syslog over UDP).
+/// The threads of the log format little and call nothing deeper than a name lookup (for syslog over UDP).
 const STACK_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]

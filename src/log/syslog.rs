@@ -133,7 +133,7 @@ impl Syslog {
         Syslog { address, wire: None, is_told: false }
     }
 
-    /// Leaves the daemon; the next message looks for it anew.
+    /// Leaves the daemon; the next message looks for it again.
     pub(super) fn disconnect(&mut self) {
         self.wire = None;
     }

@@ -94,7 +94,7 @@ impl fmt::Display for Peer {
 }
 
 impl Listener {
-    /// Opens a listening socket. Looks a host name up, so it may block; meant for the start.
+    /// Opens a listening socket. Looks a host name up, so it may block; for startup only.
     ///
     /// # Errors
     /// No address to listen on, the address is in use, or the path is not ours to take.
@@ -112,7 +112,7 @@ impl Listener {
     /// it, and stays.
     ///
     /// # Errors
-    /// It is no listening TCP or Unix stream socket.
+    /// It is not a listening TCP or Unix stream socket.
     pub fn adopt(socket: OwnedFd) -> io::Result<Listener> {
         let socket = RawSocket::from(socket);
         let other = |what: &str| Err(io::Error::other(what));
@@ -190,8 +190,8 @@ impl Listener {
         }
     }
 
-    /// Has `poll` report this listener under `token` for as long as somebody is waiting; with `on` false not
-    /// at all. Told the level and not the edge, nobody has to ask whether one more is there, which costs as
+    /// Has `poll` report this listener under `token` for as long as clients are waiting; with `on` false not
+    /// at all. Level-triggered, so that accept(2) is never called only to hear `WouldBlock`, which costs as
     /// much as accepting one.
     ///
     /// # Errors
@@ -213,7 +213,7 @@ impl AsFd for Listener {
 /// Makes a connection of a connected socket that came with the process.
 ///
 /// # Errors
-/// It is no connected TCP or Unix stream socket.
+/// It is not a connected TCP or Unix stream socket.
 pub fn adopt_connection(socket: OwnedFd) -> io::Result<(Io, Peer)> {
     let socket = RawSocket::from(socket);
     let other = |what: &str| Err(io::Error::other(what));
@@ -245,7 +245,7 @@ pub fn adopt_connection(socket: OwnedFd) -> io::Result<(Io, Peer)> {
 /// Whether a socket that came with the process waits for connections.
 ///
 /// # Errors
-/// It is no socket.
+/// It is not a socket.
 pub fn is_listening(socket: BorrowedFd<'_>) -> io::Result<bool> {
     SockRef::from(&socket).is_listener()
 }

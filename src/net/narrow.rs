@@ -17,7 +17,7 @@ pub fn is_far(tcp: &TcpStream) -> bool {
     sys::round_trip(tcp.as_fd()).is_ok_and(|time| time >= FAR)
 }
 
-/// Bounds what waits unsent to so many bytes; `None` is the usual bound.
+/// Bounds what waits unsent to this many bytes; `None` is the usual bound.
 pub fn bound_unsent(tcp: &TcpStream, bytes: Option<usize>) {
     let bytes = bytes.map_or(UNSENT_BYTES_MAX, |bytes| u32::try_from(bytes).unwrap_or(UNSENT_BYTES_MAX));
     wish("TCP_NOTSENT_LOWAT", SockRef::from(tcp).set_tcp_notsent_lowat(bytes));
@@ -54,7 +54,7 @@ pub fn keep_small(tcp: &TcpStream) -> bool {
     is_small && is_near(tcp) && sys::lock_receive_buffer(tcp.as_fd(), true).is_ok()
 }
 
-/// Bounds what such a target can send that is not read to so many bytes; `None` is the usual bound.
+/// Bounds what such a target can send that is not read to this many bytes; `None` is the usual bound.
 pub fn bound_unread(tcp: &TcpStream, bytes: Option<usize>) {
     let bytes = bytes.unwrap_or(UNREAD_BYTES_MAX);
     wish("SO_RCVBUF", SockRef::from(tcp).set_recv_buffer_size(bytes));

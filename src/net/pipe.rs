@@ -50,7 +50,7 @@ impl Splicer {
         pipe
     }
 
-    /// Takes a pipe back. One in which somebody's bytes are left is closed.
+    /// Takes a pipe back. One that still holds bytes is closed.
     pub fn give(&mut self, pipe: Pipe) {
         if pipe.is_empty() && self.free.len() < FREE_MAX {
             self.free.push(pipe);
@@ -111,7 +111,7 @@ pub struct Pipe {
 impl Pipe {
     fn open() -> io::Result<Pipe> {
         let (reading, writing) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // A pipe holds so many pieces of what a socket received, and they can be small: a larger one takes
+        // A pipe holds this many pieces of what a socket received, and they can be small: a larger one takes
         // more. An ordinary user may be refused that, and then less is moved at a time.
         let _ = fcntl_setpipe_size(&writing, PIPE_BYTES);
         let (header, header_at) = ([0; encode::HEADROOM], encode::HEADROOM);

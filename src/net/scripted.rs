@@ -15,7 +15,7 @@ pub enum Step {
     Data(&'static [u8]),
     /// The same with bytes that were made at run time.
     Bytes(Vec<u8>),
-    /// A write takes so many bytes.
+    /// A write takes this many bytes.
     Room(usize),
     /// `WouldBlock`, once.
     Block,

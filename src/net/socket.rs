@@ -58,7 +58,7 @@ pub trait Stream: Read + Write + Send + std::fmt::Debug {
 /// How a read ended when it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadEnd {
-    /// So many bytes came, at least one.
+    /// This many bytes came, at least one.
     Data(usize),
     /// Nothing now; an event will tell when there is.
     Blocked,
@@ -317,7 +317,7 @@ impl Socket {
         }
     }
 
-    /// Whether a dial has come to its end: `Ok(true)` connected, `Ok(false)` not yet.
+    /// Whether a dial has finished: `Ok(true)` connected, `Ok(false)` not yet.
     ///
     /// # Errors
     /// Why it failed.

@@ -263,7 +263,7 @@ impl Transport {
         }
     }
 
-    /// Whether a dial has come to its end: `Ok(true)` connected, `Ok(false)` not yet.
+    /// Whether a dial has finished: `Ok(true)` connected, `Ok(false)` not yet.
     ///
     /// # Errors
     /// Why it failed.

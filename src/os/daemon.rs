@@ -35,7 +35,7 @@ pub struct Readiness(Arc<Mutex<Option<PipeWriter>>>);
 /// The same, for a start that ends where nobody can be told.
 static OWED: OnceLock<Readiness> = OnceLock::new();
 
-/// Says why the start has ended, if somebody waits for that.
+/// Reports why startup has failed, if a launcher waits for that.
 pub fn tell_launcher(text: &str) {
     if let Some(Readiness(word)) = OWED.get() {
         Readiness(Arc::clone(word)).failed(1, text);

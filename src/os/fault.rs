@@ -1,4 +1,4 @@
-//! The one panic that is no bug: a thread that has begun gets no memory for the stack that its signals would have
+//! The one panic that is not a bug: a thread that has begun gets no memory for the stack that its signals would have
 //! (sigaltstack(2)), and std panics where no caller of ours could be told.
 
 use std::io::{self, Write};

@@ -99,7 +99,7 @@ pub fn forget_variables() -> io::Result<()> {
 /// Takes over standard input and puts /dev/null in its place.
 ///
 /// # Errors
-/// Standard input is no socket, in words for the log.
+/// Standard input is not a socket, in words for the log.
 pub fn take_stdin() -> Result<Given, String> {
     let stdin = process::standard(0);
     let failed = |error: io::Error| format!("standard input: {}", describe(&error));
@@ -112,7 +112,7 @@ pub fn take_stdin() -> Result<Given, String> {
 }
 
 /// Puts /dev/null in the place of standard output and error where they are the socket that is standard input, so
-/// that no line goes to a client. To be called before anything is said. Does nothing where that is no socket.
+/// that no line goes to a client. To be called before anything is said. Does nothing where that is not a socket.
 ///
 /// # Errors
 /// The system's.
@@ -170,7 +170,7 @@ impl Strangers {
         Strangers(strangers)
     }
 
-    /// Closes them, for a service in the background: whoever waits for the end of a pipe goes on.
+    /// Closes them, for a service in the background, so that processes that wait for the end of a pipe continue.
     pub fn close(self) {
         process::close_strangers(&self.0);
     }

@@ -207,7 +207,7 @@ impl Inner {
         taken
     }
 
-    /// Has another process started, on a thread of its own: whoever waits for it may leave.
+    /// Has another process started, on a thread of its own: its caller may stop waiting.
     fn start_another(self: &Arc<Self>) -> Result<(), String> {
         let inner = Arc::clone(self);
         let job = move || {

@@ -219,7 +219,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// What is read at a time.
 const READ_BYTES: usize = 4096;
 
-/// Of what a plugin says about a failure so many signs are logged.
+/// Of what a plugin says about a failure this many signs are logged.
 const SAID_MAX: usize = 500;
 
 /// A process that closes its pipes is about to end; how it does is waited for so long.

@@ -98,7 +98,7 @@ pub(super) fn pass_on(
     loop {
         match is_ready(&pipe, PollFlags::IN, Instant::now() + LOOK_INTERVAL) {
             Ok(true) => {}
-            // Whoever still holds the pipe was not in the group.
+            // Processes that still hold the pipe were not in the group.
             Ok(false) if is_over.load(Ordering::Relaxed) => break,
             Ok(false) => continue,
             Err(_) => break,
@@ -170,7 +170,7 @@ impl Rate {
         Some(std::mem::take(&mut self.left_out))
     }
 
-    /// How long nothing is to be read after so many bytes more.
+    /// How long nothing is to be read after this many bytes more.
     fn pause(&mut self, bytes: usize, now: Instant) -> Duration {
         let elapsed = now.saturating_duration_since(self.second);
         if elapsed >= Duration::from_secs(1) {

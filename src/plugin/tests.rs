@@ -108,7 +108,7 @@ fn a_process_that_hangs_is_killed_with_what_it_has_started() {
     assert_eq!(plugin.ask(Question::LookUp("a"), Instant::now()), Err("no answer in time".into()));
     let pid = fs::read_to_string(&pid).expect("a number");
     let begun = Instant::now();
-    // It is an orphan then; only whoever reaps those takes it away.
+    // It is an orphan then; only a process that reaps orphans removes it.
     let is_alive = || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
         !stat.is_empty() && !stat.contains(") Z ")

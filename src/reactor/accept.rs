@@ -287,7 +287,7 @@ const _: () = assert!(((SLOTS_MAX as usize - 1) << 1 | 1) < (FIRST_DOOR & u32::M
 /// Connections accepted in one turn before those that are there have theirs.
 const ACCEPTS_MAX: usize = 64;
 
-/// So many connections in a row may be lost before that is taken for an error of the listener.
+/// This many connections in a row may be lost before that is taken for an error of the listener.
 const ERRORS_MAX: u8 = 16;
 
 /// Until accepting is tried again after the system refused.

@@ -503,7 +503,7 @@ impl Slot {
 /// Above the tokens of connections and listeners.
 const WAKER: Token = Token(usize::MAX);
 
-/// Rings that nobody took for this long go back to the system.
+/// Rings that were unused for this long go back to the system.
 const TRIM_WAIT: Duration = Duration::from_secs(1);
 
 /// A drive that works on this much is a piece of a bulk transfer.

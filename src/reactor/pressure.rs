@@ -1,6 +1,6 @@
 //! Who ends when too much is held for peers that do not read.
 //!
-//! Whoever causes it pays, and not who was there first: of the origins that hold most those connections that hold
+//! The connections that cause it are dropped, not the oldest: of the origins that hold most, those connections that hold
 //! most, and of them the one whose stall is the youngest, since the last one to come is what was too much. A stall
 //! that has just begun may be a moment of a busy transfer, so it counts only where most of what is held is as young.
 
@@ -75,7 +75,7 @@ mod tests {
         NOW.after(Duration::from_secs(100))
     }
 
-    /// A session that stalled so many milliseconds ago.
+    /// A session that stalled this many milliseconds ago.
     fn session(number: u32, origin: u32, kib: usize, ago_ms: u64) -> Burden {
         let since = now().minus(Tick::ticks_of(Duration::from_millis(ago_ms)));
         Burden { number, origin: Origin::V4(origin), bytes: kib * 1024, since, is_served: true }

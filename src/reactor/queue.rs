@@ -186,7 +186,7 @@ impl Budget {
     }
 }
 
-/// Nobody is heavy for longer than ten seconds by one drive: the machine may have stood still in it.
+/// One drive makes a connection heavy for at most ten seconds: the machine may have stood still in it.
 const TICKS_MAX: u64 = 100;
 
 /// A bit above all slots.

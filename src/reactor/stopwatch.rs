@@ -146,7 +146,7 @@ const LIGHT_US: u64 = 20;
 /// Where the shortest drives of a second took longer than a quarter of that, so may a light one.
 const LIGHT_FACTOR: u64 = 4;
 
-/// What takes as long is no piece of a transfer and no opening.
+/// What takes as long is neither a piece of a transfer nor an opening.
 const DEAR_US: u64 = 500;
 
 /// About as long as one piece of a bulk transfer takes, or a few openings.

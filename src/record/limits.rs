@@ -1,6 +1,6 @@
 //! The bounds of recordings.
 
-/// Threads that write. So many sessions can hang on a disk before others that are recorded wait for it.
+/// Threads that write. This many sessions can hang on a disk before others that are recorded wait for it.
 pub(super) const THREADS_MAX: usize = 16;
 
 /// A session reads no more while this much waits for the disk. What it reads at last, at most a ring of one
@@ -20,7 +20,8 @@ pub(super) const BUFFER_BYTES: usize = 2 * QUEUE_BYTES + 8 * 1024;
 /// A payload for which it matters where in a page it is copied to.
 pub(super) const LARGE_BYTES: usize = 8 * 1024;
 
-/// Such buffers that are kept for whoever moves much next, since fresh memory costs as much as the copy into it.
+/// Buffers of that size that are kept for the next session that moves much data, since fresh memory costs as much as
+/// the copy into it.
 pub(super) const BUFFERS_KEPT: usize = 8;
 
 /// Bytes written for one session before others that wait have the thread.

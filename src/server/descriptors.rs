@@ -1,5 +1,5 @@
 //! How the limit of open files is shared out: how many connections and recordings there may be, so that one too many is
-//! told so instead of hanging in a backlog that nobody accepts from.
+//! told so instead of hanging in a backlog that is never accepted from.
 
 use std::num::NonZero;
 
@@ -135,7 +135,7 @@ const DESCRIPTORS_OF_REACTOR: usize = 4;
 /// name.
 const ROOM_MIN: usize = 16;
 
-/// Descriptors that are not for connections: name look-ups, files, clients that are told that there is no room. Half
+/// Descriptors that are not for connections: name lookups, files, clients that are told that there is no room. Half
 /// of what there is where that is less.
 const DESCRIPTORS_RESERVED: usize = 256;
 

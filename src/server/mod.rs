@@ -69,7 +69,7 @@ enum Stopping {
 /// What SIGHUP means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HangUp {
-    /// The log is to be opened anew.
+    /// The log is to be reopened.
     Reopen,
     /// Nothing: it was ignored when the program was started, as nohup(1) does.
     Ignored,
@@ -207,7 +207,7 @@ impl Server {
         ControlFlow::Continue(())
     }
 
-    /// Every reactor serves: whoever waits for that is told.
+    /// Every reactor serves: a service manager or launcher that waits for that is notified.
     fn become_ready(&mut self) {
         self.shared.health.enter(Phase::Serving);
         let told = self.manager.ready();
@@ -232,7 +232,7 @@ impl Server {
         self.stop(Stopping::Finishing, || Control::Outlive(DRAIN));
     }
 
-    /// Nobody needs programs any more.
+    /// Programs are no longer needed.
     fn end_programs(&mut self) {
         self.programs_end_at = None;
         self.programs.end(self.is_told, Instant::now());

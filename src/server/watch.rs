@@ -33,7 +33,7 @@ pub(super) enum Due {
 }
 
 impl Watch {
-    /// For so many reactors, which are asked from the start; `patience` is the manager's.
+    /// For this many reactors, which are asked from the start; `patience` is the manager's.
     pub(super) fn new(reactors: usize, patience: Option<Duration>, now: Instant) -> Watch {
         let every = patience.map(|patience| (patience / 2).max(EVERY_MIN));
         let next = every.map(|every| now + every);

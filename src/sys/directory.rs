@@ -17,7 +17,7 @@ pub struct Entry {
     pub inode: u64,
 }
 
-/// What is in the directory `path`, in no order, without `.` and `..`. Does not wait for what is no directory.
+/// What is in the directory `path`, in no order, without `.` and `..`. Does not wait for what is not a directory.
 ///
 /// # Errors
 /// The system's, for the directory now and for each entry later.

@@ -92,7 +92,7 @@ pub fn default_action(signal: i32) -> io::Result<()> {
     }
 }
 
-/// The number of a child that has ended and that nobody has taken notice of yet, without doing so (waitid(2)).
+/// The number of a child that has ended and has not been reaped yet, without reaping it (waitid(2)).
 pub fn ended_child() -> Option<i32> {
     // SAFETY: a siginfo_t consists of integers, for which zero is valid.
     let mut info: libc::siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
@@ -156,7 +156,7 @@ fn close_on_exec_of(number: RawFd) -> io::Result<bool> {
     }
 }
 
-/// Closes descriptors that came with the process and that nobody in it knows of.
+/// Closes descriptors that came with the process and that the program does not know of.
 pub fn close_strangers(numbers: &[RawFd]) {
     for &number in numbers {
         // SAFETY: the caller got them from `open_descriptors` before it opened anything itself, so no object

@@ -1,7 +1,7 @@
 //! TokenFile: lines `token: host:port` in a file, or in all files of a directory.
 //!
-//! The files are asked at each look-up, and parsed when they have changed. What is no regular file is passed
-//! over, so that a FIFO or a directory among them costs nobody anything; the `..data` links of a mounted
+//! The files are asked at each lookup, and parsed when they have changed. What is not a regular file is passed
+//! over, so that a FIFO or a directory among them breaks nothing; the `..data` links of a mounted
 //! ConfigMap lead to regular files.
 
 use std::collections::{BTreeMap, HashMap};
@@ -199,7 +199,7 @@ fn entry(line: &[u8]) -> Result<Option<(&str, Target)>, ()> {
 /// Room that is made at once for as many tokens as there are lines, up to this.
 const LINES_USUAL: usize = 1 << 17;
 
-/// Files in a directory: each costs a `stat` at each look-up.
+/// Files in a directory: each costs a `stat` at each lookup.
 const FILES_MAX: usize = 100_000;
 
 /// Bad lines that are named one by one.

@@ -1,5 +1,5 @@
 //! Connections of plugins to their services: sockets that block, and one deadline for all that is waited for, so
-//! that a service can't keep a look-up by sending a byte now and then.
+//! that a service can't keep a lookup by sending a byte now and then.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

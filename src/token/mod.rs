@@ -1,7 +1,7 @@
 //! Token plugins: what finds a client's target by its token. The classes are those of the Python program; each
 //! is one file here and one row in [`PLUGINS`].
 //!
-//! A look-up may block, so it runs on a helper. A plugin says what it found and nothing about clients.
+//! A lookup may block, so it runs on a helper. A plugin says what it found and nothing about clients.
 
 mod cache;
 mod file;
@@ -46,14 +46,14 @@ pub trait TokenPlugin: Send + Sync {
     }
 }
 
-/// What came of a look-up.
+/// What came of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The token stands for this target.
     Found(Target),
     /// It does so until then.
     FoundUntil(Target, SystemTime),
-    /// Nobody knows the token.
+    /// The token is unknown.
     Unknown,
     /// The token is none that could be known; says why, for the operator. The client is told what it is told of
     /// an unknown one.
@@ -161,7 +161,7 @@ impl std::fmt::Debug for Plugin {
 /// Every class, in the order in which the help lists them.
 pub const PLUGINS: &[Plugin] = &[
     Plugin { name: "TokenFile", asks: Asks::Files, open: file::open },
-    // Each connection reads it anew there, too, so there is no difference.
+    // Each connection rereads it there, too, so there is no difference.
     Plugin { name: "ReadOnlyTokenFile", asks: Asks::Files, open: file::open },
     Plugin { name: "TokenFileName", asks: Asks::Files, open: file_name::open },
     Plugin { name: "BaseTokenAPI", asks: Asks::Service, open: http::open_text },
@@ -174,7 +174,7 @@ pub const PLUGINS: &[Plugin] = &[
 /// A command that is asked for targets.
 pub const EXEC: Plugin = Plugin { name: "exec", asks: Asks::Program, open: program::open };
 
-/// A Python class that somebody else wrote.
+/// A Python class that is not built in.
 pub const PYTHON: Plugin = Plugin { name: "a Python class", asks: Asks::Program, open: program::open };
 
 #[cfg(any(test, feature = "testing"))]
@@ -220,7 +220,7 @@ pub fn open(class: &Plugin, source: &Source) -> Result<Arc<dyn TokenPlugin>, Str
     }
 }
 
-/// Time for a look-up where nobody has said when it has to end.
+/// Time for a lookup if the caller sets no deadline.
 pub const LOOK_UP: Duration = Duration::from_secs(10);
 
 /// The class of this name, short or with its Python module in front, as scripts do both.

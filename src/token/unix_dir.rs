@@ -49,7 +49,7 @@ impl TokenPlugin for UnixDirectory {
         }
     }
 
-    /// Whoever sees the sockets' names has the tokens.
+    /// Anyone who sees the sockets' names has the tokens.
     fn files(&self) -> Vec<PathBuf> {
         self.0.all()
     }

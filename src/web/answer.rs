@@ -382,7 +382,7 @@ fn content_range(span: Span, length: u64) -> String {
     format!("bytes {}-{}/{length}", span.from, span.from + span.len - 1)
 }
 
-/// A boundary that nobody can guess: the seeds of the standard library's hash maps are random.
+/// A boundary that can't be guessed: the seeds of the standard library's hash maps are random.
 pub(super) fn new_boundary() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", random(), random())

@@ -131,7 +131,7 @@ impl Site {
     /// The site of these settings.
     ///
     /// # Errors
-    /// The root is no directory, or is out of reach.
+    /// The root is not a directory, or is out of reach.
     pub fn open(settings: Settings) -> io::Result<Site> {
         let mut tree = Tree::open(&settings.root, settings.outside_links)?;
         tree.own.clone_from(&settings.own);

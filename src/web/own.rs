@@ -3,7 +3,7 @@
 //!
 //! A file is known by its place, that is, its directory's identity and its name, so that one which takes another's
 //! name is never public for a moment; and by its own identity, so that links of every kind lead nowhere, too.
-//! Files and directories are looked at anew for each request, since they come and go.
+//! Files and directories are checked again for each request, since they come and go.
 
 use std::collections::HashSet;
 use std::fs::{self, Metadata};

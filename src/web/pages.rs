@@ -26,7 +26,7 @@ impl Pages {
     /// Serves the site of these settings.
     ///
     /// # Errors
-    /// The root is no directory, or is out of reach.
+    /// The root is not a directory, or is out of reach.
     pub fn open(settings: Settings) -> io::Result<Pages> {
         let site = Arc::new(Site::open(settings)?);
         let lane = Lane::new("files", THREADS_MAX, JOBS_MAX);

@@ -45,7 +45,7 @@ pub(super) enum Entry {
 /// Why there is nothing to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// It does not exist, or is no file.
+    /// It does not exist, or is not a file.
     Absent,
     /// The system does not let this program look at it.
     Denied,
@@ -59,7 +59,7 @@ pub(super) enum Missing {
 
 impl Tree {
     /// # Errors
-    /// The root is no directory, or is out of reach.
+    /// The root is not a directory, or is out of reach.
     pub(super) fn open(root: &Path, outside_links: bool) -> io::Result<Tree> {
         rustix::fs::openat(CWD, root, DIRECTORY, Mode::empty())?;
         Ok(Tree { root: root.to_owned(), outside_links, own: Vec::new() })

@@ -38,7 +38,7 @@ impl Wire {
         (&self.0).write_all(bytes).unwrap_or_else(|error| panic!("sending {} bytes: {error}", bytes.len()));
     }
 
-    /// Writes `bytes` as far as the other end takes them: an ended connection is no failure here.
+    /// Writes `bytes` as far as the other end takes them: an ended connection is not a failure here.
     pub(crate) fn send_what_goes(&mut self, bytes: &[u8]) {
         let _ = (&self.0).write_all(bytes);
     }

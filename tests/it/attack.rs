@@ -1,5 +1,5 @@
 //! The log under attack, and its rotation: peers that were not admitted can't flood it, what is left out is
-//! counted, and SIGHUP opens the file anew and does not end the service.
+//! counted, and SIGHUP reopens the file and does not end the service.
 
 use super::Server;
 use crate::common::client::{Client, UPGRADE};
@@ -37,7 +37,7 @@ fn flood_the_log(count: usize, text: &str, kind: &str, bad: impl Fn(&Server)) {
     let started = server.log.lines().len();
     let start = std::time::Instant::now();
     (0..count).for_each(|_| bad(&server));
-    // Ten lines in ten seconds, and the ten seconds may begin anew while this test goes on.
+    // Ten lines in ten seconds, and the ten seconds may begin again while this test goes on.
     let windows = 1 + start.elapsed().as_secs() as usize / 10;
     visit(&server);
     server.signal("TERM");

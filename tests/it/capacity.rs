@@ -22,7 +22,7 @@ fn gateway(target: &Target, options: &[&str]) -> Server {
 }
 
 /// How many sessions there are: half as many over TLS, since the TLS between takes two more files for each. `None`
-/// where so many files are not allowed.
+/// where this many files are not allowed.
 fn sessions_at_once(variable: &str, default: usize) -> Option<usize> {
     let most = size(variable, default);
     may_open(2 * most as u64 + 300).then_some(if Server::IS_SECURE { most / 2 } else { most })

@@ -38,7 +38,7 @@ fn nothing_is_left_of_connections_that_came_and_went_in_every_way() {
     assert_eq!(ended, (WARM_UP + count) as u64, "endings and connections: {:?}", server.endings());
 }
 
-/// One connection in one of so many ways.
+/// One connection in one of this many ways.
 fn come_and_go(server: &Server, number: usize) {
     let mut client = Client::connect(server);
     match number % WAYS {
@@ -100,7 +100,7 @@ fn five_hundred_kinds_of_garbage_never_reach_a_target() {
     target.accept();
 }
 
-/// Something that is no request for an upgrade.
+/// Something that is not a request for an upgrade.
 fn garbage(number: usize, random: &mut Random) -> Vec<u8> {
     let count = 1 + random.below(3000);
     let noise = random.bytes(count);

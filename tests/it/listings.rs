@@ -83,7 +83,7 @@ fn a_small_file_is_served_beside_clients_that_ask_for_lists_of_10_000_names_with
         lists.load(Ordering::Relaxed),
         waits.len()
     );
-    // A busy machine may take that; with each list made anew it was seconds.
+    // A busy machine may take that; with each list made again it was seconds.
     assert!(median < Duration::from_millis(500), "a small file takes {median:?}");
 }
 

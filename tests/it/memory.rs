@@ -206,7 +206,7 @@ fn read_now(wire: &Wire, space: &mut [u8]) -> Option<usize> {
     }
 }
 
-/// The longest of so many echoes on a fresh session.
+/// The longest of this many echoes on a fresh session.
 fn echo_rounds(place: &Place, rounds: usize) -> Duration {
     let Session { mut client, target, .. } = place.session();
     let echoing = std::thread::spawn(move || echo(target));

@@ -78,7 +78,7 @@ const CLIENTS: &[fn(Client)] = &[
     },
 ];
 
-/// Reads whole frames until the connection ends, in order or not; a reset in the middle is no failure here,
+/// Reads whole frames until the connection ends, in order or not; a reset in the middle is not a failure here,
 /// since the target's may be passed on by the kernel, but a malformed frame is.
 fn read_to_the_end(client: Client) {
     let mut bytes = Vec::new();

@@ -239,7 +239,7 @@ fn fifty_look_ups_at_a_class_that_hangs_harm_nobody_else() {
     eventually_within(Duration::from_secs(30), "a look-up to succeed", || {
         Client::connect(&server).ask(upgrade("fine").as_bytes()).status == 101
     });
-    // TERM waits for no look-up, and leaves no process.
+    // TERM waits for no lookup, and leaves no process.
     let children =
         fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.pid())).unwrap_or_default();
     Client::connect(&server).wire.send(upgrade("hang").as_bytes());

@@ -184,7 +184,7 @@ fn a_class_is_told_the_same_of_certificates_by_both() {
         for headers in ["", spoofed] {
             assert_eq!(what_is_told(&theirs, &config, headers), told, "{subject} there");
         }
-        // There these reach the class, and a look-up without regard to case finds them.
+        // There these reach the class, and a lookup without regard to case finds them.
         let more = "ssl_client_s_dn_cn: evil\r\nSsl_Client_S_Dn_Cn: evil\r\nsSL_client_verify: evil\r\n";
         for headers in ["", spoofed, more] {
             assert_eq!(what_is_told(&ours, &config, headers), told, "{subject} here");

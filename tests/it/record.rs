@@ -55,7 +55,7 @@ fn talk(client: &mut Client, wire: &mut Wire, opened: impl Fn(usize)) {
     opened(entries + 3);
 }
 
-/// Waits until so many entries are in the file.
+/// Waits until this many entries are in the file.
 fn recorded(path: &Path, count: usize) {
     eventually("the entries are on the disk", || {
         path.exists() && script::parse(&fs::read(path).expect("a file")).is_ok_and(|all| all.len() >= count)

@@ -317,7 +317,7 @@ fn what_is_no_redis_is_an_error_that_tells_nothing() {
     }
 }
 
-/// Reads one question of a look-up.
+/// Reads one question of a lookup.
 fn question(wire: &mut crate::common::wire::Wire) -> bool {
     let mut seen = Vec::new();
     while !seen.ends_with(b"token\r\n") {

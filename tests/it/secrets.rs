@@ -129,7 +129,7 @@ fn tokens_passwords_and_cookies_reach_no_log() {
             ask(&server, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n{headers}\r\n"));
         }
     }
-    // Broken look-ups name no token, either.
+    // Broken lookups name no token, either.
     fs::remove_file(&file).unwrap();
     for path in paths.iter().take(3) {
         let upgrade = UPGRADE.replace("GET / ", &format!("GET {path} "));

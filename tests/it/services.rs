@@ -467,7 +467,7 @@ fn fifty_look_ups_at_a_service_that_hangs_harm_nobody_else() {
     // When it answers again, so does the gateway.
     let mut next = Client::connect(&server);
     assert_eq!(next.ask(upgrade("good2").as_bytes()).status, 101);
-    // TERM does not wait for look-ups.
+    // TERM does not wait for lookups.
     let mut last = Client::connect(&server);
     last.wire.send(upgrade("hangs").as_bytes());
     let before = service.accepted();

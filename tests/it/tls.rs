@@ -463,7 +463,7 @@ fn a_target_that_is_not_believed_is_1011_and_a_line_that_names_the_options() {
     let advice = "; use --ssl-target-ca FILE or --ssl-target-insecure";
     assert!(line.ends_with(advice), "{line}");
 
-    // The certificate is for a name, and the address is no name of it.
+    // The certificate is for a name, and the address is not a name of it.
     let ca = text(&identity().cert);
     let server = Server::relay_with(&place, &["--ssl-target", "--ssl-target-ca", &ca]);
     assert_eq!(Client::open(&server).closed(), told);

@@ -401,7 +401,7 @@ fn targets_of_tokens_are_held_to_the_rules() {
     assert_eq!(socket.accepted(), 1);
 }
 
-/// While another program replaces a file of 100,000 lines all the time, sessions go on, every look-up is answered,
+/// While another program replaces a file of 100,000 lines all the time, sessions go on, every lookup is answered,
 /// and never with half a line.
 #[test]
 fn a_large_file_that_changes_all_the_time_harms_no_session_and_no_look_up() {

@@ -464,7 +464,7 @@ fn a_file_that_changes_while_it_is_sent_never_breaks_the_framing() {
     let mut client = Client::connect_narrow(&server);
     client.wire.send(b"GET /grows HTTP/1.1\r\nHost: a\r\n\r\nGET /sub/one.txt HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.read_head().header("content-length"), Some("33554432"));
-    // Appended, since writing it anew would let it shrink for a moment.
+    // Appended, since rewriting it would let it shrink for a moment.
     let mut grows = File::options().append(true).open(site.path("grows")).expect("open");
     std::io::Write::write_all(&mut grows, b"more").expect("append");
     for _ in 0..32 {
@@ -594,7 +594,7 @@ fn what_may_not_be_read_is_not_there_and_the_log_says_why() {
         fs::set_permissions(site.path(name), fs::Permissions::from_mode(mode)).expect("set the mode");
     }
     symlink("closed/a.txt", site.path("to-closed")).expect("link");
-    // What the superuser may is no test.
+    // What the superuser may is not a test.
     let prefix: &[&str] = match rustix::process::geteuid().is_root() {
         true => &["setpriv", "--reuid", "65531", "--clear-groups"],
         false => &["env"],

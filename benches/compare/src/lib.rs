@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// The bench as a program: `ours` is the binary that is measured, `args` what stands behind the bench's own
-/// name. The program that calls this is also started anew as the plain relay.
+/// name. The program that calls this is also started again as the plain relay.
 pub fn main(ours: &Path, args: impl Iterator<Item = OsString>) -> ExitCode {
     let result = match parse(args) {
         Ok(Task::Compare(options)) => bench(ours, &options),

@@ -12,7 +12,7 @@ pub(crate) enum Task {
     Compare(Options),
     /// Write the files of a record again from its raw values.
     Convert(PathBuf, Place),
-    /// Be the plain relay between two addresses, with buffers of so many bytes.
+    /// Be the plain relay between two addresses, with buffers of this many bytes.
     PlainRelay(SocketAddr, SocketAddr, usize),
     Help,
     Version,
@@ -51,7 +51,7 @@ impl Options {
         })
     }
 
-    /// Time that the whole may take, if nobody asked for so many rounds: the usual form does fewer then, and says so.
+    /// Time that the whole may take, if nobody asked for this many rounds: the usual form does fewer then, and says so.
     pub(crate) fn limit(&self) -> Option<Duration> {
         (self.form == Form::Usual && self.pairs.is_none()).then_some(USUAL_LIMIT)
     }

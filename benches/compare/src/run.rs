@@ -316,7 +316,7 @@ const ECHO_BYTES: usize = 32;
 /// Sessions that stand before the growth of memory is counted.
 const IDLE_BASE: usize = 10;
 
-/// So many sessions can't fit into what a process had in reserve.
+/// This many sessions can't fit into what a process had in reserve.
 const GROWTH_SESSIONS: usize = 1_000;
 
 /// How long a target that was dialled may take to notice.

@@ -429,7 +429,7 @@ impl Connect {
     }
 }
 
-/// Time to reach a target, its name's look-up and all of its addresses included.
+/// Time to reach a target, its name's lookup and all of its addresses included.
 pub const CONNECT: Duration = Duration::from_secs(10);
 
 /// Time for a recording's file to be opened; the session goes on without waiting any longer. A disk takes

@@ -28,7 +28,7 @@ impl Bulk {
 
 /// What came of an attempt to splice.
 pub(super) enum Spliced {
-    /// So many bytes of payload were moved or are held.
+    /// This many bytes of payload were moved or are held.
     Moved(usize),
     /// The ordinary way is to be taken.
     No,
@@ -135,5 +135,5 @@ const LARGE_BYTES: usize = 48 * 1024;
 /// what clients refuse.
 const CROWD: usize = 4;
 
-/// So many large reads in a row make a direction bulky.
+/// This many large reads in a row make a direction bulky.
 const LARGE_READS: u8 = 4;

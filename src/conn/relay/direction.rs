@@ -187,7 +187,7 @@ impl Direction {
 /// By then the system of a stalled end has taken what it has room for.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 
-/// All that was held may be taken for so long before the same end is called stalled anew.
+/// All that was held may be taken for so long before the same end is called stalled again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// An end that took less than [`LEAST_BYTES`] in this time is slow, and stays so for [`SLOW_FOR`].

@@ -13,7 +13,7 @@ use crate::ws::{code, encode};
 
 impl Relay {
     /// Moves what the target has sent, as far as the client takes it, control frames between. A client that
-    /// can't be written to is no error here: what it sent before it left is still owed to the target.
+    /// can't be written to is not an error here: what it sent before it left is still owed to the target.
     pub(super) fn pump_down(&mut self, client: &mut Client, cx: &mut Cx<'_>) {
         let mut budget = TURN_BYTES;
         loop {

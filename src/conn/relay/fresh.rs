@@ -47,7 +47,7 @@ impl Fresh {
         if self.step < WIDE { self.step } else { RING_BYTES }
     }
 
-    /// Takes in that so many bytes were moved; the new step, if it is another one now.
+    /// Takes in that this many bytes were moved; the new step, if it is another one now.
     fn note(&mut self, count: usize, now: Tick) -> Option<usize> {
         self.moved += count;
         let time = now.since(self.since);
@@ -74,7 +74,7 @@ impl Fresh {
 }
 
 impl Relay {
-    /// Takes in that so many bytes were moved down.
+    /// Takes in that this many bytes were moved down.
     #[inline]
     pub(super) fn note_moved(&mut self, client: &mut Client, count: usize, now: Tick) {
         if self.down.fresh().is_some() {

@@ -78,7 +78,7 @@ impl Relay {
         &self.traffic
     }
 
-    /// The target has taken so many bytes.
+    /// The target has taken this many bytes.
     #[inline(always)]
     pub(super) fn count_up(&mut self, count: usize, cx: &Cx<'_>) {
         if count > 0 {
@@ -88,7 +88,7 @@ impl Relay {
         }
     }
 
-    /// So many bytes have come from the target; they are the client's, however long it takes.
+    /// This many bytes have come from the target; they are the client's, however long it takes.
     #[inline(always)]
     pub(super) fn count_down(&mut self, count: usize, cx: &Cx<'_>) {
         cx.metrics.bytes_down.add(count as u64);

@@ -23,7 +23,7 @@ fn bounds(tcp: &Tcp) -> (u32, usize, bool) {
     )
 }
 
-/// The target sends so many bytes as fast as the client takes them, in no time.
+/// The target sends this many bytes as fast as the client takes them, in no time.
 fn flows(tcp: &mut Tcp, count: usize) {
     let until = tcp.sent + count;
     while tcp.sent < until {

@@ -57,7 +57,7 @@ impl Tcp {
         self.rig.wake();
     }
 
-    /// The target sends so many bytes, and they have arrived; nothing is done about it yet.
+    /// The target sends this many bytes, and they have arrived; nothing is done about it yet.
     pub(super) fn target_sends(&mut self, count: usize) {
         let bytes = pattern(self.sent, count);
         (&self.ends.target).write_all(&bytes).expect("there is room");
@@ -65,7 +65,7 @@ impl Tcp {
         arrive(&self.ends.to_target, count);
     }
 
-    /// The target sends as much of so many bytes as is taken now.
+    /// The target sends as much of this many bytes as is taken now.
     pub(super) fn sends_what_goes(&mut self, count: usize) {
         match (&self.ends.target).write(&pattern(self.sent, count.min(1 << 16))) {
             Ok(count) => self.sent += count,
@@ -122,7 +122,7 @@ impl Tcp {
         Received::read(&self.stream())
     }
 
-    /// Payload lengths of the frames that came last, behind so many bytes of payload.
+    /// Payload lengths of the frames that came last, behind this many bytes of payload.
     pub(super) fn frames_behind(&self, payload: usize) -> Vec<usize> {
         let stream = self.stream();
         let end = memchr::memmem::find(&stream, b"\r\n\r\n").expect("the head is whole") + 4;
@@ -157,7 +157,7 @@ fn pattern(start: usize, count: usize) -> Vec<u8> {
     (start..start + count).map(|at| (at * 31 + at / 251) as u8).collect()
 }
 
-/// Waits until so many bytes lie unread in a socket.
+/// Waits until this many bytes lie unread in a socket.
 fn arrive(socket: &TcpStream, count: usize) {
     let (mut space, deadline) = (vec![0; count], Instant::now() + PATIENCE);
     while socket.peek(&mut space).unwrap_or(0) < count {

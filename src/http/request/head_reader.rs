@@ -84,7 +84,7 @@ impl HeadReader {
         Ok(())
     }
 
-    /// What begins with anything but a word and a space is no request, and there is no need to wait for
+    /// What begins with anything but a word and a space is not a request, and there is no need to wait for
     /// its end.
     fn read_method(&mut self, byte: u8) -> Result<(), HeadError> {
         let len = self.seen - self.line;

@@ -43,7 +43,7 @@ pub struct Flow<'a> {
     /// Received and not used up. Records are opened in place, so what is left has to come again as it lies
     /// here afterwards, with more behind it, in every call: also when something is sealed.
     pub input: &'a mut [u8],
-    /// So many bytes at the front of `input` are used up.
+    /// This many bytes at the front of `input` are used up.
     pub used: usize,
     /// Gets plaintext, in order.
     pub sink: &'a mut dyn FnMut(&[u8]),

@@ -23,7 +23,7 @@ pub enum Head {
 pub enum Linked {
     /// A loader brings libraries to it, and so a preloaded one, too.
     Dynamically,
-    /// No loader: there is nobody to preload anything.
+    /// No loader, so nothing can be preloaded.
     Statically,
     /// A loader, but made by Go, whose programs call the system themselves.
     AsGo,

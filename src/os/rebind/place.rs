@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// The library as a file.
 ///
-/// It is no memfd: a program that closes descriptors closes those too, and then each of its children says that it
+/// It is not a memfd: a program that closes descriptors closes those too, and then each of its children says that it
 /// misses the library. It is not removed at the end either, since the program may go on.
 #[derive(Clone, Debug)]
 pub struct Library {

@@ -202,7 +202,7 @@ fn what_the_user_preloads_stays_behind_ours() {
     assert_eq!(preload(Some("/lib/a.so b.so")), format!("{ours}:/lib/a.so b.so").as_str());
 }
 
-/// A file of nobody in particular.
+/// Some other user's file.
 const PLAIN: Rights = Rights { mode: 0o755, user: 0, group: 0, has_capabilities: false, are_void: false };
 /// An ordinary user.
 const US: Us = Us { user: 1000, group: 1000 };

@@ -48,7 +48,7 @@ impl Leaving {
             self.signal(Signal::KILL);
         }
         if self.status.is_none() {
-            // An error says that it is no child of ours any more.
+            // An error says that it is not a child of ours any more.
             self.status = self.child.try_wait().ok().flatten();
         }
         let is_gone = self.status.is_some() && !self.has_members();

@@ -34,7 +34,7 @@ const REST: Duration = Duration::from_secs(10);
 mod tests {
     use super::*;
 
-    /// Plays starts of a program that ends so many milliseconds after each; their times in milliseconds.
+    /// Plays starts of a program that ends this many milliseconds after each; their times in milliseconds.
     fn starts(life: u64, count: usize) -> Vec<u64> {
         let begin = Instant::now();
         let mut starts = Starts::default();

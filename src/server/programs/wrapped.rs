@@ -166,7 +166,7 @@ impl Wrapped {
         }
     }
 
-    /// Kills what is left, since nobody waits for it any more.
+    /// Kills what is left; no client is waiting for it any more.
     pub(super) fn kill(&self) {
         match &self.life {
             Life::Leaving(leaving) => leaving.kill(),

@@ -1,7 +1,7 @@
 //! Encrypted tokens (RFC 7516, RFC 7518).
 //!
 //! Whatever is wrong with the wrapped key, a random one takes its place, and the token fails where a wrong key
-//! makes it fail: so nobody learns from answers or from time at which step it did.
+//! makes it fail: so neither answers nor timing reveal the step at which it failed.
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{self, DecryptingKey, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey};
@@ -139,7 +139,7 @@ fn aes_192_unwrap(kek: &[u8], wrapped: &[u8]) -> Option<Vec<u8>> {
     constant_time::verify_slices_are_equal(&check, &[0xa6; 8]).is_ok().then_some(out)
 }
 
-/// The key that is agreed upon with the one in the header, by RFC 7518's section 4.6; nothing if that is no point
+/// The key that is agreed upon with the one in the header, by RFC 7518's section 4.6; nothing if that is not a point
 /// of the curve.
 ///
 /// # Errors

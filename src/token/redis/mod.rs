@@ -1,7 +1,7 @@
 //! TokenRedis: the target is the value of a key.
 //!
-//! Connections are kept, as many as there are look-ups at a time. A server that can't be reached, or does not answer
-//! in time, is left alone for a while that doubles; look-ups fail at once until then.
+//! Connections are kept, as many as there are lookups at a time. A server that can't be reached, or does not answer
+//! in time, is left alone for a while that doubles; lookups fail at once until then.
 
 mod reply;
 mod source;
@@ -53,7 +53,7 @@ struct TokenRedis {
     log: Arc<Log>,
 }
 
-/// Connections that nobody uses, and how the server has been lately.
+/// Idle connections, and how the server has been lately.
 #[derive(Default)]
 struct State {
     idle: Vec<Idle>,
@@ -104,7 +104,7 @@ impl TokenRedis {
     /// The value of a key.
     fn get(&self, key: &[u8], deadline: Instant) -> Result<Option<Vec<u8>>, String> {
         if Instant::now() >= deadline {
-            // It has waited for a helper, which is no fault of the server's.
+            // It has waited for a helper, which is not a fault of the server's.
             return Err("no time was left to ask".into());
         }
         // A connection that was kept may have died without a sign; its question is asked again on a new one. What
@@ -155,7 +155,7 @@ impl TokenRedis {
         let mut state = self.lock();
         let was_away = state.away.take().is_some();
         state.failures = 0;
-        // The oldest come first; those that a burst has left behind are closed by whoever comes later.
+        // The oldest come first; those that a burst has left behind are closed by later callers.
         let old = state.idle.iter().take_while(|idle| idle.since.elapsed() >= IDLE_MAX).count();
         let old: Vec<Idle> = state.idle.drain(..old).collect();
         if state.idle.len() < LINKS_MAX {
@@ -270,7 +270,7 @@ fn target(value: &[u8]) -> Option<Target> {
 /// A connection that was not used for so long is closed instead of used; servers and firewalls drop idle ones.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// Connections kept: one for each look-up that the gate does at a time.
+/// Connections kept: one for each lookup that the gate does at a time.
 const LINKS_MAX: usize = 32;
 
 /// The pause after a first failure; it doubles.

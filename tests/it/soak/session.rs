@@ -40,7 +40,7 @@ pub(crate) struct Plan {
     /// Bytes that each end sends, as long as the session lasts.
     up: u64,
     down: u64,
-    /// An end that resets does so when it has seen and sent so many bytes.
+    /// An end that resets does so when it has seen and sent this many bytes.
     reset_after: u64,
     /// Where in the test pattern both directions begin.
     offset: u64,

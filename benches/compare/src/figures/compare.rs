@@ -1,4 +1,4 @@
-//! The comparison: round by round every proxy has its turn, in an order that is drawn anew each time, so that
+//! The comparison: round by round every proxy has its turn, in an order that is redrawn each time, so that
 //! what the machine does besides falls on all of them, and every ratio is taken within one round.
 
 use crate::figures::stats::{Random, Ratio, median};

@@ -121,7 +121,7 @@ impl Tls {
         loop {
             match self.session.reader().read(buffer) {
                 Ok(count) => {
-                    // Perhaps only the end, which is no event of the socket any more.
+                    // Perhaps only the end, which is not an event of the socket any more.
                     self.has_more = true;
                     return Ok(Some(count));
                 }

@@ -1,7 +1,7 @@
 //! What a comparison needs besides programs: a directory for configurations, and a certificate that every
 //! proxy serves and the load generator trusts.
 //!
-//! The certificate is made anew for each run (ECDSA P-256). The generator offers one suite and one group,
+//! The certificate is made again for each run (ECDSA P-256). The generator offers one suite and one group,
 //! and never resumes, so that every proxy does the same work whatever it would prefer.
 
 use crate::proxies::found::on_path;
