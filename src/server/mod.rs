@@ -349,7 +349,7 @@ impl Server {
             ("tokens found", |metrics| &metrics.tokens_found),
             ("tokens unknown", |metrics| &metrics.tokens_unknown),
             ("requests denied", |metrics| &metrics.denied),
-            ("look-ups failed", |metrics| &metrics.lookups_failed),
+            ("lookups failed", |metrics| &metrics.lookups_failed),
         ];
         for (what, pick) in lookups {
             let count: u64 = self.reactors.iter().map(|reactor| pick(&reactor.metrics).total()).sum();

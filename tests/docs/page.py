@@ -11,7 +11,7 @@ COMMANDS = (
 ).split()
 """How a line or a span of code begins that is a command."""
 
-FOREIGN_OPTIONS = {"--no-default-features", "--bench"}
+FOREIGN_OPTIONS = {"--no-default-features", "--bench", "--sample", "--only"}
 """Options of other programs that the pages name by themselves."""
 
 

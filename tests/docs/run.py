@@ -33,7 +33,9 @@ def main(names):
     if "WEBSOCKIFY_DOCS_ALONE" not in os.environ:
         return alone(names)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    files = [ROOT / name for name in names] or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    files = [ROOT / name for name in names or ("README.md", "CONTRIBUTING.md")]
+    if not names:
+        files += sorted((ROOT / "docs").glob("*.md"))
     faults = []
     with tempfile.TemporaryDirectory() as scratch:
         place = stage.Stage(ROOT, pathlib.Path(scratch))

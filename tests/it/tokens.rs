@@ -98,7 +98,7 @@ fn an_unknown_token_gets_a_status_and_no_reason() {
     server.signal("TERM");
     server.log.expect("tokens unknown: 2", 1);
     server.log.expect("requests denied: 3", 1);
-    server.log.expect("look-ups failed: 1", 1);
+    server.log.expect("lookups failed: 1", 1);
     server.log.expect("connections ended as unknown-token: 2", 1);
     server.log.expect("connections ended as denied: 3", 1);
     server.log.expect("connections ended as lookup-failed: 1", 1);
