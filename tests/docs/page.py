@@ -139,15 +139,16 @@ class Page:
         code = " ".join(
             re.sub(r"\\\s*\n\s*", "", file.read_text()) for file in sorted((self.root / "src").rglob("*.rs"))
         ).replace('\\"', '"')
-        table, ours = [line for _, line in self.prose if line.startswith("|")], False
-        for line in table:
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            if len(cells) == 3 and cells[1] == "what the gateway logs":
-                ours = True
-            elif len(cells) != 3:
-                ours = False
-            elif ours:
-                for quoted in re.findall(r"`([^`]+)`", cells[1]):
+        column = None
+        for _, line in self.prose:
+            cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
+            if not cells:
+                column = None
+            elif column is None:
+                heads = ("what the gateway logs", "message")
+                column = next((at for at, cell in enumerate(cells) if cell in heads), len(cells))
+            elif column < len(cells):
+                for quoted in re.findall(r"`([^`]+)`", cells[column]):
                     if not said(quoted, code):
                         yield f": the program never says '{quoted}'"
 

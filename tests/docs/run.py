@@ -10,12 +10,13 @@ and addresses behind `# open` must be there. A block that is not run has a
 comment before it that says why, or which test runs it. Configurations of nginx, HAProxy and Caddy are run by the real
 programs, with a page and a session through them. All of it happens in namespaces of its own, since ports are fixed.
 
-WEBSOCKIFY_BIN names another program to try instead of the release build. `.ci/prepare` fetches the proxies.
+WEBSOCKIFY_BIN names another program to try instead of the release build, also where a line says `cargo run`. `.ci/prepare` fetches the proxies.
 """
 
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -81,7 +82,10 @@ def alone(names):
         print("FAILED: unshare (util-linux) is missing")
         return 1
     environment = {**os.environ, "WEBSOCKIFY_DOCS_ALONE": "1"}
-    return subprocess.run([*command, sys.executable, __file__, *names], env=environment, check=False).returncode
+    with subprocess.Popen([*command, sys.executable, __file__, *names], env=environment) as process:
+        # unshare blocks TERM; with its end everything in the namespaces ends.
+        signal.signal(signal.SIGTERM, lambda *_: process.kill())
+        return process.wait()
 
 
 if __name__ == "__main__":

@@ -69,6 +69,9 @@ class Stage:
             raise SystemExit(f"{self.program} is not built (cargo build --release)")
         (scratch / "bin").mkdir()
         (scratch / "bin/websockify").symlink_to(self.program)
+        # Where `./run` looks for what is built.
+        (scratch / "built/release").mkdir(parents=True)
+        (scratch / "built/release/websockify").symlink_to(self.program)
         self.debian = root / "target/ci/debian"
         self.environment = {
             **os.environ,
@@ -128,7 +131,10 @@ class Stage:
     def _gateway(self, line, words, folder, token):
         """Starts a gateway and has something relayed by it."""
         cwd = self.root if words[0] == "cargo" else folder
-        process, log = self.start(line, cwd)
+        if words[0] == "cargo" and "WEBSOCKIFY_BIN" in os.environ:
+            line = f"{self.program} {line.split(' -- ', 1)[1]}"
+        built = {"CARGO_TARGET_DIR": str(self.scratch / "built")} if words[0] == "./run" else {}
+        process, log = self.start(line, cwd, built)
         patience = BUILD_S if words[0] == "cargo" else STEP_S
         new = self._until(f"'{line}' to listen", lambda: ports() - self.fixed, process, log, patience)
         # A wrapped program may listen, too; the gateway's port is the one that the line names.

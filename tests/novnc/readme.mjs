@@ -6,10 +6,10 @@
 
 import { execFileSync } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { copyFileSync, mkdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
+import { copyFileSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { Page, launch } from "./browser.mjs";
 import { decodeXwd } from "./desktop.mjs";
-import { GATEWAY, Stage, WORK, listens } from "./stage.mjs";
+import { Stage, WORK, listens } from "./stage.mjs";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
@@ -102,9 +102,8 @@ async function picture(stage, browser, url) {
 }
 
 async function run(stage) {
-    mkdirSync(stage.file("bin"));
-    symlinkSync(GATEWAY, stage.file("bin/websockify"));
-    const env = { ...process.env, HOME: stage.folder, PATH: `${stage.file("bin")}:${process.env.PATH}` };
+    symlinkSync(`${ROOT}/run`, stage.file("run"));
+    const env = { ...process.env, HOME: stage.folder };
     const browser = await launch(stage.folder);
     let pages = 0;
     for (const block of blocks()) {
@@ -113,9 +112,8 @@ async function run(stage) {
             const url = line.match(/^# open (http\S+)$/)?.[1];
             if (line.startsWith("sudo apt-get install ")) {
                 // Done by install.sh.
-            } else if (/^(\.\/run|websockify) /.test(line)) {
-                const folder = line.startsWith("./run") ? ROOT : stage.folder;
-                gateway = stage.start(`gateway${pages}`, ["sh", "-c", `cd '${folder}' && exec ${line}`], env);
+            } else if (line.startsWith("./run ")) {
+                gateway = stage.start(`gateway${pages}`, ["sh", "-c", `cd '${stage.folder}' && exec ${line}`], env);
             } else if (url) {
                 await stage.until("gateway", () => listens(Number(new URL(url).port)));
                 const page = await open(stage, browser, url);
