@@ -26,7 +26,7 @@ use websockify::token::{self, Answer, Remote, Source};
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let wants = |name: &str| asked.is_empty() || asked.iter().any(|arg| name.contains(arg.as_str()));
-    if wants("look-up") || wants("parse") {
+    if wants("lookup") || wants("parse") {
         let mut criterion = Criterion::default().configure_from_args();
         look_ups(&mut criterion);
         criterion.final_summary();
@@ -64,7 +64,7 @@ fn redis() {
             }
         });
         let rate = REDIS_LOOK_UPS as f64 / begin.elapsed().as_secs_f64();
-        println!("redis: {rate:.0} look-ups a second by {threads} at a time");
+        println!("redis: {rate:.0} lookups a second by {threads} at a time");
     }
 }
 
@@ -88,7 +88,7 @@ fn look_ups(criterion: &mut Criterion) {
     };
     let plugin = token::open(token::plugin("TokenFile").expect("a plugin"), &source).expect("a plugin");
     let mut number = 0;
-    criterion.bench_function("look-up in 100,000 lines", |bencher| {
+    criterion.bench_function("lookup in 100,000 lines", |bencher| {
         bencher.iter(|| {
             number = (number + 7919) % LINES;
             let answer = plugin.look_up(black_box(&format!("token-number-{number}")));
