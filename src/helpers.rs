@@ -56,7 +56,54 @@ struct State {
     queue: VecDeque<Queued>,
     threads: usize,
     idle: usize,
+    done: u64,
+    refused: u64,
 }
+
+/// What a lane has done, those of the same name taken together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// The lane's name.
+    pub name: &'static str,
+    /// Jobs that wait.
+    pub waiting: usize,
+    /// Threads with a job.
+    pub busy: usize,
+    /// Threads without one.
+    pub idle: usize,
+    /// Jobs that are done.
+    pub done: u64,
+    /// Jobs for which there was no room or thread.
+    pub refused: u64,
+}
+
+/// The load of every lane of the process, by name.
+pub fn loads() -> Vec<Load> {
+    let mut loads: Vec<Load> = Vec::new();
+    let lanes: Vec<Arc<Inner>> = {
+        let mut lanes = LANES.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.retain(|lane| lane.strong_count() > 0);
+        lanes.iter().filter_map(Weak::upgrade).collect()
+    };
+    for lane in lanes {
+        let state = lane.lock();
+        let at = loads.iter().position(|load| load.name == lane.name).unwrap_or_else(|| {
+            loads.push(Load { name: lane.name, ..Load::default() });
+            loads.len() - 1
+        });
+        let load = &mut loads[at];
+        load.waiting += state.queue.len();
+        load.idle += state.idle;
+        load.busy += state.threads - state.idle;
+        load.done += state.done;
+        load.refused += state.refused;
+    }
+    loads.sort_unstable_by_key(|load| load.name);
+    loads
+}
+
+/// All lanes of the process.
+static LANES: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
 
 struct Queued {
     job: Job,
@@ -102,13 +149,10 @@ pub enum Refused {
 impl Lane {
     /// A lane of at most `threads_max` threads before which at most `queue_max` jobs wait.
     pub fn new(name: &'static str, threads_max: usize, queue_max: usize) -> Lane {
-        Lane(Arc::new(Inner {
-            name,
-            threads_max,
-            queue_max,
-            state: Mutex::default(),
-            filled: Condvar::new(),
-        }))
+        let lane =
+            Arc::new(Inner { name, threads_max, queue_max, state: Mutex::default(), filled: Condvar::new() });
+        LANES.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&lane));
+        Lane(lane)
     }
 
     /// Hands `job` to a thread of the lane, now or when one is free.
@@ -141,6 +185,7 @@ impl Lane {
             left_out = unwanted;
         }
         if state.queue.len() >= self.0.queue_max {
+            state.refused += 1;
             return Err(Refused::Full);
         }
         state.queue.push_back(queued);
@@ -150,6 +195,7 @@ impl Lane {
                 Ok(_) => state.threads += 1,
                 Err(error) if state.threads == 0 => {
                     state.queue.pop_back();
+                    state.refused += 1;
                     return Err(Refused::NoThread(error));
                 }
                 Err(_) => {} // The running threads will get to it.
@@ -188,6 +234,7 @@ impl Inner {
                     drop(queued);
                 }
                 state = self.lock();
+                state.done += 1;
             }
             state.idle += 1;
             let (back, wait) =

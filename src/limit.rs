@@ -14,12 +14,15 @@ struct Window {
     lines: u32,
     lines_max: u32,
     left_out: u64,
+    /// Since the start.
+    suppressed: u64,
 }
 
 impl Limiter {
     /// One kind for each of these numbers, which says how many of its lines there may be in [`WINDOW`].
     pub fn new(kinds: impl IntoIterator<Item = u32>) -> Limiter {
-        let window = |lines_max| Mutex::new(Window { since: None, lines: 0, lines_max, left_out: 0 });
+        let window =
+            |lines_max| Mutex::new(Window { since: None, lines: 0, lines_max, left_out: 0, suppressed: 0 });
         Limiter(kinds.into_iter().map(window).collect())
     }
 
@@ -33,10 +36,16 @@ impl Limiter {
         }
         if window.lines == window.lines_max {
             window.left_out += 1;
+            window.suppressed += 1;
             return None;
         }
         window.lines += 1;
         Some(std::mem::take(&mut window.left_out))
+    }
+
+    /// How many lines were left out since the start.
+    pub fn suppressed(&self) -> u64 {
+        self.0.iter().map(|window| window.lock().unwrap_or_else(PoisonError::into_inner).suppressed).sum()
     }
 
     /// How many lines of each kind were left out and not yet accounted for.

@@ -19,6 +19,15 @@ pub type Addresses = Result<Arc<[SocketAddr]>, Unresolved>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unresolved(pub String);
 
+impl Unresolved {
+    /// Whether the name was asked for and has no address. What else there may be is the resolver's own trouble, which
+    /// it says in words alone.
+    pub fn is_unknown(&self) -> bool {
+        ["Name or service not known", "No address associated with hostname", "Name does not resolve"]
+            .contains(&self.0.as_str())
+    }
+}
+
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

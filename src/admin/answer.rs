@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::exposition;
 use crate::http::conditional::date;
 use crate::http::response::{Head, SERVER, Status};
 
@@ -26,6 +27,11 @@ impl Answer {
     pub(super) fn json(status: u16, value: &Value) -> Answer {
         let body = format!("{value}\n").into_bytes();
         Answer { status, kind: "application/json", body, extra: None }
+    }
+
+    /// A page of metrics.
+    pub(super) fn metrics(body: String) -> Answer {
+        Answer { kind: exposition::KIND, ..Answer::text(200, body) }
     }
 
     /// Why a request is refused.

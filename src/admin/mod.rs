@@ -6,6 +6,8 @@
 
 mod answer;
 mod exchange;
+mod exposition;
+mod families;
 mod health;
 mod listen;
 mod process;
@@ -74,6 +76,10 @@ pub struct About {
     pub listeners: Vec<(String, &'static str)>,
     /// Bytes that may be held for peers that do not read.
     pub held_bytes_max: usize,
+    /// The auth plugin's name, as the command line has it.
+    pub auth_plugin: Option<String>,
+    /// That of the token plugin.
+    pub token_plugin: Option<String>,
 }
 
 /// Everything behind the admin listener. Its threads share it.

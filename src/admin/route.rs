@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::security::{Caller, Security};
-use super::{Admin, Role, health, status};
+use super::{Admin, Role, families, health, status};
 use crate::http::query;
 use crate::http::request::Request;
 
@@ -12,6 +12,7 @@ use crate::http::request::Request;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endpoint {
     Front,
+    Metrics,
     Live,
     Ready,
     Status,
@@ -23,6 +24,7 @@ impl Endpoint {
     fn at(path: &str) -> Option<Endpoint> {
         Some(match path {
             "/" => Endpoint::Front,
+            "/metrics" => Endpoint::Metrics,
             "/livez" | "/healthz" => Endpoint::Live,
             "/readyz" => Endpoint::Ready,
             "/api/v1/status" => Endpoint::Status,
@@ -39,7 +41,9 @@ impl Endpoint {
     /// The methods that it has, as `Allow` tells them.
     fn methods(self) -> &'static str {
         match self {
-            Endpoint::Front | Endpoint::Live | Endpoint::Ready | Endpoint::Status => "GET, HEAD",
+            Endpoint::Front | Endpoint::Metrics | Endpoint::Live | Endpoint::Ready | Endpoint::Status => {
+                "GET, HEAD"
+            }
             Endpoint::Readiness => "PUT",
         }
     }
@@ -81,6 +85,7 @@ fn act(
 ) -> Result<Answer, Answer> {
     Ok(match endpoint {
         Endpoint::Front => Answer::text(200, FRONT),
+        Endpoint::Metrics => Answer::metrics(families::page(admin)),
         Endpoint::Live => health::live(admin),
         Endpoint::Ready => {
             let verbose = parameters.split('&').any(|pair| query::name(pair) == "verbose");
@@ -115,6 +120,7 @@ fn object(body: &[u8]) -> Result<serde_json::Map<String, Value>, Answer> {
 const FRONT: &str = "\
 websockify: administration
 
+GET /metrics            for Prometheus
 GET /livez              whether the process is alive
 GET /readyz?verbose     whether new clients are welcome, and why not
 GET /api/v1/status      what the service is doing

@@ -20,6 +20,10 @@ pub(super) enum State {
 }
 
 impl State {
+    /// All states, in the order of a life.
+    pub(super) const ALL: [State; 6] =
+        [State::Starting, State::Ready, State::Unready, State::Full, State::Draining, State::Closing];
+
     /// Its name.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -45,6 +49,20 @@ impl State {
     }
 }
 
+/// What the service is doing now.
+pub(super) fn state(admin: &Admin) -> State {
+    let checks = health::checks(admin);
+    let failed: Vec<&str> =
+        checks.iter().filter(|check| check.failure.is_some()).map(|check| check.name).collect();
+    State::of(admin.gateway.shared.health.phase(), &failed)
+}
+
+/// What the program was built from; packages set it.
+pub(super) const REVISION: &str = match option_env!("WEBSOCKIFY_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
 /// The object.
 pub(super) fn status(admin: &Admin) -> Value {
     let gateway = &admin.gateway;
@@ -61,6 +79,7 @@ pub(super) fn status(admin: &Admin) -> Value {
     json!({
         "name": "websockify",
         "version": env!("CARGO_PKG_VERSION"),
+        "revision": REVISION,
         "pid": std::process::id(),
         "instance": shared.instance.to_string(),
         "host": host(),
@@ -75,7 +94,7 @@ pub(super) fn status(admin: &Admin) -> Value {
             "held_bytes": held,
             "rings_bytes": rings,
             "held_bytes_max": about.held_bytes_max,
-            "resident_bytes": super::process::resident_bytes(),
+            "resident_bytes": super::process::sizes().resident,
         },
         "drain": Value::Null,
         "reload": Value::Null,

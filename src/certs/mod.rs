@@ -104,6 +104,17 @@ pub struct Certificates {
     fresh: Duration,
 }
 
+/// What an operator may want to know of certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// When each expires, in seconds since 1970, in the order of the pairs; `None` for one that is not there.
+    pub expiries: Vec<Option<i64>>,
+    /// How often a certificate was read.
+    pub loaded: u64,
+    /// How often one could not be.
+    pub failed: u64,
+}
+
 /// What to serve a client with; `None` when that is impossible, and [`Certificates::refusal`] says why.
 pub type Served = Option<Arc<ServerConfig>>;
 
@@ -187,6 +198,11 @@ impl Certificates {
             }
         }
         Asked::Later
+    }
+
+    /// What an operator may want to know. Blocks while the files are looked at.
+    pub fn report(&self) -> Report {
+        lock(&self.inner.store).report()
     }
 
     /// Why TLS clients can't be served, for the log, when that is so: `SSL connection but 'FILE' not found`.

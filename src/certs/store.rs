@@ -14,7 +14,7 @@ use super::file::Stamp;
 use super::pair::{Loaded, load};
 use super::roots::Roots;
 use super::sni::CertResolver;
-use super::{Authorities, Pair, ServerOptions, suites};
+use super::{Authorities, Pair, Report, ServerOptions, suites};
 use crate::log::Log;
 
 /// What clients are served with, and what that was made from.
@@ -31,6 +31,9 @@ pub(super) struct Store {
     config: Option<Arc<ServerConfig>>,
     /// Whether the files have been looked at before.
     started: bool,
+    /// How often a certificate was read, and could not be.
+    loaded: u64,
+    failed: u64,
 }
 
 /// Something made from files: the last one that was in order.
@@ -58,6 +61,8 @@ impl Store {
             resumption: None,
             config: None,
             started: false,
+            loaded: 0,
+            failed: 0,
             options,
             log,
         }
@@ -80,6 +85,12 @@ impl Store {
     #[cfg(test)]
     pub(super) fn is_asked_for(&self) -> bool {
         self.options.pairs.iter().any(|pair| is_there(&pair.cert))
+    }
+
+    /// What an operator may want to know.
+    pub(super) fn report(&self) -> Report {
+        let expiry = |pair: &Kept<Loaded>| Some(pair.good.as_ref()?.info.not_after);
+        Report { expiries: self.pairs.iter().map(expiry).collect(), loaded: self.loaded, failed: self.failed }
     }
 
     /// Why TLS clients can't be served while they can't.
@@ -110,10 +121,12 @@ impl Store {
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(text) => {
+                self.failed += 1;
                 kept.fail(&self.log, text);
                 return false;
             }
         };
+        self.loaded += 1;
         let recovered = kept.error.take().is_some();
         let changed = kept.good.as_ref().is_none_or(|old| !loaded.same_chain(old));
         if self.started && (changed || recovered) {

@@ -143,6 +143,20 @@ pub struct TlsOptions {
 }
 
 impl Config {
+    /// The name of the auth plugin, as the command line has it.
+    pub fn auth_plugin(&self) -> Option<String> {
+        let auth = self.auth.as_ref()?;
+        Some(auth.python.as_ref().map_or_else(|| auth.class.name.to_owned(), |python| python.name.clone()))
+    }
+
+    /// The name of the token plugin, as the command line has it.
+    pub fn token_plugin(&self) -> Option<String> {
+        let Sessions::Tokens { plugin, .. } = &self.sessions else { return None };
+        Some(
+            plugin.python.as_ref().map_or_else(|| plugin.class.name.to_owned(), |python| python.name.clone()),
+        )
+    }
+
     /// What the user should know about the options, one log line each: those that are deprecated, have no
     /// effect, or mean something else than they say.
     pub fn notices(&self) -> Vec<String> {

@@ -7,6 +7,7 @@ use super::cx::Cx;
 use super::end::End;
 use super::who::Who;
 use crate::http::request::HEAD_MAX;
+use crate::metrics::Transport as Channel;
 use crate::net::fault::Broken;
 use crate::net::listen::Peer;
 use crate::net::socket::{ReadEnd, Socket};
@@ -50,6 +51,11 @@ impl Client {
             kept: Vec::new(),
             out: Out::default(),
         }
+    }
+
+    /// What its session comes over.
+    pub fn transport(&self) -> Channel {
+        if self.socket.tls().is_some() { Channel::Wss } else { Channel::Ws }
     }
 
     /// Whether it is so far away that bytes for it are best held back.

@@ -20,6 +20,7 @@ use super::tls::Tls;
 use super::wanted::{Action, PageRequest, RequestLine, SessionRequest, Wanted};
 use crate::gate::{Grant, TokenTarget, Verdict, Why};
 use crate::http::refusal::Refusal;
+use crate::http::response::Status;
 use crate::sniff::Protocol;
 use crate::ws::code;
 use crate::ws::decode::Decoder;
@@ -44,7 +45,9 @@ impl Conn {
     #[inline(never)]
     fn go_on_behind(&mut self, end: Result<End, End>, cx: &mut Cx<'_>) -> bool {
         let next = end.map(|end| self.close(end, cx));
-        self.follow(next, cx) && self.go_through(cx)
+        let alive = self.follow(next, cx) && self.go_through(cx);
+        self.note_stage(cx);
+        alive
     }
 
     /// Enters the state that follows, or ends the connection: false when it is gone.
@@ -66,6 +69,12 @@ impl Conn {
     /// Goes from state to state for as long as that works.
     #[inline(never)]
     fn go_through(&mut self, cx: &mut Cx<'_>) -> bool {
+        let alive = self.go_from_state_to_state(cx);
+        self.note_stage(cx);
+        alive
+    }
+
+    fn go_from_state_to_state(&mut self, cx: &mut Cx<'_>) -> bool {
         loop {
             let next = match &mut self.state {
                 State::Relay(relay) => match relay.pump(&mut self.client, cx) {
@@ -83,6 +92,7 @@ impl Conn {
                 State::Connect(connect) => match connect.step(&mut self.client, cx) {
                     Ok(Turn::Wait(())) => return true,
                     Ok(Turn::Done(dialled)) => {
+                        connect.count(&dialled, cx.metrics);
                         let (to, tape) = (Arc::clone(&connect.to), connect.tape.take());
                         let decoder = connect.take_decoder();
                         connect.abandon(cx);
@@ -228,7 +238,10 @@ impl Conn {
             return self.refuse(&refusal, &request.line, cx);
         }
         self.client.upgraded_at = cx.now;
-        cx.metrics.upgraded.add(1);
+        let transport = self.client.transport() as usize;
+        cx.metrics.upgraded.count(transport);
+        cx.metrics.sessions[transport].raise();
+        cx.metrics.answered(Status(101).index());
         report::upgraded(request, to.expires, &mut self.client, cx);
         self.client.out.push(&request.upgrade.response(set_cookie.as_deref()));
         let tape = Tape::begin(&self.client, cx);
@@ -308,7 +321,7 @@ impl Conn {
         let target = match &mut self.state {
             State::Relay(relay) => {
                 is_done = relay.client_is_done();
-                relay.release(cx.rings);
+                relay.release(cx);
                 relay.take_target()
             }
             State::Sniff(_)

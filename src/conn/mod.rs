@@ -43,6 +43,7 @@ use std::sync::Arc;
 use mio::event::Event;
 
 use crate::id::Side;
+use crate::metrics::{Metrics, Stage};
 use crate::net::listen::Peer;
 use crate::net::socket::Socket;
 use crate::net::transport::Transport;
@@ -79,6 +80,8 @@ pub struct Conn {
     admitted: bool,
     /// Whether its ending has been counted and logged.
     ended: bool,
+    /// How far it is, as it was counted last.
+    stage: Option<Stage>,
     /// What the pool knows of the bytes that have come from both ends and nobody has used yet.
     kept_bytes: u32,
 }
@@ -88,12 +91,14 @@ impl Conn {
     pub fn new(accepted: Accepted, cx: &Cx<'_>) -> Conn {
         let Accepted { socket, peer, admitted, number } = accepted;
         cx.shared.say_detail(|log| log.debug(format_args!("{peer}: new connection")));
+        cx.metrics.stages[Stage::Sniff as usize].raise();
         Conn {
             client: Client::new(socket, peer, number, cx.now),
             state: State::Sniff(Sniff::begin(cx)),
             cut_at: Tick::NEVER,
             admitted,
             ended: false,
+            stage: Some(Stage::Sniff),
             kept_bytes: 0,
         }
     }
@@ -122,9 +127,9 @@ impl Conn {
     }
 
     /// Takes in what a helper found.
-    pub fn answered(&mut self, answer: Answer) {
+    pub fn answered(&mut self, answer: Answer, metrics: &Metrics) {
         match (answer, &mut self.state) {
-            (Answer::Resolved(addresses), State::Connect(connect)) => connect.answered(addresses),
+            (Answer::Resolved(addresses), State::Connect(connect)) => connect.answered(addresses, metrics),
             (Answer::Started(started), State::Connect(connect)) => connect.started(started),
             (Answer::Certificate(config), State::Tls(tls)) => tls.answered(config),
             (Answer::Verdict(verdict), State::Lookup(lookup)) => lookup.answered(verdict),
@@ -199,6 +204,21 @@ impl Conn {
             self.finish(&end, cx);
             self.cut(cx);
         }
+        self.note_stage(cx);
+    }
+
+    /// Takes in how far the connection is now. Whatever changes its state ends with this.
+    fn note_stage(&mut self, cx: &Cx<'_>) {
+        let stage = self.state.stage();
+        if stage == self.stage {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut self.stage, stage) {
+            cx.metrics.stages[before as usize].lower();
+        }
+        if let Some(stage) = stage {
+            cx.metrics.stages[stage as usize].raise();
+        }
     }
 
     /// When to call [`Conn::expired`].
@@ -230,6 +250,7 @@ impl Conn {
             State::Serve(serve) => serve.be_last(),
             State::Reply(_) | State::Close(_) | State::Gone => {}
         }
+        self.note_stage(cx);
     }
 
     /// Whether its first request is still to come.
@@ -284,6 +305,10 @@ impl Conn {
     /// is not another one.
     fn finish(&mut self, end: &End, cx: &Cx<'_>) {
         if !std::mem::replace(&mut self.ended, true) {
+            if self.is_upgraded() {
+                cx.metrics.sessions[self.client.transport() as usize].lower();
+                cx.metrics.durations.note(cx.now.since(self.client.upgraded_at));
+            }
             report::ended(end, self.state.session(), &self.client, cx);
         }
     }
@@ -295,12 +320,13 @@ impl Conn {
         self.client.socket.send_close_notify(cx.rings);
         self.client.socket.retire(cx.rings);
         self.state = State::Gone;
+        self.note_stage(cx);
     }
 }
 
 /// What a connection holds, while it is a session that is relayed.
 #[cfg(test)]
 pub(crate) fn parts() -> crate::parts::Parts {
-    let conn = crate::parts::parts!(Conn: client, state, cut_at, admitted, ended, kept_bytes);
+    let conn = crate::parts::parts!(Conn: client, state, cut_at, admitted, ended, stage, kept_bytes);
     [conn, client::parts(), relay::parts()].concat()
 }

@@ -20,6 +20,7 @@ impl Reply {
     /// Queues the answer. With `head_only` (for HEAD) its body is left out.
     pub fn begin(refusal: &Refusal, head_only: bool, client: &mut Client, cx: &Cx<'_>) -> Reply {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        cx.metrics.answered(refusal.status.index());
         client.out.push(&refusal.response(&date(now), head_only));
         Reply { deadline: cx.now.after(LINGER) }
     }

@@ -217,6 +217,7 @@ pub(super) fn connecting(to: &Destination, client: &Client, cx: &Cx<'_>) {
 
 /// Says how a plain request is answered, or any request with an error.
 pub(super) fn answered(line: &RequestLine, status: Status, reason: &str, client: &Client, cx: &Cx<'_>) {
+    cx.metrics.answered(status.index());
     refused(&End::Refused(status.0), line, status, reason, client, cx);
 }
 

@@ -28,10 +28,11 @@ use super::{Accepted, Conn};
 use crate::certs::Certificates;
 use crate::gate::Gate;
 use crate::health::{Health, Phase};
+use crate::http::response::Status;
 use crate::id::{ConnId, Instance, Side};
 use crate::limit::Places;
 use crate::log::Log;
-use crate::metrics::Metrics;
+use crate::metrics::{Gauge, Metrics};
 use crate::net::listen::Peer;
 use crate::net::pipe::{KEPT_MAX, Splicer};
 use crate::net::scripted::{Handle, Scripted};
@@ -136,7 +137,7 @@ impl Rig {
             tick: Tick::ZERO,
             rings: Pool::new(setup.held_bytes_max),
             splicer: Splicer::new(setup.pipes_max),
-            metrics: Arc::new(Metrics::new(Kind::ALL.len())),
+            metrics: Arc::new(Metrics::new(Kind::ALL.len(), Status::all().count())),
             inbox: Inbox::new(move |_, answer| drop(sender.send(answer))),
             shared: Arc::new(shared(setup)),
         };
@@ -266,7 +267,7 @@ impl Rig {
         let Some(stream) = self.undialled.take() else { return false };
         connect.dial_last(Socket::connecting(Io::other(stream)));
         let addresses = (1..=refused + 1).map(|last| SocketAddr::from(([127, 83, 71, last], 0)));
-        self.with(|conn, _| conn.answered(Answer::Resolved(Ok(addresses.collect()))));
+        self.with(|conn, cx| conn.answered(Answer::Resolved(Ok(addresses.collect())), cx.metrics));
         self.settle();
         for _ in 0..refused {
             // A dial that was refused comes as a hang-up.
@@ -282,7 +283,7 @@ impl Rig {
     /// The target's name is answered with an error. A late answer does nothing.
     pub fn answer_unknown(&mut self) {
         let words = String::from("Name or service not known");
-        self.with(|conn, _| conn.answered(Answer::Resolved(Err(Unresolved(words)))));
+        self.with(|conn, cx| conn.answered(Answer::Resolved(Err(Unresolved(words))), cx.metrics));
         self.settle();
     }
 
@@ -292,7 +293,7 @@ impl Rig {
     /// When no helper answers.
     pub fn answer_from_helper(&mut self) {
         let answer = self.answers.recv_timeout(HELPER_PATIENCE).expect("a helper was asked");
-        self.with(|conn, _| conn.answered(answer));
+        self.with(|conn, cx| conn.answered(answer, cx.metrics));
         self.settle();
     }
 
@@ -423,6 +424,13 @@ impl Rig {
         }
         let over = matches!(state, "reply" | "close" | "gone");
         assert_eq!(endings.len(), usize::from(over), "endings in state {state}: {endings:?}");
+        let metrics = &self.resources.metrics;
+        let sum = |gauges: &[Gauge]| gauges.iter().map(Gauge::value).sum::<u64>();
+        assert_eq!(sum(&metrics.stages), u64::from(self.conn.is_some()), "of one connection");
+        let is_session = self.conn.as_ref().is_some_and(|conn| conn.is_upgraded() && !conn.ended);
+        assert_eq!(sum(&metrics.sessions), u64::from(is_session), "in state {state}");
+        let waits = sum(&metrics.stalled);
+        assert!(waits <= 2 * u64::from(state == "relay"), "{waits} directions wait in state {state}");
         if self.conn.is_none() {
             assert_eq!(held, 0, "bytes are held for a connection that is gone");
             assert!(self.is_released(), "a socket is left open");

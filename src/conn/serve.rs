@@ -313,7 +313,9 @@ impl Serve {
             match client.socket.write(rest, cx.rings).map_err(End::client_lost)? {
                 0 => break,
                 count => {
+                    let before = outgoing.body_sent();
                     outgoing.sent += count;
+                    cx.metrics.body_bytes.add((outgoing.body_sent() - before) as u64);
                     self.written += count;
                     cx.worked += count;
                 }

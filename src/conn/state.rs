@@ -16,6 +16,7 @@ use super::report::Session;
 use super::serve::Serve;
 use super::sniff::Sniff;
 use super::tls::Tls;
+use crate::metrics::Stage;
 use crate::net::transport::Transport;
 use crate::timers::Tick;
 
@@ -61,6 +62,21 @@ impl State {
             State::Close(_) => "close",
             State::Gone => "gone",
         }
+    }
+
+    /// What it is counted as; `None` when nothing is left.
+    pub(super) fn stage(&self) -> Option<Stage> {
+        Some(match self {
+            State::Sniff(_) => Stage::Sniff,
+            State::Tls(_) => Stage::Tls,
+            State::Handshake(_) => Stage::Handshake,
+            State::Lookup(_) => Stage::Lookup,
+            State::Serve(_) | State::Reply(_) => Stage::Serve,
+            State::Connect(_) => Stage::Connect,
+            State::Relay(_) => Stage::Relay,
+            State::Close(_) => Stage::Close,
+            State::Gone => return None,
+        })
     }
 
     /// When the state's deadline comes.
@@ -241,7 +257,7 @@ impl State {
     pub(super) fn release(&mut self, cx: &mut Cx<'_>) {
         match self {
             State::Connect(connect) => connect.abandon(cx),
-            State::Relay(relay) => relay.release(cx.rings),
+            State::Relay(relay) => relay.release(cx),
             State::Serve(serve) => serve.release(cx.rings),
             State::Sniff(_)
             | State::Tls(_)

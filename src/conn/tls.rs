@@ -1,13 +1,14 @@
 //! The TLS handshake: first the certificate, which a helper may have to read, then the handshake itself, with
 //! a deadline of its own for both.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::cx::{Answer, Cx, Turn};
 use super::end::End;
 use crate::certs::Served;
 use crate::flight::Asked;
+use crate::metrics::Handshake;
 use crate::net::fault::Broken;
 use crate::timers::Tick;
 
@@ -15,6 +16,7 @@ use crate::timers::Tick;
 #[derive(Debug)]
 pub struct Tls {
     stage: Stage,
+    begun: Instant,
     deadline: Tick,
 }
 
@@ -37,7 +39,7 @@ impl Tls {
             Some(Asked::Later) => Stage::Asking,
             Some(Asked::Busy) | None => Stage::Answered(None),
         };
-        Tls { stage, deadline: cx.now.after(HANDSHAKE).min(client.first_request_by()) }
+        Tls { stage, begun: Instant::now(), deadline: cx.now.after(HANDSHAKE).min(client.first_request_by()) }
     }
 
     /// Takes in what a helper found.
@@ -66,11 +68,27 @@ impl Tls {
             Stage::Handshaking => {}
         }
         match client.socket.handshake(cx.rings) {
-            Ok(true) => Ok(Turn::Done(())),
+            Ok(true) => {
+                self.count(client, cx);
+                Ok(Turn::Done(()))
+            }
             Ok(false) => Ok(Turn::Wait(self)),
             Err(Broken::Tls(fault)) => Err(End::TlsFailed(fault)),
             Err(Broken::Truncated | Broken::System(_)) => Err(End::HalfTls),
         }
+    }
+
+    /// Counts a handshake that is done.
+    fn count(&self, client: &Client, cx: &Cx<'_>) {
+        let kind = match client.socket.tls().map(|tls| tls.kind()) {
+            Some((true, true)) => Handshake::Ok13Resumed,
+            Some((true, false)) => Handshake::Ok13,
+            Some((false, true)) => Handshake::Ok12Resumed,
+            Some((false, false)) => Handshake::Ok12,
+            None => return,
+        };
+        cx.metrics.handshakes.count(kind as usize);
+        cx.metrics.handshake_times.note(self.begun.elapsed());
     }
 
     /// When the handshake is overdue.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::AllowedOrigin;
+use super::counts::{Counts, Looking};
 use super::flights::Waiter;
 use super::naming;
 use super::tokens::Tokens;
@@ -33,6 +34,8 @@ pub(super) struct Keeper {
     pub(super) target: Option<(String, u16)>,
     /// Passwords are hashed here, so that guessed passwords delay no lookup.
     hashing: Lane,
+    /// What has been asked.
+    pub(super) counts: Arc<Counts>,
 }
 
 /// A request on its way through the gate.
@@ -74,6 +77,7 @@ impl Keeper {
             asking: Lane::new("auth", THREADS_MAX, QUESTIONS_MAX),
             target: None,
             hashing: Lane::new("passwords", HASHES_MAX, HASHES_WAITING_MAX),
+            counts: Arc::default(),
         }
     }
 
@@ -166,6 +170,7 @@ impl Keeper {
 
     /// Goes on with what the auth plugin has decided.
     fn go_on(self: &Arc<Self>, mut visit: Visit, decision: Decision) -> Result<(), Known> {
+        self.counts.decided(&decision);
         let verdict = match decision {
             Decision::Admitted(Admitted { cookie }) => {
                 visit.set_cookie = cookie.map(|cookie| cookie.set(visit.question.tls));
@@ -216,8 +221,14 @@ impl Keeper {
     ) {
         let plugin = Arc::clone(&tokens.plugin);
         if let Some(answer) = plugin.known(&token) {
+            self.counts.known();
             return to(answer);
         }
+        let looking = Looking::begin(&self.counts, &stub);
+        let to = move |answer: Answer| {
+            looking.end(&answer);
+            to(answer);
+        };
         match &tokens.flights {
             Some(flights) => {
                 let waiter = Waiter { stub, to: Box::new(to) };

@@ -5,6 +5,7 @@
 //! said without waiting is said at once; the rest runs on helpers, and a client that leaves gives up its place
 //! among those who wait.
 
+mod counts;
 mod flights;
 mod keeper;
 mod naming;
@@ -26,6 +27,7 @@ use crate::log::Log;
 use crate::token;
 #[cfg(any(test, feature = "testing"))]
 use crate::token::TokenPlugin;
+pub use counts::Counts;
 use keeper::{Keeper, Visit};
 pub use reach::Reach;
 use tokens::Tokens;
@@ -110,6 +112,11 @@ impl Gate {
         let of_auth = keeper.auth.iter().flat_map(|auth| auth.files()).map(|path| ("--auth-source", path));
         let of_tokens = keeper.tokens.iter().flat_map(|tokens| tokens.plugin.files());
         of_auth.chain(of_tokens.map(|path| ("--token-source", path))).collect()
+    }
+
+    /// What it has asked since the start; `None` where it asks nothing.
+    pub fn counts(&self) -> Option<&Counts> {
+        self.0.as_ref().map(|keeper| &*keeper.counts)
     }
 
     /// The question to ask about a request; `None` where nothing has to be asked.

@@ -13,6 +13,16 @@ impl Status {
         REASONS.iter().find(|(code, _)| *code == self.0).map_or("Unknown", |(_, reason)| reason)
     }
 
+    /// Every status that this program sends.
+    pub fn all() -> impl Iterator<Item = Status> {
+        REASONS.iter().map(|(code, _)| Status(*code))
+    }
+
+    /// Which one of [`Status::all`] it is.
+    pub fn index(self) -> Option<usize> {
+        REASONS.iter().position(|(code, _)| *code == self.0)
+    }
+
     /// Whether an answer with it has a body, and fields about that (RFC 9110, 6.4.1 and 8.6).
     pub fn has_body(self) -> bool {
         self != Status(204)

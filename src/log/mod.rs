@@ -54,6 +54,17 @@ pub struct Settings {
     pub traffic: bool,
 }
 
+/// How many lines an output was given since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// The output: `stderr`, `file` or `syslog`.
+    pub name: &'static str,
+    /// Lines that were said.
+    pub lines: u64,
+    /// Those of them that the output did not take.
+    pub lost: u64,
+}
+
 /// How much a line matters, which syslog is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -219,6 +230,11 @@ impl Log {
     /// syslog. What can't be opened is told on the other outputs, and stays as it was.
     pub fn reopen(&self) {
         self.lines.iter().for_each(Sink::reopen);
+    }
+
+    /// How many lines each output was given and did not take.
+    pub fn counts(&self) -> Vec<Counts> {
+        self.lines.iter().map(Sink::counts).collect()
     }
 
     /// Waits until everything is written, or until `patience` is over: a stuck output must not keep the

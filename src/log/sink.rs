@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::output::Output;
 use super::syslog::Header;
-use super::{Level, lock};
+use super::{Counts, Level, lock};
 
 /// One output's queue. Clones share it.
 #[derive(Clone)]
@@ -37,6 +37,9 @@ struct Queue {
 struct Pending {
     bytes: Vec<u8>,
     lost_lines: u64,
+    /// Since the start: lines that were said, and those of them that the output did not take.
+    said: u64,
+    lost: u64,
     /// Lines that the thread has taken and not yet dealt with.
     in_hand: u64,
     writing: bool,
@@ -90,8 +93,10 @@ impl Sink {
     pub(super) fn push(&self, parts: &[&[u8]]) {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let mut state = lock(&self.queue.state);
+        state.said += 1;
         if state.bytes.len() + length > QUEUE_BYTES_MAX {
             state.lost_lines += 1;
+            state.lost += 1;
             return;
         }
         let before = state.bytes.len();
@@ -123,6 +128,13 @@ impl Sink {
         state.flushing = false;
     }
 
+    /// What its output is called in metrics, and how many lines were said and lost since the start.
+    pub(super) fn counts(&self) -> Counts {
+        let state = lock(&self.queue.state);
+        let name = OUTPUTS.iter().find(|(name, _)| *name == self.name).map_or(self.name, |(_, short)| short);
+        Counts { name, lines: state.said, lost: state.lost }
+    }
+
     /// Takes what is queued, for a caller that writes it without a thread.
     pub(super) fn take(&self) -> Vec<u8> {
         std::mem::take(&mut lock(&self.queue.state).bytes)
@@ -145,6 +157,7 @@ impl Sink {
                 output.reopen(&tell);
             }
             let mut lost = output.write(&batch, &tell);
+            let lost_now = lost;
             if lost_before > 0 && output.write(&self.note(lost_before), &tell) > 0 {
                 lost += lost_before;
             }
@@ -152,6 +165,7 @@ impl Sink {
             batch.shrink_to(BATCH_BYTES_KEPT);
             let mut state = lock(&self.queue.state);
             state.lost_lines += lost;
+            state.lost += lost_now;
             state.in_hand = 0;
             state.writing = false;
             drop(state);
@@ -205,6 +219,9 @@ impl Sink {
 pub(super) fn lines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
+
+/// The words for outputs in lines about them, and in metrics.
+const OUTPUTS: &[(&str, &str)] = &[("standard error", "stderr"), ("the log file", "file")];
 
 /// Lines that wait for one output. At about 100 bytes a line, some 10,000 lines.
 const QUEUE_BYTES_MAX: usize = 1024 * 1024;

@@ -14,6 +14,7 @@ use crate::conn::end::End;
 use crate::conn::shared::Shared;
 use crate::id::{ConnId, SLOTS_MAX};
 use crate::log::describe;
+use crate::metrics::AcceptError;
 use crate::net::listen::{Listener, Peer};
 use crate::net::socket::Io;
 use crate::timers::Tick;
@@ -183,7 +184,7 @@ impl Acceptor {
                 Err(error) if is_of_the_connection(&error) && self.doors[index].errors < ERRORS_MAX => {
                     self.doors[index].errors += 1;
                 }
-                Err(error) => return self.pause(index, &error, poll, now, shared),
+                Err(error) => return self.pause(index, own, &error, poll, now, shared),
             }
         }
         let door = &mut self.doors[index];
@@ -235,8 +236,22 @@ impl Acceptor {
     }
 
     /// Out of descriptors, most likely. What is waiting stays in the backlog for a while.
-    fn pause(&mut self, index: usize, error: &io::Error, poll: BorrowedFd<'_>, now: Tick, shared: &Shared) {
+    fn pause(
+        &mut self,
+        index: usize,
+        own: usize,
+        error: &io::Error,
+        poll: BorrowedFd<'_>,
+        now: Tick,
+        shared: &Shared,
+    ) {
         let end = End::System(error.raw_os_error().unwrap_or(libc::EIO));
+        let what = match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE) => AcceptError::Descriptors,
+            Some(libc::ENOMEM | libc::ENOBUFS) => AcceptError::Memory,
+            _ => AcceptError::Other,
+        };
+        self.reactors[own].metrics.accept_errors.count(what as usize);
         shared.say_limited(&end, |log| log.warn(format_args!("accepting failed: {}", describe(error))));
         // Level-triggered, the poll would report the same listener again and again.
         let door = &mut self.doors[index];

@@ -368,8 +368,9 @@ impl Reactor {
             match message {
                 Message::Accepted(placed) => self.add(placed),
                 Message::Answer(id, answer) => {
-                    if let Some(slot) = self.slot(id) {
-                        slot.conn.answered(answer);
+                    let slot = self.slots.get_mut(id.slot as usize);
+                    if let Some(slot) = slot.filter(|slot| slot.generation == id.generation) {
+                        slot.conn.answered(answer, &self.handle.metrics);
                         self.touch(id.slot);
                     }
                 }

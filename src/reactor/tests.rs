@@ -13,6 +13,7 @@ use crate::conn::report;
 use crate::conn::rig::wire;
 use crate::conn::rig::{Setup, frontend};
 use crate::health::Health;
+use crate::http::response::Status;
 use crate::id::Instance;
 use crate::limit::Places;
 use crate::log::Log;
@@ -52,7 +53,7 @@ impl Running {
                 metrics: Vec::new(),
             }),
             frontends: frontends.into(),
-            metrics: Arc::new(Metrics::new(Kind::ALL.len())),
+            metrics: Arc::new(Metrics::new(Kind::ALL.len(), Status::all().count())),
             half_open: Arc::default(),
         };
         let notify = Box::new(move |notice| drop(sender.send(notice)));

@@ -21,6 +21,7 @@ use crate::conn::end::Kind;
 use crate::conn::report;
 use crate::conn::shared::Shared;
 use crate::health::Health;
+use crate::http::response::Status;
 use crate::id::Instance;
 use crate::log::{Log, describe};
 use crate::metrics::Metrics;
@@ -288,7 +289,9 @@ fn run(
         once: config.run_once.then(AtomicBool::default),
         accepted: AtomicU64::new(0),
         health: Health::default(),
-        metrics: (0..config.workers).map(|_| Arc::new(Metrics::new(Kind::ALL.len()))).collect(),
+        metrics: (0..config.workers)
+            .map(|_| Arc::new(Metrics::new(Kind::ALL.len(), Status::all().count())))
+            .collect(),
     });
     let told: Vec<(String, &'static str)> =
         sources.iter().map(|source| (source.to_string(), sockets.origin.name())).collect();
@@ -311,6 +314,8 @@ fn run(
                 launched: origin.launched,
                 listeners: told,
                 held_bytes_max: config.memory_limit_bytes.unwrap_or(HELD_BYTES_MAX),
+                auth_plugin: config.auth_plugin(),
+                token_plugin: config.token_plugin(),
             },
         };
         let sockets: Vec<(&Listener, admin::Role)> =

@@ -26,6 +26,7 @@ fn token_file(scratch: &Scratch) -> String {
 /// What is at each path, and with which methods.
 const PATHS: &[(&str, &[&str])] = &[
     ("/", &["GET", "HEAD"]),
+    ("/metrics", &["GET", "HEAD"]),
     ("/livez", &["GET", "HEAD"]),
     ("/healthz", &["GET", "HEAD"]),
     ("/readyz", &["GET", "HEAD"]),

@@ -32,6 +32,7 @@ mod listings;
 mod logs;
 mod memory;
 mod messages;
+mod metrics;
 mod mixture;
 mod network;
 mod novnc;

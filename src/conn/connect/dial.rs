@@ -15,11 +15,12 @@ use crate::conn::end::End;
 use crate::conn::frontend::{Begun, Start, Started};
 use crate::flight::Asked;
 use crate::id::Side;
+use crate::metrics::{Dial, Metrics, Resolve};
 use crate::net::narrow;
 use crate::net::socket::{Io, Socket};
 use crate::net::transport::Transport;
 use crate::net::tuning::{take_untuned, tune_tcp, wish};
-use crate::resolve::Unresolved;
+use crate::resolve::{Addresses, Unresolved};
 
 /// How a dial ended.
 #[derive(Debug)]
@@ -53,6 +54,31 @@ impl fmt::Display for Failure {
 }
 
 impl Connect {
+    /// Counts how the dial has ended.
+    pub fn count(&self, dialled: &Dialled, metrics: &Metrics) {
+        let kind = match dialled {
+            Dialled::Connected(_) => {
+                metrics.dial_times.note(self.begun.elapsed());
+                Dial::Ok
+            }
+            Dialled::Failed(Failure::Unreachable(_)) => self.kind,
+            Dialled::Failed(Failure::NotAllowed(_)) => Dial::NotAllowed,
+            Dialled::Leaving | Dialled::Left(_) => return,
+        };
+        metrics.dials.count(kind as usize);
+    }
+
+    /// Counts what became of the look-up of the target's name.
+    pub(super) fn note_resolved(&self, addresses: &Addresses, metrics: &Metrics) {
+        let what = match addresses {
+            Ok(_) => Resolve::Ok,
+            Err(error) if error.is_unknown() => Resolve::Unknown,
+            Err(_) => Resolve::Error,
+        };
+        metrics.resolves.count(what as usize);
+        metrics.resolve_times.note(self.asked.elapsed());
+    }
+
     /// Takes in the program that a helper has started. One that comes too late is let go of.
     pub fn started(&mut self, started: Started) {
         if matches!(self.stage, Stage::Starting) {
@@ -135,6 +161,16 @@ pub(super) fn program(begun: Begun, cx: &Cx<'_>) -> io::Result<Socket> {
 pub(super) fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
     address.set_port(port);
     address
+}
+
+/// How a dial is counted that failed with `error`.
+pub(super) fn kind(error: &io::Error) -> Dial {
+    match error.raw_os_error() {
+        Some(libc::ECONNREFUSED | libc::ENOENT) => Dial::Refused,
+        Some(libc::ETIMEDOUT) => Dial::Timeout,
+        Some(libc::EMFILE | libc::ENFILE) => Dial::NoDescriptor,
+        _ => Dial::Unreachable,
+    }
 }
 
 pub(super) fn timed_out() -> io::Error {

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::cx::{Answer, Cx, Turn};
@@ -21,6 +21,7 @@ use super::report;
 use super::tape::Tape;
 use crate::flight::Asked;
 use crate::log::describe;
+use crate::metrics::{Dial, Metrics, Resolve};
 use crate::net::socket::Socket;
 use crate::net::transport::Transport;
 use crate::resolve::{self, Addresses};
@@ -48,8 +49,12 @@ pub struct Connect {
     /// Addresses that have not been tried.
     rest: VecDeque<SocketAddr>,
     deadline: Tick,
-    /// Why the last address failed that was tried.
+    /// Why the last address failed that was tried, and how that is counted.
     failure: Option<String>,
+    kind: Dial,
+    /// When the session was granted, and when a name was asked for.
+    begun: Instant,
+    asked: Instant,
     /// At one of the addresses nobody listens, which may change where the target is a program of ours.
     is_absent: bool,
     /// A Unix socket has been tried.
@@ -96,6 +101,9 @@ impl Connect {
             rest: VecDeque::new(),
             deadline: cx.now.after(CONNECT),
             failure: None,
+            kind: Dial::Timeout,
+            begun: Instant::now(),
+            asked: Instant::now(),
             is_absent: false,
             is_tried: false,
             rounds: 0,
@@ -129,15 +137,19 @@ impl Connect {
 
     /// Has the target's name looked up.
     fn ask(&mut self, host: &str, cx: &Cx<'_>) -> Option<Stage> {
+        self.asked = Instant::now();
         match cx.shared.resolver.ask(host, cx.reply(Answer::Resolved)) {
             Asked::Later => Some(Stage::Resolving),
             Asked::Now(addresses) => {
+                self.note_resolved(&addresses, cx.metrics);
                 self.take(addresses);
                 Some(Stage::Next)
             }
             // The lane is full of names that take their time; this one is tried again until the deadline.
             Asked::Busy if cx.now < self.deadline => Some(Stage::Waiting(cx.now.after(RETRY_WAIT))),
             Asked::Busy => {
+                cx.metrics.resolves.count(Resolve::Busy as usize);
+                self.kind = Dial::NoAddress;
                 self.failure = Some("too many names are being looked up".into());
                 None
             }
@@ -145,10 +157,11 @@ impl Connect {
     }
 
     /// Takes in the addresses that a helper found.
-    pub fn answered(&mut self, addresses: Addresses) {
+    pub fn answered(&mut self, addresses: Addresses, metrics: &Metrics) {
         if !matches!(self.stage, Stage::Resolving) {
             return;
         }
+        self.note_resolved(&addresses, metrics);
         self.stage = Stage::Next;
         self.take(addresses);
     }
@@ -159,7 +172,10 @@ impl Connect {
             (Ok(addresses), Some(Target::Tcp { port, .. })) => {
                 self.rest.extend(addresses.iter().map(|address| with_port(*address, *port)));
             }
-            (Err(error), _) => self.failure = Some(unresolved(&error)),
+            (Err(error), _) => {
+                self.kind = Dial::NoAddress;
+                self.failure = Some(unresolved(&error));
+            }
             (Ok(_), Some(Target::Unix(_)) | None) => {}
         }
     }
@@ -234,6 +250,7 @@ impl Connect {
                     }
                 },
                 Stage::Begun(Err(why)) => {
+                    self.kind = Dial::Unreachable;
                     self.failure = Some(why);
                     Stage::Next
                 }
@@ -260,7 +277,11 @@ impl Connect {
             }
             Stage::Waiting(until) if cx.now >= until.min(self.deadline) => {}
             Stage::Resolving | Stage::Starting if cx.now >= self.deadline => {
+                if !self.resolved && matches!(self.to.target(), Some(Target::Tcp { .. })) {
+                    cx.metrics.resolves.count(Resolve::Timeout as usize);
+                }
                 self.resolved = true;
+                self.kind = Dial::Timeout;
                 self.failure = Some(describe(&timed_out()));
             }
             stage => self.stage = stage,
@@ -424,6 +445,7 @@ impl Connect {
         let is_said = self.is_absent && matches!(self.to.way, Way::Await(_));
         self.is_absent |= matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
         if !self.reached && !is_said {
+            self.kind = dial::kind(error);
             self.failure = Some(describe(error));
         }
     }

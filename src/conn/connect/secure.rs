@@ -6,6 +6,7 @@ use super::{Connect, Stage};
 use crate::certs;
 use crate::conn::cx::Cx;
 use crate::conn::frontend::Frontend;
+use crate::metrics::Dial;
 use crate::net::fault::Broken;
 use crate::net::transport::Transport;
 use crate::target::Target;
@@ -43,6 +44,7 @@ impl Connect {
     pub(super) fn give_up_tls(&mut self, mut socket: Transport, failure: String, cx: &mut Cx<'_>) {
         socket.retire(cx.rings);
         if !self.reached {
+            self.kind = Dial::Tls;
             self.failure = Some(failure);
         }
     }

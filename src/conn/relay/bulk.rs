@@ -7,6 +7,7 @@
 use super::{Down, Relay};
 use crate::conn::client::Client;
 use crate::conn::cx::Cx;
+use crate::metrics::Way;
 use crate::net::transport::Transport;
 use crate::ring::RING_BYTES;
 use crate::ws::encode;
@@ -71,7 +72,7 @@ impl Relay {
         self.bulk.note(count);
         self.count_down(count, cx);
         let Ok(taken) = pipe.drain(to) else { return Spliced::Refused };
-        self.down.offered(taken, !pipe.is_empty(), cx.now);
+        self.down.offered(taken, !pipe.is_empty(), cx.now, cx.metrics.stalls(Way::Down));
         if pipe.is_empty() {
             cx.splicer.give(pipe);
             return Spliced::Moved(count);
@@ -107,7 +108,7 @@ impl Relay {
         match kept.pipe.drain(to) {
             Ok(taken) => {
                 let left = !kept.pipe.is_empty();
-                self.down.offered(taken, left, cx.now);
+                self.down.offered(taken, left, cx.now, cx.metrics.stalls(Way::Down));
                 match left {
                     true => self.down.keep_pipe(kept),
                     false => cx.splicer.give(kept.release()),

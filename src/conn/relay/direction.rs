@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fresh::Fresh;
 use crate::conn::delivery::{LEAST_BYTES, STALL};
+use crate::metrics::Gauge;
 use crate::net::pipe::Kept;
 use crate::ring::{Held, Pool, RING_BYTES};
 use crate::timers::Tick;
@@ -49,16 +50,18 @@ impl Default for Direction {
 
 impl Direction {
     /// Takes in that the receiving end was offered bytes, took `taken` of them, and `left` it the rest.
+    /// `stalls` counts the directions that wait.
     #[inline]
-    pub(super) fn offered(&mut self, taken: usize, left: bool, now: Tick) {
+    pub(super) fn offered(&mut self, taken: usize, left: bool, now: Tick, stalls: &Gauge) {
         if left || self.stalled_at != Tick::NEVER {
-            self.note(taken, left, now);
+            self.note(taken, left, now, stalls);
         }
     }
 
-    fn note(&mut self, taken: usize, left: bool, now: Tick) {
+    fn note(&mut self, taken: usize, left: bool, now: Tick, stalls: &Gauge) {
         let stall = self.stall.get_or_insert_default();
         if self.stalled_at == Tick::NEVER {
+            stalls.raise();
             // A stall that was over for a moment, because all that was held was taken, goes on.
             let (began, ended) = stall.before;
             if began != Tick::NEVER && now.since(ended) < PAUSE {
@@ -78,6 +81,7 @@ impl Direction {
         if !left {
             stall.before = (self.stalled_at, now);
             self.stalled_at = Tick::NEVER;
+            stalls.lower();
         }
     }
 
@@ -175,12 +179,14 @@ impl Direction {
         }
     }
 
-    pub(super) fn release(&mut self, rings: &mut Pool) {
+    pub(super) fn release(&mut self, rings: &mut Pool, stalls: &Gauge) {
         if let Some(held) = self.held.take() {
             rings.release(held);
         }
         drop(self.take_pipe());
-        self.stalled_at = Tick::NEVER;
+        if std::mem::replace(&mut self.stalled_at, Tick::NEVER) != Tick::NEVER {
+            stalls.lower();
+        }
     }
 }
 
@@ -205,12 +211,12 @@ mod tests {
         for takes_all in [false, true] {
             let mut direction = Direction::default();
             let (mut now, start) = (Tick::ZERO, Tick::ZERO);
-            direction.offered(100_000, true, now);
+            direction.offered(100_000, true, now, &Gauge::default());
             while !direction.is_stalled(|| 1 << 20, now) {
                 now = now.after(60 * SECOND);
                 assert!(now.since(start) < STALL + 120 * SECOND, "still not stalled");
-                direction.offered(1000, !takes_all, now);
-                direction.offered(0, true, now);
+                direction.offered(1000, !takes_all, now, &Gauge::default());
+                direction.offered(0, true, now, &Gauge::default());
             }
             assert!(now.since(start) >= STALL);
         }
@@ -220,13 +226,13 @@ mod tests {
     fn an_end_that_takes_enough_is_not_stalled_also_if_only_its_system_tells() {
         for by_system in [false, true] {
             let (mut direction, mut now, mut left) = (Direction::default(), Tick::ZERO, 1 << 30);
-            direction.offered(0, true, now);
+            direction.offered(0, true, now, &Gauge::default());
             for _ in 0..100 {
                 now = now.after(60 * SECOND);
                 if by_system {
                     left -= LEAST_BYTES / 10;
                 } else {
-                    direction.offered(LEAST_BYTES / 10, true, now);
+                    direction.offered(LEAST_BYTES / 10, true, now, &Gauge::default());
                 }
                 assert!(!direction.is_stalled(|| left, now));
             }
@@ -240,10 +246,10 @@ mod tests {
         let (mut quick, mut slow) = (Direction::default(), Direction::default());
         let later = Tick::ZERO.after(2 * SECOND);
         for direction in [&mut quick, &mut slow] {
-            direction.offered(0, true, Tick::ZERO);
+            direction.offered(0, true, Tick::ZERO, &Gauge::default());
         }
-        quick.offered(RING_BYTES, false, Tick::ZERO);
-        slow.offered(10, false, later);
+        quick.offered(RING_BYTES, false, Tick::ZERO, &Gauge::default());
+        slow.offered(10, false, later, &Gauge::default());
         assert_eq!(quick.read_limit(&pool, later), RING_BYTES);
         assert!(slow.read_limit(&pool, later) < RING_BYTES);
         assert_eq!(slow.read_limit(&pool, later.after(SLOW_FOR)), RING_BYTES);

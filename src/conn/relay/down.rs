@@ -6,6 +6,7 @@ use crate::conn::client::Client;
 use crate::conn::cx::Cx;
 use crate::conn::end::End;
 use crate::id::Side;
+use crate::metrics::Way;
 use crate::net::socket::ReadEnd;
 use crate::net::transport::Transport;
 use crate::ring::Ring;
@@ -23,10 +24,10 @@ impl Relay {
             }
             let unsent = client.socket.unsent();
             match client.flush_out(cx.rings) {
-                Ok(true) => self.down.offered(0, false, cx.now),
+                Ok(true) => self.down.offered(0, false, cx.now, cx.metrics.stalls(Way::Down)),
                 Ok(false) => {
                     let taken = unsent.saturating_sub(client.socket.unsent());
-                    self.down.offered(taken, true, cx.now);
+                    self.down.offered(taken, true, cx.now, cx.metrics.stalls(Way::Down));
                     return;
                 }
                 Err(_) => return self.client_refused(client, cx),
@@ -99,7 +100,7 @@ impl Relay {
             Ok(count) => {
                 ring.consume(count);
                 let left = !ring.is_empty() || client.socket.unsent() > 0;
-                self.down.offered(count, left, cx.now);
+                self.down.offered(count, left, cx.now, cx.metrics.stalls(Way::Down));
                 if self.tape.is_some() {
                     self.take_down_sent(Side::Client, count, ring.is_empty(), cx);
                 }
@@ -126,7 +127,7 @@ impl Relay {
             Ok(count) => {
                 self.down.consume(count, cx.rings);
                 let left = self.down.held.is_some();
-                self.down.offered(count, left, cx.now);
+                self.down.offered(count, left, cx.now, cx.metrics.stalls(Way::Down));
                 if self.tape.is_some() {
                     self.take_down_sent(Side::Client, count, !left, cx);
                 }
@@ -160,7 +161,7 @@ impl Relay {
     /// to its end, which comes at once.
     pub(super) fn client_refused(&mut self, client: &mut Client, cx: &mut Cx<'_>) {
         self.down_state = Down::Ended;
-        self.down.release(cx.rings);
+        self.down.release(cx.rings, cx.metrics.stalls(Way::Down));
         client.out.clear();
         client.socket.note_ready(true, false, false);
         cx.again = true;

@@ -22,9 +22,9 @@ use super::end::End;
 use super::frontend::Destination;
 use super::tape::Tape;
 use crate::id::Side;
+use crate::metrics::{Closer, Ping, Way};
 use crate::net::transport::Transport;
 use crate::net::tuning::UNACKNOWLEDGED_MAX;
-use crate::ring::Pool;
 use crate::timers::Tick;
 use crate::ws::code;
 use crate::ws::decode::{CloseFrame, Decoder};
@@ -224,9 +224,9 @@ impl Relay {
     }
 
     /// Gives back what is held, at the session's end.
-    pub fn release(&mut self, rings: &mut Pool) {
-        self.up.release(rings);
-        self.down.release(rings);
+    pub fn release(&mut self, cx: &mut Cx<'_>) {
+        self.up.release(cx.rings, cx.metrics.stalls(Way::Up));
+        self.down.release(cx.rings, cx.metrics.stalls(Way::Down));
     }
 
     /// When an end began to refuse bytes: the earlier of the two directions. If none does, when the client was
@@ -339,6 +339,7 @@ impl Relay {
             // Behind what the client does not take, one ping is as good as many.
             if client.out.is_empty() {
                 client.out.ping(&self.pings.send());
+                cx.metrics.pings.count(Ping::Sent as usize);
             }
             self.heartbeat_at = next_heartbeat(cx);
         }
@@ -347,6 +348,11 @@ impl Relay {
 
     /// Queues our Close frame and begins to wait for the client's.
     fn close(&mut self, client: &mut Client, end: End, (code, reason): (u16, &str), cx: &Cx<'_>) {
+        let by = match &end {
+            End::TargetClosed | End::TargetReset => Closer::Target,
+            _ => Closer::Us,
+        };
+        cx.metrics.closed(by, code);
         client.out.close(Some(code), reason);
         self.heartbeat_at = Tick::NEVER;
         self.phase = Phase::Closing(Box::new(Closing {
@@ -393,7 +399,7 @@ impl Relay {
         match client.flush_last(cx.rings) {
             Ok(false) => {
                 // This may be the first that the client refuses, so its time begins here.
-                self.down.offered(0, true, cx.now);
+                self.down.offered(0, true, cx.now, cx.metrics.stalls(Way::Down));
                 None
             }
             Ok(true) => Some(self.end_or(End::ClientClosed)),

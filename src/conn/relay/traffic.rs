@@ -54,15 +54,16 @@ impl Pings {
         (self.sent_us as u16).to_be_bytes()
     }
 
-    /// Takes in a pong.
+    /// Takes in a pong; tells how long the answer took, if it is one.
     #[cold]
-    pub(super) fn answered(&mut self, payload: &[u8], traffic: &mut Traffic) {
+    pub(super) fn answered(&mut self, payload: &[u8], traffic: &mut Traffic) -> Option<Duration> {
         let sent_us = std::mem::take(&mut self.sent_us);
         if sent_us == 0 || payload != (sent_us as u16).to_be_bytes() {
             self.sent_us = sent_us;
-            return;
+            return None;
         }
         traffic.rtt_us = now_us().wrapping_sub(sent_us).max(1);
+        traffic.round_trip()
     }
 }
 

@@ -5,6 +5,7 @@ use crate::conn::client::{Client, Out};
 use crate::conn::cx::Cx;
 use crate::conn::end::End;
 use crate::id::Side;
+use crate::metrics::{Closer, Ping, Way};
 use crate::net::fault::Broken;
 use crate::net::socket::ReadEnd;
 use crate::net::transport::Transport;
@@ -97,7 +98,13 @@ impl Relay {
     /// Decodes the `count` bytes that lie in the space of `ring` and offers their payload to the target.
     fn forward(&mut self, client: &mut Client, mut ring: Ring, count: usize, cx: &mut Cx<'_>) {
         let ends = self.tape.as_mut().and_then(|tape| tape.ends());
-        let mut pong = |payload: &[u8]| self.pings.answered(payload, &mut self.traffic);
+        let (pings, traffic, metrics) = (&mut self.pings, &mut self.traffic, cx.metrics);
+        let mut pong = |payload: &[u8]| {
+            if let Some(round_trip) = pings.answered(payload, traffic) {
+                metrics.pings.count(Ping::Answered as usize);
+                metrics.round_trips.note(round_trip);
+            }
+        };
         let fed = decode(&mut self.decoder, &mut client.out, &mut pong, &mut ring.space()[..count], ends);
         if self.tape.is_some() {
             let closing = matches!(fed.finish, Some(Finish::Close(_)));
@@ -113,10 +120,14 @@ impl Relay {
             None => {}
             Some(Finish::Close(frame)) => {
                 self.close_code = Some(frame.code.unwrap_or(code::NO_STATUS));
+                if matches!(self.phase, Phase::Open) {
+                    cx.metrics.closed(Closer::Client, frame.code.unwrap_or(code::NO_STATUS));
+                }
                 self.client_ended(End::ClientClosed, Some(Box::new(frame)));
             }
             Some(Finish::Violation(violation)) => {
                 if matches!(self.phase, Phase::Open) {
+                    cx.metrics.closed(Closer::Us, violation.code());
                     client.out.close(Some(violation.code()), &violation.to_string());
                 }
                 self.client_ended(End::ClientViolated(violation), None);
@@ -132,7 +143,7 @@ impl Relay {
                 ring.consume(count);
                 let left = !ring.is_empty() || target.unsent() > 0;
                 self.count_up(count, cx);
-                self.up.offered(count, left, cx.now);
+                self.up.offered(count, left, cx.now, cx.metrics.stalls(Way::Up));
                 if self.tape.is_some() {
                     self.take_down_sent(Side::Target, count, ring.is_empty(), cx);
                 }
@@ -167,7 +178,7 @@ impl Relay {
                 self.count_up(count, cx);
                 self.up.consume(count, cx.rings);
                 let left = self.up_waits();
-                self.up.offered(taken, left, cx.now);
+                self.up.offered(taken, left, cx.now, cx.metrics.stalls(Way::Up));
                 if self.tape.is_some() {
                     self.take_down_sent(Side::Target, count, !left, cx);
                 }
@@ -196,7 +207,7 @@ impl Relay {
 impl Relay {
     /// The target takes no more. The client is still read, for its Close.
     pub(super) fn stop_forwarding(&mut self, cx: &mut Cx<'_>) {
-        self.up.release(cx.rings);
+        self.up.release(cx.rings, cx.metrics.stalls(Way::Up));
         if let Some(target) = &mut self.target {
             target.stop_writing(cx.rings);
         }

@@ -10,6 +10,7 @@ use socket2::SockRef;
 use super::{ID, Rig, Setup};
 use crate::conn::state::State;
 use crate::conn::{Accepted, Conn};
+use crate::metrics::Stage;
 use crate::net::listen::Peer;
 use crate::net::narrow;
 use crate::net::socket::{Io, Socket};
@@ -61,6 +62,8 @@ impl Rig {
         let ends = Ends { client, target, to_client: twin(&near), to_target: twin(&dialled) };
         let socket = Socket::new(Io::Tcp(mio::net::TcpStream::from_std(near)));
         let accepted = Accepted { socket, peer: Peer::Ip(peer), admitted: true, number: 1 };
+        // It takes the place of the one that the rig has made.
+        rig.resources.metrics.stages[Stage::Sniff as usize].lower();
         rig.conn = Some(Conn::new(accepted, &rig.resources.to(ID, &rig.frontend)));
         rig.dialled = Some(mio::net::TcpStream::from_std(dialled));
         (rig, ends)

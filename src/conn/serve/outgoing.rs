@@ -41,6 +41,11 @@ impl Outgoing {
         self.body.as_ref().is_none_or(|body| self.at >= body.length())
     }
 
+    /// How many of the bytes that are written are the body's.
+    pub(super) fn body_sent(&self) -> usize {
+        self.sent.saturating_sub(self.committed)
+    }
+
     /// Takes in the next bytes of the body.
     pub(super) fn refill(&mut self, bytes: Vec<u8>) {
         self.at += bytes.len() as u64;

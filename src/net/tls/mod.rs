@@ -13,6 +13,7 @@ pub mod session;
 use std::io;
 
 use rustls::pki_types::CertificateDer;
+use rustls::{HandshakeKind, ProtocolVersion};
 
 use super::fault::{Broken, Fault};
 use super::socket::{ReadEnd, Socket};
@@ -314,6 +315,13 @@ impl Tls {
         if let Some(held) = self.sealed.take() {
             rings.release(held);
         }
+    }
+
+    /// Whether the session is one of TLS 1.3, and whether it goes on from one of before. For one whose handshake is done.
+    pub fn kind(&self) -> (bool, bool) {
+        let state = self.session.state();
+        let is_13 = state.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        (is_13, state.handshake_kind() == Some(HandshakeKind::Resumed))
     }
 
     /// The certificates that the peer has shown, its own first.
