@@ -39,6 +39,8 @@ _websockify()
             --max-connections | \
             --workers | \
             --memory-limit | \
+            --trusted-proxy | \
+            --real-ip-header | \
             --ssl-target-name | \
             --key-password | \
             --ssl-ciphers | \
@@ -53,6 +55,14 @@ _websockify()
             --admin | \
             --admin-mode | \
             --health-path)
+            return
+            ;;
+        --proxy-protocol)
+            COMPREPLY=($(compgen -W 'on off' -- "$cur"))
+            return
+            ;;
+        --proxy-protocol-out)
+            COMPREPLY=($(compgen -W 'v1 v2' -- "$cur"))
             return
             ;;
         --wrap-mode)
@@ -104,11 +114,15 @@ _websockify()
             --max-connections=
             --workers=
             --memory-limit=
+            --proxy-protocol=
+            --trusted-proxy=
+            --real-ip-header=
             --unix-target=
             --ssl-target
             --ssl-target-ca=
             --ssl-target-name=
             --ssl-target-insecure
+            --proxy-protocol-out=
             --wrap-mode=
             --wrap-stdin
             --cert=

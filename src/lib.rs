@@ -41,6 +41,10 @@ pub mod metrics;
 #[cfg(not(feature = "testing"))]
 mod metrics;
 #[cfg(feature = "testing")]
+pub mod networks;
+#[cfg(not(feature = "testing"))]
+mod networks;
+#[cfg(feature = "testing")]
 pub mod printable;
 #[cfg(not(feature = "testing"))]
 mod printable;
@@ -66,6 +70,10 @@ mod timers;
 pub mod http;
 #[cfg(not(feature = "testing"))]
 mod http;
+#[cfg(feature = "testing")]
+pub mod proxy;
+#[cfg(not(feature = "testing"))]
+mod proxy;
 #[cfg(feature = "testing")]
 pub mod rules;
 #[cfg(not(feature = "testing"))]

@@ -65,6 +65,12 @@ fn every_seed_of_the_answers_of_plugins_holds() {
 }
 
 #[test]
+fn every_seed_of_what_proxies_say_holds() {
+    replay("proxy", properties::proxy, DAMAGE_MAX);
+    replay("forwarded", properties::forwarded, DAMAGE_MAX);
+}
+
+#[test]
 fn every_seed_of_the_urls_of_services_holds() {
     replay("service_urls", properties::service_urls_stay, DAMAGE_MAX);
 }

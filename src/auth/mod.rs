@@ -11,6 +11,7 @@ mod origin;
 mod passwords;
 mod program;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,6 +49,8 @@ pub trait AuthPlugin: Send + Sync {
 pub struct Presented<'a> {
     /// Names, as they came, and values of all header fields, in their order.
     pub headers: &'a [(String, Vec<u8>)],
+    /// The client's address, if it has one.
+    pub client: Option<IpAddr>,
     /// Host and port that the client wants to go to, where they are known.
     pub target: Option<(&'a str, u16)>,
     /// The values of `Authorization`.

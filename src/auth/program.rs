@@ -51,7 +51,8 @@ impl AuthPlugin for Program {
 
     fn decide_until(&self, presented: &Presented<'_>, deadline: Instant) -> Decision {
         let headers = trusted(presented);
-        let question = Question::Authenticate { headers: &headers, target: presented.target };
+        let question =
+            Question::Authenticate { headers: &headers, target: presented.target, client: presented.client };
         let answer = match self.plugin.ask(question, deadline) {
             Ok(answer) => answer,
             Err(why) => return Decision::Broken(why),

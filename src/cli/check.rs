@@ -9,7 +9,7 @@ use super::config::{Config, Sessions, WrapMode};
 use super::header;
 use super::parse::Given;
 use super::plugins::{self, Argument, AuthPlugin, TokenPlugin};
-use super::{Environment, Fault, admin, certificates, novnc, python};
+use super::{Environment, Fault, admin, certificates, novnc, proxies, python};
 use crate::gate::AllowedOrigin;
 use crate::http::origin::Origin;
 use crate::log;
@@ -81,6 +81,7 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, Fault> 
         admin: admin::address(given)?,
         admin_token_file: path("admin-token-file"),
         health_path: admin::health_path(given)?,
+        proxies: proxies::options(given, env)?,
         log: log::Settings {
             verbose: given.flag("verbose"),
             secrets: given.flag("log-tokens"),

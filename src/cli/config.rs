@@ -4,6 +4,7 @@
 //! the start. Times of zero or less mean "never" on the command line and are `None` here.
 
 use super::plugins::{AuthPlugin, TokenPlugin};
+use super::proxies::ProxyOptions;
 use crate::certs::{Authorities, ServerOptions, TargetOptions};
 use crate::gate::AllowedOrigin;
 use crate::log;
@@ -68,6 +69,8 @@ pub struct Config {
     pub admin_token_file: Option<PathBuf>,
     /// `--health-path`: begins with `/` and has no query.
     pub health_path: Option<String>,
+    /// `--proxy-protocol`, `--trusted-proxy`, `--real-ip-header`, `--proxy-protocol-out`.
+    pub proxies: ProxyOptions,
 
     /// `--verbose`, `--log-tokens`, `--traffic`, `--log-file`, `--syslog`, `--legacy-syslog`. Paths are absolute.
     pub log: log::Settings,

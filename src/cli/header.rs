@@ -33,7 +33,7 @@ pub(super) fn cache_control(text: Option<&OsStr>) -> Result<String, String> {
 }
 
 /// The characters of a header's name (RFC 9110, 5.6.2).
-fn is_token(byte: u8) -> bool {
+pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

@@ -18,6 +18,7 @@ mod novnc;
 mod options;
 mod parse;
 mod plugins;
+mod proxies;
 mod python;
 mod rebind;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tests;
 
 pub use config::{Config, Sessions, TlsOptions, WrapMode};
 pub use plugins::{Argument, AuthPlugin, TokenPlugin};
+pub use proxies::ProxyOptions;
 pub use rebind::Rebind;
 
 use crate::certs;

@@ -163,6 +163,21 @@ pub(super) const TABLE: &[Row] = &[
           help: "buffer at most MIB MiB for peers that do not read; above that, the connections that hold most are \
                  dropped (default: 512)" },
 
+    Row { name: "proxy-protocol", short: None, kind: Choice("WORD", &["on", "off"]),
+          group: Listening, python: false,
+          help: "with on, each connection of a --trusted-proxy must begin with a PROXY header (version 1 or 2) that says who \
+                 its client is, and nobody else's may (default: off)" },
+    Row { name: "trusted-proxy", short: None, kind: Text("NETWORK"),
+          group: Listening, python: false,
+          help: "believe proxies at this address or in this network (10.0.0.0/8), or with unix those that connect to a \
+                 Unix socket, about their clients: PROXY headers, --real-ip-header, X-Forwarded-Proto and -Host, \
+                 X-Request-Id and traceparent; may be repeated. @FILE takes networks from a file" },
+    Row { name: "real-ip-header", short: None, kind: Text("NAME"),
+          group: Listening, python: false,
+          help: "the header in which a --trusted-proxy names its client (default: X-Forwarded-For): a list of addresses, \
+                 read from the right past trusted ones, Forwarded, or any name with one address, such as X-Real-IP; \
+                 none: no header" },
+
     Row { name: "unix-target", short: None, kind: Text("FILE"),
           group: Targets, python: true,
           help: "connect every client to this Unix socket" },
@@ -181,6 +196,10 @@ pub(super) const TABLE: &[Row] = &[
     Row { name: "ssl-target-insecure", short: None, kind: Flag,
           group: Targets, python: false,
           help: "accept any certificate from the target: an attacker on the network can read and change everything" },
+    Row { name: "proxy-protocol-out", short: None, kind: Choice("VERSION", &["v1", "v2"]),
+          group: Targets, python: false,
+          help: "tell targets who the client is by a PROXY header of this version, before anything else on the \
+                 connection and before TLS; v2 has the session's name, the Host and the client's TLS, too" },
     Row { name: "wrap-mode", short: None, kind: Choice("MODE", &["exit", "ignore", "respawn"]),
           group: Targets, python: true,
           help: "what to do when the wrapped program exits or goes into the background: exit (default), ignore or \

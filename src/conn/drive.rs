@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Conn;
 use super::close::Close;
-use super::connect::{Connect, Dialled, Failure};
+use super::connect::{self, Connect, Dialled, Failure};
 use super::cx::{Cx, Turn};
 use super::end::End;
 use super::frontend::{Destination, Sessions};
@@ -14,6 +14,7 @@ use super::relay::Relay;
 use super::reply::Reply;
 use super::report;
 use super::serve::{Serve, Served};
+use super::sniff::Sniff;
 use super::state::State;
 use super::tape::Tape;
 use super::tls::Tls;
@@ -112,7 +113,8 @@ impl Conn {
                     }
                     Err(end) => Err(end),
                 },
-                State::Sniff(_)
+                State::Proxy(_)
+                | State::Sniff(_)
                 | State::Tls(_)
                 | State::Handshake(_)
                 | State::Lookup(_)
@@ -137,6 +139,10 @@ impl Conn {
     fn set_up(&mut self, cx: &mut Cx<'_>) -> Result<Turn<State, State>, End> {
         let client = &mut self.client;
         Ok(match std::mem::replace(&mut self.state, State::Gone) {
+            State::Proxy(state) => match state.step(client, cx)? {
+                Turn::Wait(state) => Turn::Wait(State::Proxy(state)),
+                Turn::Done(()) => Turn::Done(State::Sniff(Sniff::begin(cx))),
+            },
             State::Sniff(state) => match state.step(client, cx)? {
                 Turn::Wait(state) => Turn::Wait(State::Sniff(state)),
                 Turn::Done(Protocol::Plain) if !self.admitted => Turn::Done(self.turn_away(cx)),
@@ -245,7 +251,8 @@ impl Conn {
         report::upgraded(request, to.expires, &mut self.client, cx);
         self.client.out.push(&request.upgrade.response(set_cookie.as_deref()));
         let tape = Tape::begin(&self.client, cx);
-        State::Connect(Connect::begin(to, tape, cx))
+        let header = connect::header(&self.client, request.host.as_deref(), cx);
+        State::Connect(Connect::begin(to, tape, header, cx))
     }
 
     /// Too many connections are there: the client is told so before its request is read.
@@ -324,7 +331,8 @@ impl Conn {
                 relay.release(cx);
                 relay.take_target()
             }
-            State::Sniff(_)
+            State::Proxy(_)
+            | State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
             | State::Lookup(_)

@@ -6,6 +6,7 @@ use std::io;
 use crate::limit::Places;
 use crate::log::{Level, describe};
 use crate::net::fault::{Broken, Fault};
+use crate::proxy;
 use crate::ws::decode::Violation;
 
 /// Why a connection ended, in the order of its life.
@@ -13,6 +14,8 @@ use crate::ws::decode::Violation;
 pub enum End {
     /// The client left before it sent anything: a probe of the port.
     Probe,
+    /// A trusted proxy's connection does not begin with a PROXY header.
+    BadProxyHeader(proxy::Fault),
     /// No first byte came in time.
     Silent,
     /// As many connections as allowed were there.
@@ -118,6 +121,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             End::Probe => f.write_str("client closed the connection before sending anything"),
+            End::BadProxyHeader(fault) => write!(f, "no PROXY header that can be read: {fault}"),
             End::Silent => f.write_str("ignoring socket not ready"),
             End::Full(places) => write!(f, "refused: {places}"),
             End::Displaced(places) => {
@@ -192,6 +196,7 @@ macro_rules! kinds {
 
 kinds! {
     Probe, "probe", Nobody;
+    BadProxyHeader(_), "bad-proxy-header", Operator;
     Silent, "silent", Peer;
     Full(_), "full", Operator;
     Displaced(_), "displaced", Peer;

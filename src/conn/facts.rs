@@ -1,9 +1,8 @@
 //! What is known of a client beyond its socket. Most clients have no facts, and pay eight bytes for that.
 
-#![cfg_attr(not(feature = "testing"), allow(dead_code, reason = "who fills it follows"))]
-
 use std::net::SocketAddr;
 
+use crate::proxy::Proxied;
 use crate::secret::Fingerprint;
 
 /// Who is at the other end, as far as a trusted proxy has said so.
@@ -14,10 +13,12 @@ pub struct Facts {
     pub real: Option<SocketAddr>,
     /// How that is known.
     pub via: Option<Via>,
-    /// What a trusted proxy calls the request: printable ASCII, at most [`REQUEST_ID_MAX`] bytes.
+    /// What a trusted proxy calls the request: printable ASCII, at most [`REQUEST_ID_MAX`](crate::proxy::REQUEST_ID_MAX) bytes.
     pub request_id: Option<Box<str>>,
     /// What stands for the token that its session was granted for.
     pub token: Option<Fingerprint>,
+    /// What the PROXY header of the connection says.
+    pub proxied: Option<Box<Proxied>>,
 }
 
 /// How a client's real address is known.
@@ -38,6 +39,3 @@ impl Via {
         }
     }
 }
-
-/// Bytes of a request's name that are kept; a longer one is none.
-pub const REQUEST_ID_MAX: usize = 128;

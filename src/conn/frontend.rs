@@ -12,8 +12,11 @@ use rustls::ClientConfig;
 use crate::certs::{Certificates, TargetOptions};
 use crate::flight::{Asked, ReplyTo};
 use crate::gate::{Gate, Reach, TokenTarget};
+use crate::http::forwarded::Form;
 use crate::net::listen::Peer;
 use crate::net::socket::Place;
+use crate::networks::Networks;
+use crate::proxy::Version;
 use crate::record::Recorder;
 use crate::target::Target;
 use crate::web::Pages;
@@ -38,6 +41,8 @@ pub struct Frontend {
     pub tape: Option<TapeOptions>,
     /// The path at which a plain request learns whether the service is ready (`--health-path`).
     pub health_path: Option<Box<str>>,
+    /// Who may say who a client is, and what targets are told of it.
+    pub proxies: Proxies,
 }
 
 impl Frontend {
@@ -187,6 +192,54 @@ fn announcement(target: &Target, name: &str, over_tls: bool) -> String {
 
 fn suffix(over_tls: bool) -> &'static str {
     if over_tls { " (using SSL)" } else { "" }
+}
+
+/// What an operator has said about proxies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// Whether connections of trusted proxies begin with a PROXY header (`--proxy-protocol`).
+    pub protocol: bool,
+    /// Who is believed (`--trusted-proxy`).
+    pub trusted: Networks,
+    /// The header field that names the client (`--real-ip-header`).
+    pub header: Option<RealIpHeader>,
+    /// The PROXY header that targets get (`--proxy-protocol-out`).
+    pub out: Option<Version>,
+}
+
+/// A header field by which a trusted proxy says who the client is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealIpHeader {
+    /// Its name.
+    pub name: String,
+    /// How it lists addresses.
+    pub form: Form,
+}
+
+impl RealIpHeader {
+    /// The field of this name, a token of HTTP.
+    pub fn new(name: &str) -> RealIpHeader {
+        let form = match name.eq_ignore_ascii_case("Forwarded") {
+            true => Form::Forwarded,
+            false => Form::Addresses,
+        };
+        RealIpHeader { name: name.to_owned(), form }
+    }
+}
+
+impl Proxies {
+    /// Whether this peer's connection begins with a PROXY header.
+    pub fn send_header(&self, peer: &Peer) -> bool {
+        self.protocol && self.trusts(peer)
+    }
+
+    /// Whether what this peer says of its clients is believed.
+    pub fn trusts(&self, peer: &Peer) -> bool {
+        match peer {
+            Peer::Ip(address) => self.trusted.contains(*address),
+            Peer::Unix(_) => self.trusted.unix,
+        }
+    }
 }
 
 /// TLS towards targets.

@@ -10,14 +10,14 @@ use std::time::Duration;
 use super::client::Client;
 use super::cx::{Cx, Turn};
 use super::end::End;
+use super::report;
 use super::wanted::{LoggedTarget, PageRequest, RequestLine, SessionRequest, Wanted};
-use rustls::pki_types::CertificateDer;
-
 use crate::certs::ClientIdentity;
-use crate::gate::Wants;
-use crate::http::host;
+use crate::gate::{Asker, Wants};
 use crate::http::refusal::Refusal;
 use crate::http::request::{HeadError, HeadReader, Request};
+use crate::http::{forwarded, host};
+use crate::proxy::Version;
 use crate::timers::Tick;
 use crate::ws::handshake;
 
@@ -110,11 +110,19 @@ impl Handshake {
             Ok(request) => request,
             Err(error) => return malformed(&error),
         };
+        let outside = client.who.identify(&request, &cx.frontend.proxies);
+        if client.who.is_named_by_request() {
+            report::named(client, cx);
+        }
         let line = cx.shared.request_line(&request);
         let question = |wants| {
-            let tls = client.socket.tls().is_some();
-            let common_name = || client.socket.tls().and_then(|tls| common_name(tls.peer_certificates()?));
-            cx.frontend.gate.question(wants, &request, client.who.address(), tls, common_name)
+            let asker = || Asker {
+                address: client.who.address(),
+                tls: client.socket.tls().is_some(),
+                common_name: common_name(client),
+                outside: outside.clone(),
+            };
+            cx.frontend.gate.question(wants, &request, asker)
         };
         let fault = host::check(&request).err().or_else(|| handshake::lost_upgrade(&request));
         if let Some(refusal) = fault {
@@ -150,7 +158,10 @@ impl Handshake {
                 let target = LoggedTarget::new(request.target, |target| cx.shared.shown(target));
                 let question = question(Wants::Session);
                 let foreign = handshake::foreign_protocols(&request);
-                Wanted::Session(Box::new(SessionRequest { upgrade, line, target, foreign, question }))
+                let is_told = cx.frontend.proxies.out == Some(Version::V2);
+                let host = is_told.then(|| forwarded::nearest(&[request.header("host")?])).flatten();
+                let host = host.map(Box::from);
+                Wanted::Session(Box::new(SessionRequest { upgrade, line, target, foreign, question, host }))
             }
             Err(refusal) => Wanted::Refused(refusal, line),
         }
@@ -168,9 +179,13 @@ fn malformed(error: &HeadError) -> Wanted {
     Wanted::Refused(Refusal::new(error.status().0, error.to_string()), RequestLine::default())
 }
 
-/// The name in the certificate that the client has proven to be its own.
-fn common_name(certificates: &[CertificateDer<'_>]) -> Option<String> {
-    ClientIdentity::of(certificates.first()?)?.common_name
+/// The name in the certificate that the client has proven to be its own, to us or to a trusted proxy.
+fn common_name(client: &Client) -> Option<String> {
+    let proxied = client.who.proxied().and_then(|proxied| proxied.tls.as_ref()).filter(|tls| tls.is_verified);
+    if let Some(name) = proxied.and_then(|tls| tls.common_name.as_deref()) {
+        return Some(name.to_owned());
+    }
+    ClientIdentity::of(client.socket.tls()?.peer_certificates()?.first()?)?.common_name
 }
 
 /// Time for a whole request head. A drip of single bytes does not extend it.

@@ -1,6 +1,7 @@
 //! A connection: a client, perhaps a target, and one state after the other.
 //!
 //! ```text
+//! (Proxy ─▶)
 //! Sniff ─▶ Tls ─▶ Handshake ─▶ Lookup ─▶ Connect ─▶ Relay ─▶ Close ─▶ Gone
 //!    └─ plain ─────▲  ▲ │        │                            ▲
 //!                  │  │ └─ refused ─▶ Reply ──────────────────┤
@@ -22,6 +23,7 @@ pub mod facts;
 pub mod frontend;
 pub mod handshake;
 pub mod lookup;
+pub mod proxy;
 pub mod relay;
 pub mod reply;
 pub mod report;
@@ -47,11 +49,13 @@ use crate::metrics::{Metrics, Stage};
 use crate::net::listen::Peer;
 use crate::net::socket::Socket;
 use crate::net::transport::Transport;
+use crate::proxy::Fault;
 use crate::timers::Tick;
 use crate::ws::code;
 use client::Client;
 use cx::{Answer, Cx};
 use end::End;
+use proxy::Proxy;
 use relay::{Relay, Traffic};
 use sniff::Sniff;
 use state::State;
@@ -92,9 +96,13 @@ impl Conn {
         let Accepted { socket, peer, admitted, number } = accepted;
         cx.shared.say_detail(|log| log.debug(format_args!("{peer}: new connection")));
         cx.metrics.stages[Stage::Sniff as usize].raise();
+        let state = match cx.frontend.proxies.send_header(&peer) {
+            true => State::Proxy(Proxy::begin(cx)),
+            false => State::Sniff(Sniff::begin(cx)),
+        };
         Conn {
             client: Client::new(socket, peer, number, cx.now),
-            state: State::Sniff(Sniff::begin(cx)),
+            state,
             cut_at: Tick::NEVER,
             admitted,
             ended: false,
@@ -174,6 +182,9 @@ impl Conn {
             Some(self.state.end_or(End::Shutdown))
         } else {
             match &mut self.state {
+                State::Proxy(proxy) if cx.now < proxy.deadline() => None,
+                State::Proxy(_) if self.client.kept.is_empty() => Some(End::Silent),
+                State::Proxy(_) => Some(End::BadProxyHeader(Fault::Late)),
                 State::Sniff(sniff) => (cx.now >= sniff.deadline()).then_some(End::Silent),
                 State::Tls(tls) => (cx.now >= tls.deadline()).then_some(End::SlowTls),
                 State::Handshake(state) if cx.now < state.deadline() => None,
@@ -243,7 +254,7 @@ impl Conn {
                 let relay = Relay::without_target(to, &mut self.client, End::Shutdown, close, decoder, cx);
                 self.state = State::Relay(relay);
             }
-            State::Sniff(_) | State::Tls(_) | State::Handshake(_) | State::Lookup(_) => {
+            State::Proxy(_) | State::Sniff(_) | State::Tls(_) | State::Handshake(_) | State::Lookup(_) => {
                 self.finish(&End::Shutdown, cx);
                 self.cut(cx);
             }

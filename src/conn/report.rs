@@ -158,6 +158,28 @@ pub(super) fn not_reached(end: &End, text: fmt::Arguments<'_>, client: &Client, 
     session_line(end, Level::Warning, client, text, cx);
 }
 
+/// Says what a trusted proxy has said of its client.
+pub(super) fn named(client: &Client, cx: &Cx<'_>) {
+    let who = &client.who;
+    let Some(facts) = &who.facts else { return };
+    cx.shared.say_detail(|log| {
+        let mut text = String::new();
+        if let Some(via) = facts.via {
+            text += &format!(" ({})", via.name());
+        }
+        if let Some(authority) = who.proxied().and_then(|proxied| proxied.authority.as_ref()) {
+            text += &format!(" for {authority}");
+        }
+        if let Some(tls) = who.proxied().and_then(|proxied| proxied.tls.as_ref()) {
+            text += &format!(" over {}", tls.version.as_deref().unwrap_or("TLS"));
+        }
+        if let Some(id) = &facts.request_id {
+            text += &format!(", request {id}");
+        }
+        log.debug(format_args!("{who}: named by {}{text}", who.socket));
+    });
+}
+
 /// Counts what the gate has decided.
 pub(super) fn decided(verdict: &Verdict, cx: &Cx<'_>) {
     let counter = match verdict {

@@ -19,7 +19,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
 use super::cx::{Answer, Cx, Inbox, Resources};
 use super::end::Kind;
-use super::frontend::{Awaited, Destination, Frontend, RecordOptions, Sessions, TapeOptions};
+use super::frontend::{Awaited, Destination, Frontend, Proxies, RecordOptions, Sessions, TapeOptions};
 use super::relay::Traffic;
 use super::report;
 use super::shared::Shared;
@@ -73,6 +73,8 @@ pub struct Setup {
     pub health_path: Option<&'static str>,
     /// The target is a program of ours, which will listen on this Unix socket; and whether it has ended.
     pub program: Option<(PathBuf, Arc<AtomicBool>)>,
+    /// `--proxy-protocol`, `--trusted-proxy`, `--real-ip-header` and `--proxy-protocol-out`.
+    pub proxies: Proxies,
 }
 
 impl Default for Setup {
@@ -91,6 +93,7 @@ impl Default for Setup {
             gate: Gate::open(),
             health_path: None,
             program: None,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -495,6 +498,7 @@ pub fn frontend(setup: &Setup) -> Frontend {
         tape: (setup.traffic || setup.record.is_some())
             .then(|| TapeOptions { traffic: setup.traffic, record: setup.record.clone() }),
         health_path: setup.health_path.map(Into::into),
+        proxies: setup.proxies.clone(),
     }
 }
 

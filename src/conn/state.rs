@@ -10,6 +10,7 @@ use super::cx::Cx;
 use super::end::End;
 use super::handshake::Handshake;
 use super::lookup::Lookup;
+use super::proxy::Proxy;
 use super::relay::{Relay, Traffic};
 use super::reply::Reply;
 use super::report::Session;
@@ -24,6 +25,8 @@ use crate::timers::Tick;
 #[expect(clippy::large_enum_variant, reason = "most connections are sessions that are relayed")]
 #[derive(Debug)]
 pub(super) enum State {
+    /// Waiting for a trusted proxy's PROXY header.
+    Proxy(Proxy),
     /// Waiting for the first byte.
     Sniff(Sniff),
     /// On the way to a TLS session with the client.
@@ -51,6 +54,7 @@ impl State {
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn name(&self) -> &'static str {
         match self {
+            State::Proxy(_) => "proxy",
             State::Sniff(_) => "sniff",
             State::Tls(_) => "tls",
             State::Handshake(_) => "handshake",
@@ -67,7 +71,7 @@ impl State {
     /// What it is counted as; `None` when nothing is left.
     pub(super) fn stage(&self) -> Option<Stage> {
         Some(match self {
-            State::Sniff(_) => Stage::Sniff,
+            State::Proxy(_) | State::Sniff(_) => Stage::Sniff,
             State::Tls(_) => Stage::Tls,
             State::Handshake(_) => Stage::Handshake,
             State::Lookup(_) => Stage::Lookup,
@@ -82,6 +86,7 @@ impl State {
     /// When the state's deadline comes.
     pub(super) fn deadline(&self) -> Tick {
         match self {
+            State::Proxy(proxy) => proxy.deadline(),
             State::Sniff(sniff) => sniff.deadline(),
             State::Tls(tls) => tls.deadline(),
             State::Handshake(handshake) => handshake.deadline(),
@@ -101,7 +106,8 @@ impl State {
             State::Connect(connect) => connect.target(),
             State::Relay(relay) => relay.target(),
             State::Close(close) => close.target(),
-            State::Sniff(_)
+            State::Proxy(_)
+            | State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
             | State::Lookup(_)
@@ -117,6 +123,7 @@ impl State {
             State::Relay(relay) => relay.kept_bytes(),
             // Nothing is on it yet.
             State::Connect(_)
+            | State::Proxy(_)
             | State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
@@ -132,7 +139,8 @@ impl State {
     pub(super) fn session(&self) -> Option<Session<'_>> {
         match self {
             State::Relay(relay) => Some(Session { to: &relay.to, has_target: relay.has_target() }),
-            State::Sniff(_)
+            State::Proxy(_)
+            | State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
             | State::Lookup(_)
@@ -149,7 +157,8 @@ impl State {
     pub(super) fn traffic(&self) -> Option<&Traffic> {
         match self {
             State::Relay(relay) => Some(relay.traffic()),
-            State::Sniff(_)
+            State::Proxy(_)
+            | State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
             | State::Lookup(_)
@@ -164,7 +173,7 @@ impl State {
     /// Whether a request head is still to come before anything is granted.
     pub(super) fn awaits_head(&self) -> bool {
         match self {
-            State::Sniff(_) | State::Tls(_) | State::Handshake(_) => true,
+            State::Proxy(_) | State::Sniff(_) | State::Tls(_) | State::Handshake(_) => true,
             State::Lookup(_)
             | State::Serve(_)
             | State::Connect(_)
@@ -178,7 +187,7 @@ impl State {
     /// Whether the connection's first request head is still to come.
     pub(super) fn awaits_first_request(&self) -> bool {
         match self {
-            State::Sniff(_) | State::Tls(_) => true,
+            State::Proxy(_) | State::Sniff(_) | State::Tls(_) => true,
             State::Handshake(handshake) => handshake.is_first(),
             State::Lookup(_)
             | State::Serve(_)
@@ -194,7 +203,8 @@ impl State {
     pub(super) fn ignores_input(&self) -> bool {
         match self {
             State::Reply(_) | State::Close(_) => true,
-            State::Sniff(_)
+            State::Proxy(_)
+            | State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
             | State::Lookup(_)
@@ -212,7 +222,8 @@ impl State {
             State::Close(close) => close.held_bytes(),
             State::Serve(serve) => serve.charged_bytes(),
             State::Connect(connect) => connect.held_bytes(),
-            State::Sniff(_)
+            State::Proxy(_)
+            | State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
             | State::Lookup(_)
@@ -227,7 +238,8 @@ impl State {
             State::Relay(relay) => Some(relay.stalled_at()),
             State::Close(close) => Some(close.stalled_at()),
             State::Serve(serve) => Some(serve.begun_at()),
-            State::Sniff(_)
+            State::Proxy(_)
+            | State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
             | State::Lookup(_)
@@ -241,7 +253,8 @@ impl State {
     pub(super) fn end_or(&mut self, end: End) -> End {
         match self {
             State::Relay(relay) => relay.end_or(end),
-            State::Sniff(_)
+            State::Proxy(_)
+            | State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
             | State::Lookup(_)
@@ -259,7 +272,8 @@ impl State {
             State::Connect(connect) => connect.abandon(cx),
             State::Relay(relay) => relay.release(cx),
             State::Serve(serve) => serve.release(cx.rings),
-            State::Sniff(_)
+            State::Proxy(_)
+            | State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
             | State::Lookup(_)

@@ -48,6 +48,8 @@ pub struct SessionRequest {
     pub foreign: Option<String>,
     /// What the gate is to be asked; `None` where it is open.
     pub question: Option<Box<gate::Question>>,
+    /// The host that was asked for, printable, where the target is told.
+    pub host: Option<Box<str>>,
 }
 
 /// A request's target on its way to the log, which may never write it.

@@ -1,12 +1,14 @@
 //! Who a client is: what its socket says, and what a trusted proxy says in its place.
 
-#![cfg_attr(not(feature = "testing"), allow(dead_code, reason = "who fills it follows"))]
-
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::facts::Facts;
+use super::facts::{Facts, Via};
+use super::frontend::Proxies;
+use crate::http::forwarded::{self, Outside};
+use crate::http::request::Request;
 use crate::net::listen::{Origin, Peer};
+use crate::proxy::{Addresses, Proxied, REQUEST_ID_MAX};
 
 /// A client, as logs and limits know it. It is displayed by its real address as soon as that is known.
 #[derive(Debug)]
@@ -50,6 +52,81 @@ impl Who {
     /// Where the client comes from, as far as clients are told apart when places or memory are short.
     pub fn origin(&self) -> Origin {
         self.real().map_or_else(|| self.socket.origin(), |real| Peer::Ip(real.ip()).origin())
+    }
+
+    /// Takes in what the PROXY header of the connection says.
+    pub fn take_proxied(&mut self, proxied: Proxied) {
+        if proxied != Proxied::default() {
+            self.facts_mut().proxied = Some(Box::new(proxied));
+            self.forget_request();
+        }
+    }
+
+    /// Takes in what a trusted proxy says of a request. What an earlier request of the connection said is forgotten:
+    /// it may have been another client's.
+    pub fn identify(&mut self, request: &Request<'_>, proxies: &Proxies) -> Outside {
+        if proxies.trusted.is_empty() {
+            return Outside::default();
+        }
+        self.forget_request();
+        let is_tls = self.proxied().and_then(|proxied| proxied.tls.as_ref()).map(|_| true);
+        let is_trusted = match self.real() {
+            Some(real) => proxies.trusted.contains(real.ip()),
+            None => proxies.trusts(&self.socket),
+        };
+        if !is_trusted {
+            return Outside { is_tls, host: None };
+        }
+        if let Some(header) = &proxies.header {
+            let lines: Vec<&[u8]> = request.headers(&header.name).collect();
+            if let Some(real) = forwarded::client(&lines, header.form, |ip| proxies.trusted.contains(ip)) {
+                let facts = self.facts_mut();
+                (facts.real, facts.via) = (Some(real), Some(Via::ForwardedHeader));
+            }
+        }
+        let nearest = |name| forwarded::nearest(&request.headers(name).collect::<Vec<_>>());
+        let id = ["x-request-id", "traceparent"].into_iter().find_map(nearest);
+        if let Some(id) = id.filter(|id| id.len() <= REQUEST_ID_MAX) {
+            self.facts_mut().request_id = Some(id.into());
+        }
+        let scheme = nearest("x-forwarded-proto").and_then(forwarded::is_tls);
+        Outside { is_tls: scheme.or(is_tls), host: nearest("x-forwarded-host").map(str::to_owned) }
+    }
+
+    /// What the PROXY header of the connection says, if there was one that says anything.
+    pub fn proxied(&self) -> Option<&Proxied> {
+        self.facts.as_ref()?.proxied.as_deref()
+    }
+
+    /// Whether a request has said who its client is, or has a name.
+    pub fn is_named_by_request(&self) -> bool {
+        let Some(facts) = &self.facts else { return false };
+        let unique_id = facts.proxied.as_ref().and_then(|proxied| proxied.unique_id.as_ref());
+        facts.via == Some(Via::ForwardedHeader) || facts.request_id.as_ref() != unique_id
+    }
+
+    /// What is known of the connection alone.
+    fn forget_request(&mut self) {
+        let Some(facts) = &mut self.facts else { return };
+        let proxied = facts.proxied.as_deref();
+        let source = proxied.and_then(|proxied| proxied.addresses).map(|addresses| addresses.source);
+        facts.real = source.map(|source| SocketAddr::new(source.ip().to_canonical(), source.port()));
+        facts.via = facts.real.map(|_| Via::ProxyProtocol);
+        facts.request_id = proxied.and_then(|proxied| proxied.unique_id.clone());
+    }
+
+    /// Where the client comes from and what it has connected to, as far as that is known: by the proxy, else by the
+    /// socket, whose ends `socket` has. Nothing for a client without an address.
+    pub fn addresses(&self, socket: impl FnOnce() -> Option<Addresses>) -> Option<Addresses> {
+        let proxied = self.proxied().and_then(|proxied| proxied.addresses);
+        let outer = proxied.or_else(socket);
+        let Some(real) = self.real() else { return outer };
+        let nowhere = match real.ip() {
+            IpAddr::V4(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+            IpAddr::V6(_) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+        };
+        let destination = outer.map_or(nowhere, |addresses| addresses.destination);
+        Some(Addresses { source: real, destination })
     }
 }
 

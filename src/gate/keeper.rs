@@ -1,5 +1,6 @@
 //! What the gate asks, and in which order: the page's origin, the auth plugin, the token.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -117,9 +118,11 @@ impl Keeper {
             _ => return false,
         };
         let Ok(origin) = origin else { return false };
-        let host = question.values("host").next().and_then(|host| std::str::from_utf8(host).ok());
+        let outside = &question.asker.outside;
+        let sent = || question.values("host").next().and_then(|host| std::str::from_utf8(host).ok());
+        let host = outside.host.as_deref().or_else(sent);
         self.origins.iter().any(|allowed| match allowed {
-            AllowedOrigin::Same => host.is_some_and(|host| origin::is_same_host(origin, host)),
+            AllowedOrigin::Same => host.is_some_and(|host| origin::is_same(origin, host, outside.is_tls)),
             AllowedOrigin::Of(allowed) => *allowed == Origin::of(origin),
         })
     }
@@ -128,7 +131,8 @@ impl Keeper {
     fn look_ahead(self: &Arc<Self>, tokens: &Tokens, token: String, mut visit: Visit) {
         let (keeper, stub, deadline, name) =
             (Arc::clone(self), visit.stub.clone(), visit.deadline, token.clone());
-        self.find(tokens, token, stub, deadline, move |answer| {
+        let client = visit.question.asker.address;
+        self.find(tokens, token, client, stub, deadline, move |answer| {
             visit.looked_up = Some(Some((name, answer)));
             keeper.admit(visit);
         });
@@ -159,11 +163,12 @@ impl Keeper {
         };
         let presented = Presented {
             headers: &question.headers,
+            client: question.asker.address,
             target,
             authorization: question.values("authorization").collect(),
             origins: question.values("origin").collect(),
             cookies: question.values("cookie").collect(),
-            common_name: question.common_name.as_deref(),
+            common_name: question.asker.common_name.as_deref(),
         };
         auth.decide_until(&presented, visit.deadline)
     }
@@ -173,7 +178,7 @@ impl Keeper {
         self.counts.decided(&decision);
         let verdict = match decision {
             Decision::Admitted(Admitted { cookie }) => {
-                visit.set_cookie = cookie.map(|cookie| cookie.set(visit.question.tls));
+                visit.set_cookie = cookie.map(|cookie| cookie.set(visit.question.asker.is_over_tls()));
                 return self.look_up(visit);
             }
             Decision::Denied(denial) => refused(answer_to(denial)),
@@ -206,15 +211,16 @@ impl Keeper {
         };
         let (keeper, name) = (Arc::clone(self), token.clone());
         let found = move |answer| to.answer(keeper.verdict(&name, answer, set_cookie));
-        self.find(tokens, token, stub, deadline, found);
+        self.find(tokens, token, question.asker.address, stub, deadline, found);
         Ok(())
     }
 
-    /// Has a token looked up. The receiver of the answer is dropped if the lane is full.
+    /// Has a token of this client looked up. The receiver of the answer is dropped if the lane is full.
     fn find(
         &self,
         tokens: &Tokens,
         token: String,
+        client: Option<IpAddr>,
         stub: Stub,
         deadline: Instant,
         to: impl FnOnce(Answer) + Send + 'static,
@@ -237,7 +243,7 @@ impl Keeper {
                 flights.ask(&token, waiter, &self.lane, look_up);
             }
             None => {
-                let job = move || to(plugin.look_up_until(&token, deadline));
+                let job = move || to(plugin.look_up_for(&token, client, deadline));
                 let _ = self.lane.submit_while(move || stub.is_wanted(), job);
             }
         }

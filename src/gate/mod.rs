@@ -14,7 +14,6 @@ mod tokens;
 mod verdict;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,7 +30,7 @@ pub use counts::Counts;
 use keeper::{Keeper, Visit};
 pub use reach::Reach;
 use tokens::Tokens;
-pub use verdict::{Grant, Question, TokenTarget, Verdict, Wants, Why, busy, overdue};
+pub use verdict::{Asker, Grant, Question, TokenTarget, Verdict, Wants, Why, busy, overdue};
 use verdict::{invalid_origin, refused};
 
 /// What every request has to pass. Clones are the same gate.
@@ -124,9 +123,7 @@ impl Gate {
         &self,
         wants: Wants,
         request: &Request<'_>,
-        client: Option<IpAddr>,
-        tls: bool,
-        common_name: impl FnOnce() -> Option<String>,
+        asker: impl FnOnce() -> Asker,
     ) -> Option<Box<Question>> {
         let keeper = self.0.as_ref()?;
         if wants == Wants::Page && !keeper.for_pages {
@@ -137,9 +134,7 @@ impl Gate {
             method: request.method.to_owned(),
             target: request.target.to_owned(),
             headers: request.fields().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-            client,
-            tls,
-            common_name: common_name(),
+            asker: asker(),
         }))
     }
 

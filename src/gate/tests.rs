@@ -78,9 +78,7 @@ fn question(wants: Wants, target: &str, headers: &[(&str, &str)]) -> Question {
         method: "GET".into(),
         target: target.into(),
         headers: headers.iter().map(|(name, value)| ((*name).into(), value.as_bytes().into())).collect(),
-        client: None,
-        tls: false,
-        common_name: None,
+        asker: Asker::default(),
     }
 }
 
@@ -113,7 +111,7 @@ fn an_open_gate_asks_nothing() {
     let gate = Build::new().gate();
     let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let request = Request::parse(head).expect("a request");
-    assert!(gate.question(Wants::Session, &request, None, false, || panic!("asked")).is_none());
+    assert!(gate.question(Wants::Session, &request, || panic!("asked")).is_none());
     let asked = gate.ask(None, || panic!("asked"), || panic!("asked"));
     assert!(matches!(asked, Asked::Now(Verdict::Granted(Grant { to: None, set_cookie: None }))));
 }
@@ -123,12 +121,12 @@ fn a_question_holds_the_whole_request() {
     let gate = Build::new().auth("ExpectOrigin", text("null")).gate();
     let head = b"GET /a?b=c HTTP/1.1\r\nHost: a\r\nCookie: d\r\ncookie: e\r\n\r\n";
     let request = Request::parse(head).expect("a request");
-    assert!(gate.question(Wants::Page, &request, None, false, || None).is_none(), "no --web-auth");
-    let asked =
-        gate.question(Wants::Session, &request, None, true, || Some("me".into())).expect("a question");
+    assert!(gate.question(Wants::Page, &request, Asker::default).is_none(), "no --web-auth");
+    let asker = || Asker { tls: true, common_name: Some("me".into()), ..Asker::default() };
+    let asked = gate.question(Wants::Session, &request, asker).expect("a question");
     assert_eq!((asked.method.as_str(), asked.target.as_str()), ("GET", "/a?b=c"));
     assert!(asked.values("cookie").eq([b"d", b"e"]));
-    assert_eq!((asked.tls, asked.common_name.as_deref()), (true, Some("me")));
+    assert_eq!((asked.asker.tls, asked.asker.common_name.as_deref()), (true, Some("me")));
     assert_eq!(format!("{asked:?}"), "Question { wants: Session, .. }");
 }
 

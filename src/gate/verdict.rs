@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use super::reach::Reach;
 use crate::auth::Denial;
 use crate::flight::ReplyTo;
+use crate::http::forwarded::Outside;
 use crate::http::refusal::Refusal;
 use crate::secret::Fingerprint;
 use crate::target::Target;
@@ -25,12 +26,21 @@ pub struct Question {
     pub target: String,
     /// Names, as they came, and values of all header fields, in their order.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The client's address; `None` for a Unix socket.
-    pub client: Option<IpAddr>,
-    /// Whether the client speaks TLS.
+    /// Who asks.
+    pub asker: Asker,
+}
+
+/// What is known of a client beside its request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// Its address, the real one where a trusted proxy has said it; `None` for a Unix socket.
+    pub address: Option<IpAddr>,
+    /// Whether TLS is spoken on the connection.
     pub tls: bool,
-    /// The common name in the certificate that the client has proven to be its own.
+    /// The common name in the certificate that it has proven to be its own, to us or to a trusted proxy.
     pub common_name: Option<String>,
+    /// What a trusted proxy says of how it was asked.
+    pub outside: Outside,
 }
 
 /// What a request asks for.
@@ -86,6 +96,13 @@ pub struct TokenTarget {
     pub expires: Option<SystemTime>,
     /// What stands for the token where the session is named.
     pub token: Fingerprint,
+}
+
+impl Asker {
+    /// Whether the client's own connection is one of TLS, wherever that ends.
+    pub fn is_over_tls(&self) -> bool {
+        self.tls || self.outside.is_tls == Some(true)
+    }
 }
 
 impl Question {

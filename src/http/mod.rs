@@ -4,6 +4,7 @@ pub mod body;
 pub mod conditional;
 pub mod credentials;
 pub mod encoding;
+pub mod forwarded;
 pub mod host;
 pub mod mime;
 pub mod novnc;

@@ -43,6 +43,16 @@ pub fn is_same_host(origin: &str, host: &str) -> bool {
     !of_origin.0.is_empty() && of_origin == host_and_port(host, usual)
 }
 
+/// The same where it may be known whether the request came over TLS: then the page must have, or not, as well.
+pub fn is_same(origin: &str, host: &str, is_tls: Option<bool>) -> bool {
+    let has_scheme = |is_tls: bool| match split(origin) {
+        Some((scheme, _)) if is_tls => scheme == "https" || scheme == "wss",
+        Some((scheme, _)) => scheme == "http" || scheme == "ws",
+        None => false,
+    };
+    is_tls.is_none_or(has_scheme) && is_same_host(origin, host)
+}
+
 /// Scheme, in lower case, and what stands behind `://` up to the path. Nothing if there is no host.
 fn split(text: &str) -> Option<(String, &str)> {
     let (scheme, authority) = text.split_once("://")?;

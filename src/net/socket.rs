@@ -15,6 +15,7 @@ use mio::{Interest, Registry, Token};
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::{narrow, tuning};
+use crate::proxy::Addresses;
 use crate::sys;
 
 /// One end of a connection: a stream and its sticky readiness.
@@ -138,6 +139,12 @@ impl Socket {
             self.bits |= HUNG_UP;
             self.bits &= !SHORT_READS;
         }
+    }
+
+    /// Both ends of a TCP connection that was accepted; nothing of a Unix socket, and of one that is broken.
+    pub fn addresses(&self) -> Option<Addresses> {
+        let Io::Tcp(tcp) = &self.io else { return None };
+        Some(Addresses { source: tcp.peer_addr().ok()?, destination: tcp.local_addr().ok()? })
     }
 
     /// What carries the bytes, for moving them without reading them.

@@ -15,6 +15,7 @@ use super::fault::{Broken, Fault};
 use super::socket::{ReadEnd, Socket};
 use super::tls::session::Session;
 use super::tls::{self, Tls};
+use crate::proxy::Addresses;
 use crate::ring::Pool;
 
 /// One end of a connection, plain or not.
@@ -181,6 +182,11 @@ impl Transport {
             Transport::Plain(_) => None,
             Transport::Tls(tls) => Some(tls),
         }
+    }
+
+    /// Both ends of a TCP connection: who is there, and what it has connected to.
+    pub fn addresses(&self) -> Option<Addresses> {
+        self.socket().addresses()
     }
 
     /// Takes in what an event says.

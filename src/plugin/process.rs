@@ -85,7 +85,7 @@ impl Process {
     /// There is none; after [`Failure::Lost`] there will never be one.
     pub(super) fn ask(&mut self, question: Question<'_>, deadline: Instant) -> Result<Answer, Failure> {
         match question {
-            Question::LookUp(token) => self.secrets.note_token(token),
+            Question::LookUp { token, .. } => self.secrets.note_token(token),
             Question::Authenticate { headers, .. } => self.secrets.note_headers(headers),
             Question::Hello(_) => {}
         }

@@ -1,6 +1,8 @@
 //! The lines that are exchanged with a plugin: one JSON object each way for a question, and none without.
 //! `docs/plugins.md` has them for those who write plugins.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 
 use crate::http::refusal::Refusal;
@@ -13,13 +15,20 @@ pub enum Question<'a> {
     /// The first one: whether the plugin is there.
     Hello(&'a Hello),
     /// Where a token leads.
-    LookUp(&'a str),
+    LookUp {
+        /// The token.
+        token: &'a str,
+        /// Who asks, if it is for one client that it is asked.
+        client: Option<IpAddr>,
+    },
     /// Whether a client is admitted.
     Authenticate {
         /// Names and values of its header fields, in their order.
         headers: &'a [(String, String)],
         /// Host and port that it wants to go to, where they are known.
         target: Option<(&'a str, u16)>,
+        /// Its address, if it has one.
+        client: Option<IpAddr>,
     },
 }
 
@@ -60,10 +69,13 @@ impl Question<'_> {
                 "source": hello.source,
                 "directory": hello.directory,
             }),
-            Question::LookUp(token) => json!({ "method": "lookup", "token": token }),
-            Question::Authenticate { headers, target } => {
+            Question::LookUp { token, client } => {
+                json!({ "method": "lookup", "token": token, "client": address(*client) })
+            }
+            Question::Authenticate { headers, target, client } => {
                 json!({
                     "method": "authenticate",
+                    "client": address(*client),
                     "headers": headers,
                     "target_host": target.map(|(host, _)| host),
                     "target_port": target.map(|(_, port)| port),
@@ -85,6 +97,10 @@ impl Question<'_> {
         line.push('\n');
         line
     }
+}
+
+fn address(client: Option<IpAddr>) -> Option<String> {
+    client.map(|client| client.to_canonical().to_string())
 }
 
 /// Reads the answer to the question `id`.
@@ -213,16 +229,17 @@ mod tests {
     #[test]
     fn questions_are_lines_of_ascii() {
         assert_eq!(
-            Question::LookUp("a\n\"\u{e9}\u{1f600}").line(7),
-            "{\"id\":7,\"method\":\"lookup\",\"token\":\"a\\n\\\"\\u00e9\\ud83d\\ude00\"}\n"
+            Question::LookUp { token: "a\n\"\u{e9}\u{1f600}", client: None }.line(7),
+            "{\"client\":null,\"id\":7,\"method\":\"lookup\",\"token\":\"a\\n\\\"\\u00e9\\ud83d\\ude00\"}\n"
         );
+        let client = Some("::ffff:203.0.113.7".parse().expect("an address"));
         let headers = [("Host".into(), "a".into()), ("X".into(), "\"\u{e9}\u{80}".into())];
         assert_eq!(
-            Question::Authenticate { headers: &headers, target: Some(("vm", 5900)) }.line(8),
-            "{\"headers\":[[\"Host\",\"a\"],[\"X\",\"\\\"\\u00e9\\u0080\"]],\"id\":8,\"method\":\"authenticate\",\
+            Question::Authenticate { headers: &headers, target: Some(("vm", 5900)), client }.line(8),
+            "{\"client\":\"203.0.113.7\",\"headers\":[[\"Host\",\"a\"],[\"X\",\"\\\"\\u00e9\\u0080\"]],\"id\":8,\"method\":\"authenticate\",\
              \"target_host\":\"vm\",\"target_port\":5900}\n"
         );
-        let unknown = Question::Authenticate { headers: &[], target: None }.line(9);
+        let unknown = Question::Authenticate { headers: &[], target: None, client: None }.line(9);
         assert!(unknown.contains("\"target_host\":null,\"target_port\":null"), "{unknown}");
     }
 

@@ -33,7 +33,7 @@ fn starts(scratch: &Scratch, name: &str) -> usize {
 }
 
 fn ask(plugin: &Plugin, token: &str) -> Result<Answer, String> {
-    plugin.ask(Question::LookUp(token), Instant::now() + PATIENCE)
+    plugin.ask(Question::LookUp { token, client: None }, Instant::now() + PATIENCE)
 }
 
 const KNOWS_NOTHING: &str = "echo \"{\\\"id\\\":$id,\\\"target\\\":null}\"";
@@ -105,7 +105,10 @@ fn a_process_that_hangs_is_killed_with_what_it_has_started() {
     let pid = scratch.path("pid");
     let hangs = format!("sleep 1000 & echo $! > '{}'; wait", pid.display());
     let plugin = plugin(&scratch, "starts", &hangs);
-    assert_eq!(plugin.ask(Question::LookUp("a"), Instant::now()), Err("no answer in time".into()));
+    assert_eq!(
+        plugin.ask(Question::LookUp { token: "a", client: None }, Instant::now()),
+        Err("no answer in time".into())
+    );
     let pid = fs::read_to_string(&pid).expect("a number");
     let begun = Instant::now();
     // It is an orphan then; only a process that reaps orphans removes it.

@@ -43,6 +43,24 @@ impl HalfOpen {
         Ticket { origin, number }
     }
 
+    /// The connection comes from elsewhere, as a proxy has said: it counts there, as the youngest.
+    pub(super) fn moved(&self, ticket: &mut Ticket, origin: Origin) {
+        if ticket.origin == origin {
+            return;
+        }
+        let mut table = self.lock();
+        let Some(places) = table.origins.get_mut(&ticket.origin) else { return };
+        // One that has given its place away is leaving.
+        let Some(place) = places.remove(&ticket.number) else { return };
+        if places.is_empty() {
+            table.origins.remove(&ticket.origin);
+        }
+        table.entered += 1;
+        let number = table.entered;
+        table.origins.entry(origin).or_default().insert(number, place);
+        *ticket = Ticket { origin, number };
+    }
+
     /// The connection has sent its first request, or is gone.
     pub(super) fn leave(&self, ticket: &Ticket) {
         let mut table = self.lock();
@@ -109,6 +127,22 @@ mod tests {
         assert_eq!(half_open.displace(), Some(place(3)));
         assert_eq!(half_open.displace(), None);
         half_open.leave(&other);
+        assert!(half_open.lock().origins.is_empty() && half_open.leaving() == 0);
+    }
+
+    #[test]
+    fn a_connection_counts_where_its_proxy_says_that_it_comes_from() {
+        let half_open = HalfOpen::default();
+        let mut tickets: Vec<Ticket> =
+            (0..4).map(|slot| half_open.enter(origin("10.0.0.1"), place(slot))).collect();
+        for (ticket, address) in tickets.iter_mut().zip(["192.0.2.1", "192.0.2.2", "192.0.2.2", "10.0.0.1"]) {
+            half_open.moved(ticket, origin(address));
+        }
+        assert_eq!(half_open.displace(), Some(place(1)));
+        // It is leaving, and stays so.
+        half_open.moved(&mut tickets[1], origin("192.0.2.3"));
+        assert_eq!(half_open.leaving(), 1);
+        tickets.iter().for_each(|ticket| half_open.leave(ticket));
         assert!(half_open.lock().origins.is_empty() && half_open.leaving() == 0);
     }
 

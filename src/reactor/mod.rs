@@ -283,8 +283,12 @@ impl Reactor {
         let alive = slot.conn.drive(&mut cx);
         let (again, worked) = (cx.again, cx.worked);
         let cost = self.stopwatch.lap(slot.account.is_light());
-        if slot.half_open.is_some() && !slot.conn.awaits_first_request() {
-            slot.half_open.take().iter().for_each(|ticket| self.half_open.leave(ticket));
+        if let Some(ticket) = &mut slot.half_open {
+            if slot.conn.awaits_first_request() {
+                self.half_open.moved(ticket, slot.conn.who().origin());
+            } else {
+                slot.half_open.take().iter().for_each(|ticket| self.half_open.leave(ticket));
+            }
         }
         if alive {
             slot.account.charge(cost, worked >= BULK_BYTES, self.stopwatch.thresholds(), self.resources.tick);

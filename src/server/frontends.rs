@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::auth;
 use crate::certs::{self, Authorities, Certificates, ServerOptions};
 use crate::cli::{Argument, Config, Sessions as Asked, TokenPlugin};
-use crate::conn::frontend::{self, Frontend, RecordOptions, Sessions, TapeOptions, TargetTls};
+use crate::conn::frontend::{self, Frontend, Proxies, RecordOptions, Sessions, TapeOptions, TargetTls};
 use crate::gate::{self, Gate, Reach};
 use crate::log::{Log, describe};
 use crate::net::listen::Listener;
@@ -68,6 +68,7 @@ pub(super) fn open(
         heartbeat: config.heartbeat,
         tape: tape(config, recorder),
         health_path: config.health_path.as_deref().map(Into::into),
+        proxies: proxies(config)?,
     });
     Ok(Frontends { all: vec![frontend; listeners.doors], going_to })
 }
@@ -159,6 +160,18 @@ fn fixed_target(sessions: &Sessions) -> Option<(String, u16)> {
 /// What `@FILE` stands for in the value of an option.
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, String> {
     source::read_argument(path).map_err(|fault| format!("{option} {}: {fault}", path.display()))
+}
+
+/// Who may say who a client is, with the networks out of files.
+fn proxies(config: &Config) -> Result<Proxies, String> {
+    let mut proxies = config.proxies.proxies.clone();
+    for path in &config.proxies.files {
+        let fault = |fault: String| format!("--trusted-proxy {}: {fault}", path.display());
+        let bytes = read("--trusted-proxy", path)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| fault("it is no text".into()))?;
+        proxies.trusted.add_file(text).map_err(fault)?;
+    }
+    Ok(proxies)
 }
 
 /// What is taken down of each session.

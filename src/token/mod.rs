@@ -14,6 +14,7 @@ mod redis;
 mod unix_dir;
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -32,6 +33,12 @@ pub trait TokenPlugin: Send + Sync {
     fn look_up_until(&self, token: &str, deadline: Instant) -> Answer {
         let _ = deadline;
         self.look_up(token)
+    }
+
+    /// The same for one client, whose address some want to know.
+    fn look_up_for(&self, token: &str, client: Option<IpAddr>, deadline: Instant) -> Answer {
+        let _ = client;
+        self.look_up_until(token, deadline)
     }
 
     /// What is known of the token without asking anybody, and so at once. Must not wait.

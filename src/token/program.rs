@@ -1,5 +1,6 @@
 //! Token plugins that are programs: Python classes (`package.Class`) and commands (`exec`).
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -36,7 +37,11 @@ impl TokenPlugin for Program {
     }
 
     fn look_up_until(&self, token: &str, deadline: Instant) -> Answer {
-        let answer = match self.plugin.ask(Question::LookUp(token), deadline) {
+        self.look_up_for(token, None, deadline)
+    }
+
+    fn look_up_for(&self, token: &str, client: Option<IpAddr>, deadline: Instant) -> Answer {
+        let answer = match self.plugin.ask(Question::LookUp { token, client }, deadline) {
             Ok(answer) => answer,
             Err(why) => return Answer::Broken(why),
         };

@@ -284,7 +284,7 @@ fn secured(server: &Server, socket: Socket, narrow: bool) -> Socket {
 }
 
 impl Answer {
-    fn parse(head: &str) -> Self {
+    pub(crate) fn parse(head: &str) -> Self {
         let (first, rest) = head.split_once("\r\n").expect("a status line");
         let mut words = first.splitn(3, ' ');
         assert_eq!(words.next(), Some("HTTP/1.1"), "the answer's version: {first}");

@@ -136,6 +136,20 @@ fn errors_of_our_own_say_what_to_do() {
             "--target-config f --deny-target h:x 1",
             "option --deny-target: ports are written as 5900-5999,3389: 'h:x'",
         ),
+        ("--proxy-protocol on 1 a:2", "You must use --trusted-proxy to use --proxy-protocol"),
+        ("--real-ip-header X-Real-IP 1 a:2", "You must use --trusted-proxy to use --real-ip-header"),
+        (
+            "--trusted-proxy 10.0.0.0/33 1 a:2",
+            "option --trusted-proxy: neither an address, a network nor unix: '10.0.0.0/33'",
+        ),
+        (
+            "--trusted-proxy ::1 --real-ip-header 'a b' 1 a:2",
+            "option --real-ip-header: not a header's name: a b",
+        ),
+        (
+            "--proxy-protocol-out v1 --wrap-stdin 6080 -- cmd",
+            "You can't use --proxy-protocol-out with --wrap-stdin",
+        ),
         ("--auth-cookie 1 a:2", "You must use --auth-plugin to use --auth-cookie"),
         (
             "--auth-cookie --auth-plugin ExpectOrigin 1 a:2",

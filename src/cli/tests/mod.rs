@@ -1,6 +1,7 @@
 //! Tests of whole command lines: `wild` has those that people use, `grammar` what is right and wrong.
 
 mod grammar;
+mod proxies;
 mod wild;
 
 use super::*;

@@ -29,6 +29,7 @@ fn proxy(host: &str, port: u16, sessions: Sessions) -> Config {
         timeout: None,
         idle_timeout: None,
         heartbeat: None,
+        proxies: ProxyOptions::default(),
         log: log::Settings::default(),
         record: None,
         record_input: true,

@@ -3,6 +3,7 @@
 //!
 //! The client is read meanwhile until it sends something for the target, so that one that leaves is noticed.
 
+mod announce;
 mod dial;
 mod secure;
 
@@ -28,6 +29,7 @@ use crate::resolve::{self, Addresses};
 use crate::target::Target;
 use crate::timers::Tick;
 use crate::ws::decode::Decoder;
+pub use announce::header;
 pub use dial::{Dialled, Failure};
 use dial::{dial_tcp, program, timed_out, unresolved, with_port};
 use secure::unsecured;
@@ -39,6 +41,8 @@ pub struct Connect {
     pub to: Arc<Destination>,
     /// What will take the session down.
     pub tape: Option<Box<Tape>>,
+    /// What every target is told before anything else.
+    header: Box<[u8]>,
     /// What the client has said so far.
     early: Early,
     /// Until then the dial waits for its recording's file; `Tick::NEVER` once it has been announced.
@@ -78,6 +82,9 @@ enum Stage {
     Resolving,
     /// A socket is connecting; it gets until then.
     Dialling(Transport, Tick),
+    /// A connected target that is being told who its client is: so many bytes of it have been written. It gets until
+    /// then, too.
+    Announcing(Transport, Tick, usize),
     /// A connected target's TLS handshake; it gets until then, too.
     Securing(Transport, Tick),
     /// A helper starts a program.
@@ -90,10 +97,17 @@ enum Stage {
 
 impl Connect {
     /// Looks the target up if it has a name, else makes its address ready for dialling.
-    pub fn begin(to: Arc<Destination>, tape: Option<Box<Tape>>, cx: &Cx<'_>) -> Box<Connect> {
+    /// `header` is written to it first.
+    pub fn begin(
+        to: Arc<Destination>,
+        tape: Option<Box<Tape>>,
+        header: Box<[u8]>,
+        cx: &Cx<'_>,
+    ) -> Box<Connect> {
         let mut connect = Connect {
             to,
             tape,
+            header,
             early: Early::default(),
             open_until: cx.now.after(RECORD_OPEN),
             stage: Stage::Next,
@@ -211,10 +225,7 @@ impl Connect {
                     None => return Ok(Turn::Done(Dialled::Failed(self.outcome()))),
                 },
                 Stage::Dialling(socket, until) if socket.is_writable() => match socket.connected() {
-                    Ok(true) => match self.secure(socket, until, cx) {
-                        Ok(stage) => stage,
-                        Err(socket) => return Ok(Turn::Done(Dialled::Connected(socket))),
-                    },
+                    Ok(true) => Stage::Announcing(socket, until, 0),
                     Ok(false) => {
                         // An event for the dial's start; the next one decides.
                         self.stage = Stage::Dialling(socket, until);
@@ -225,6 +236,26 @@ impl Connect {
                         Stage::Next
                     }
                 },
+                Stage::Announcing(mut socket, until, written) => {
+                    match self.announce(&mut socket, written, cx) {
+                        Ok(written) if written < self.header.len() => {
+                            self.stage = Stage::Announcing(socket, until, written);
+                            return Ok(Turn::Wait(()));
+                        }
+                        Ok(_) => match self.secure(socket, until, cx) {
+                            Ok(stage) => stage,
+                            Err(socket) => return Ok(Turn::Done(Dialled::Connected(socket))),
+                        },
+                        Err(broken) => {
+                            self.give_up_tls(
+                                socket,
+                                format!("it did not take its PROXY header: {broken}"),
+                                cx,
+                            );
+                            Stage::Next
+                        }
+                    }
+                }
                 Stage::Securing(mut socket, until) => match socket.handshake(cx.rings) {
                     Ok(true) => return Ok(Turn::Done(Dialled::Connected(socket))),
                     Ok(false) => {
@@ -240,10 +271,7 @@ impl Connect {
                     }
                 },
                 Stage::Begun(Ok(begun)) => match program(begun, cx) {
-                    Ok(socket) => match self.secure(socket.into(), self.deadline, cx) {
-                        Ok(stage) => stage,
-                        Err(socket) => return Ok(Turn::Done(Dialled::Connected(socket))),
-                    },
+                    Ok(socket) => Stage::Announcing(socket.into(), self.deadline, 0),
                     Err(error) => {
                         self.fail(&error);
                         Stage::Next
@@ -268,7 +296,7 @@ impl Connect {
             self.rest.clear();
         }
         match std::mem::replace(&mut self.stage, Stage::Next) {
-            Stage::Dialling(socket, until) if cx.now >= until => {
+            Stage::Dialling(socket, until) | Stage::Announcing(socket, until, _) if cx.now >= until => {
                 self.give_up(socket, &timed_out(), cx);
             }
             Stage::Securing(socket, until) if cx.now >= until => {
@@ -294,9 +322,10 @@ impl Connect {
             return self.open_until;
         }
         match &self.stage {
-            Stage::Dialling(_, until) | Stage::Securing(_, until) | Stage::Waiting(until) => {
-                (*until).min(self.deadline)
-            }
+            Stage::Dialling(_, until)
+            | Stage::Announcing(_, until, _)
+            | Stage::Securing(_, until)
+            | Stage::Waiting(until) => (*until).min(self.deadline),
             _ => self.deadline,
         }
     }
@@ -304,7 +333,9 @@ impl Connect {
     /// The socket that is connecting, for events.
     pub fn target(&mut self) -> Option<&mut Transport> {
         match &mut self.stage {
-            Stage::Dialling(socket, _) | Stage::Securing(socket, _) => Some(socket),
+            Stage::Dialling(socket, _) | Stage::Announcing(socket, ..) | Stage::Securing(socket, _) => {
+                Some(socket)
+            }
             _ => None,
         }
     }

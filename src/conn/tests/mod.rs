@@ -10,6 +10,7 @@ mod endings;
 mod far;
 mod handshake;
 mod lookup;
+mod proxy;
 mod secrets;
 mod serve;
 mod stalls;

@@ -329,6 +329,15 @@ impl Tls {
         self.session.state().peer_certificates()
     }
 
+    /// The version that was agreed upon, as OpenSSL writes it.
+    pub fn version(&self) -> Option<&'static str> {
+        match self.session.state().protocol_version()? {
+            ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+            ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+            _ => None,
+        }
+    }
+
     /// Puts into the empty `ring` what was received before.
     fn load(&self, ring: &mut Ring) {
         ring.clear();

@@ -1,0 +1,56 @@
+//! Telling a target who its client is.
+
+use super::Connect;
+use crate::certs::ClientIdentity;
+use crate::conn::client::Client;
+use crate::conn::cx::Cx;
+use crate::net::fault::Broken;
+use crate::net::transport::Transport;
+use crate::proxy::{Header, ProxiedTls};
+
+impl Connect {
+    /// Writes what the target does not have yet of the header, and returns how much it has then.
+    pub(super) fn announce(
+        &self,
+        socket: &mut Transport,
+        mut written: usize,
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, Broken> {
+        while written < self.header.len() && socket.is_writable() {
+            written += socket.write(&self.header[written..], cx.rings)?;
+        }
+        Ok(written)
+    }
+}
+
+/// The PROXY header for the target of this client's session, which asked for `host`; nothing where targets get none.
+pub fn header(client: &Client, host: Option<&str>, cx: &Cx<'_>) -> Box<[u8]> {
+    let Some(version) = cx.frontend.proxies.out else { return Box::default() };
+    let tls = tls(client);
+    let name = cx.session_name().to_string();
+    let header = Header {
+        addresses: client.who.addresses(|| client.socket.addresses()),
+        unique_id: Some(&name),
+        authority: host,
+        tls: tls.as_ref(),
+    };
+    header.to_bytes(version).into()
+}
+
+/// The client's TLS, which ends here or at a proxy that says so.
+fn tls(client: &Client) -> Option<ProxiedTls> {
+    let proxied = client.who.proxied().and_then(|proxied| proxied.tls.clone());
+    let Some(tls) = client.socket.tls() else { return proxied };
+    let certificate = tls.peer_certificates().and_then(<[_]>::first);
+    proxied.or_else(|| {
+        Some(ProxiedTls {
+            version: tls.version().map(Box::from),
+            // Who shows one that is not good does not come so far.
+            is_verified: certificate.is_some(),
+            common_name: certificate
+                .and_then(|certificate| ClientIdentity::of(certificate))
+                .and_then(|it| it.common_name)
+                .map(Box::from),
+        })
+    })
+}
