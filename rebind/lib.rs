@@ -433,7 +433,7 @@ fn is_readable(from: *const c_void, len: usize) -> bool {
     const MASK: usize = 8;
     let mut at = 0;
     while at < len {
-        // The last mask ends where the bytes end, so nothing behind them is asked for. Only fewer bytes than a mask
+        // The last mask ends where the bytes end, so nothing after them is asked for. Only fewer bytes than a mask
         // has are taken for unreadable at the end of the last page.
         let start = if at + MASK > len { len.saturating_sub(MASK) } else { at };
         let mask = from.wrapping_byte_add(start);

@@ -20,9 +20,9 @@ pub enum Phase {
     Starting,
     /// Clients are served.
     Serving,
-    /// No new clients: those that are there go on.
+    /// No new clients; existing ones continue.
     Finishing,
-    /// Clients have been told to go.
+    /// Clients have been asked to go.
     Closing,
 }
 

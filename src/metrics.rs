@@ -91,7 +91,7 @@ label! {
 }
 
 label! {
-    /// What became of the look-up of a token.
+    /// What became of the lookup of a token.
     Lookup:
     Found = "found",
     Unknown = "unknown",
@@ -102,7 +102,7 @@ label! {
 }
 
 label! {
-    /// What became of the look-up of a target's name.
+    /// What became of the lookup of a target's name.
     Resolve:
     Ok = "ok",
     Unknown = "unknown",
@@ -124,7 +124,7 @@ label! {
     NoDescriptor = "no_descriptor",
 }
 
-/// The codes of Close frames that are told apart; any other is the one behind them.
+/// The codes of Close frames that are told apart; any other is the one after them.
 pub const CLOSE_CODES: &[u16] = &[1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011];
 
 /// What a reactor has counted since it started.
@@ -177,7 +177,7 @@ pub struct Metrics {
     pub bytes_up: Counter,
     /// Bytes read from targets.
     pub bytes_down: Counter,
-    /// Connections that are there now, those on their way to the reactor among them.
+    /// Current connections, including those on their way to the reactor.
     pub live: AtomicUsize,
     /// How connections ended, by the kind's index.
     endings: Box<[Counter]>,

@@ -167,7 +167,7 @@ pub fn read(path: &Path) -> Result<(Vec<u8>, Option<Identity>), Fault> {
     }
 }
 
-/// What `@FILE` stands for: the file's text without the line end behind it. A pipe is read to its end, so that
+/// What `@FILE` stands for: the file's text without the line end after it. A pipe is read to its end, so that
 /// a shell's `@<(command)` works. For the start: it may wait, for [`PIPE_WAIT`] at most.
 ///
 /// # Errors

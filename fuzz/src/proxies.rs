@@ -121,5 +121,5 @@ fn is_trusted(address: IpAddr) -> bool {
     }
 }
 
-/// The longest header: the fixed part of version 2, and what may come behind it.
+/// The longest header: the fixed part of version 2, and what may come after it.
 const HEADER_MAX: usize = 16 + V2_MAX;

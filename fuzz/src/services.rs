@@ -13,7 +13,7 @@ pub fn http_answers(data: &[u8]) {
     }
 }
 
-/// An answer of Redis is whole where it ends, and neither earlier nor by what stands behind it.
+/// An answer of Redis is whole where it ends, and neither earlier nor by what stands after it.
 pub fn redis_answers(data: &[u8]) {
     let Ok(Some(length)) = redis_reply(data) else { return };
     assert!(length <= data.len() && length >= 3);

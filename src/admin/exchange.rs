@@ -46,7 +46,7 @@ pub(super) fn exchange(admin: &Admin, socket: Socket, is_unix: bool, role: Role)
 }
 
 impl Stream {
-    /// A whole head, and what came behind it.
+    /// A whole head, and what came after it.
     fn read_head(&mut self) -> Result<(Vec<u8>, Vec<u8>), Option<Answer>> {
         let (mut reader, mut bytes) = (HeadReader::new(), Vec::new());
         loop {

@@ -35,7 +35,7 @@ pub(super) fn ready(admin: &Admin, verbose: bool) -> Answer {
     Answer::text(status, text)
 }
 
-/// All conditions of being ready, in the order in which they are told.
+/// All conditions of being ready, in the order in which they are reported.
 pub(super) fn checks(admin: &Admin) -> Vec<Check> {
     let gateway = &admin.gateway;
     let silent = admin.pulse.feel(gateway).silent;

@@ -42,7 +42,7 @@ pub(super) struct Findings {
 }
 
 impl Pulse {
-    /// For so many reactors.
+    /// For this many reactors.
     pub(super) fn new(reactors: usize) -> Pulse {
         let ((vitals_here, vitals), (here, main)) = (channel(), channel());
         Pulse(Mutex::new(State {

@@ -102,7 +102,7 @@ impl Security {
     /// Whether this request may change something.
     ///
     /// # Errors
-    /// No, and what the peer is told.
+    /// No, and the close code and reason for the peer.
     pub(super) fn admit_change(grant: Grant, request: &Request<'_>) -> Result<(), Answer> {
         if grant != Grant::Full {
             return Err(Answer::error(403, "this token is for reading"));

@@ -73,7 +73,7 @@ fn of_name<'a, 's>(
     found
 }
 
-/// A certificate that a peer sent, as far as it can be told from others at once.
+/// A certificate that a peer sent, as far as it can be distinguished from others at once.
 struct Sent<'s> {
     der: &'s [u8],
     names: Names<'s>,

@@ -69,7 +69,7 @@ fn is_settled(found: &Metadata) -> bool {
     SystemTime::now().duration_since(modified).is_ok_and(|age| age.as_secs() >= TIME_GRAIN_SECONDS)
 }
 
-/// The system's words, without the number that std puts behind them.
+/// The system's words, without the number that std puts after them.
 pub(super) fn describe(error: &io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);

@@ -2,7 +2,7 @@
 //!
 //! Files are looked at when a handshake starts, at most once a second and never on a reactor's thread, so a
 //! renewed certificate is served without a restart and one that appears turns TLS on. What was read last
-//! and is in order stays in use until something better is there.
+//! and is in order stays in use until something better is available.
 
 mod chain;
 mod checks;
@@ -100,7 +100,7 @@ pub struct TargetOptions {
 pub struct Certificates {
     inner: Arc<Inner>,
     lane: Lane,
-    /// How long what was found is good for.
+    /// How long a result stays valid.
     fresh: Duration,
 }
 

@@ -104,7 +104,7 @@ pub(super) fn certificates(blocks: &[Block]) -> Result<Vec<CertificateDer<'stati
     for block in blocks {
         match block.label.as_str() {
             "CERTIFICATE" | "X509 CERTIFICATE" => found.push(CertificateDer::from(block.data()?.to_vec())),
-            // OpenSSL's own form, which has what the certificate is trusted for behind it.
+            // OpenSSL's own form, which has what the certificate is trusted for after it.
             "TRUSTED CERTIFICATE" => {
                 let first = first_element(block.data()?).ok_or("the TRUSTED CERTIFICATE in it is damaged")?;
                 found.push(CertificateDer::from(first.to_vec()));

@@ -38,7 +38,7 @@ pub fn target_config(options: &TargetOptions) -> Result<Arc<ClientConfig>, Strin
 /// It can't be the name of a server, in words for the log.
 pub fn target_name(options: &TargetOptions, host: Option<&str>) -> Result<ServerName<'static>, String> {
     let name = options.name.as_deref().or(host).filter(|name| !name.is_empty()).unwrap_or("localhost");
-    // A link-local address has its interface behind it, which no certificate knows.
+    // A link-local address has its interface after it, which no certificate knows.
     let name = name.split_once('%').map_or(name, |(address, _)| address);
     ServerName::try_from(name.to_owned()).map_err(|_| format!("'{name}' can't be the name of a TLS server"))
 }

@@ -264,7 +264,7 @@ fn ends(given: &Given, env: &Environment) -> Result<(Address, Sessions), String>
             Address::Unix { path: path.into(), mode }
         }
         (false, None) => {
-            // With no word in front of `--`, the first behind it is the source.
+            // With no word in front of `--`, the first after it is the source.
             let word = words.next().or_else(|| after_dashes.next()).ok_or("Too few arguments")?;
             address::listen(word, given.flag("prefer-ipv6"))?
         }

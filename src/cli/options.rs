@@ -1,6 +1,6 @@
 //! The table of options: one row says everything that help, man page, parser and errors know about one.
 //!
-//! Python's options and ours are told apart because an abbreviation that the Python program understands
+//! Python's options and ours are distinguished because an abbreviation that the Python program understands
 //! must keep its meaning: `--log` stays `--log-file`, whatever we add.
 
 use self::Group::*;

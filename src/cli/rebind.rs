@@ -1,6 +1,6 @@
 //! `--rebind OLD_PORT NEW_PORT COMMAND`: another use of the program, with a command line of its own.
 //!
-//! It is told by the first word, since the command's words are no options of ours.
+//! It is recognised by the first word, since the command's words are no options of ours.
 
 use super::help;
 use std::ffi::{OsStr, OsString};

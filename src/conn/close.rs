@@ -22,7 +22,7 @@ pub struct Close {
 impl Close {
     /// Ends the writing side of both ends. The socket of a client that has ended its side (`is_done`) is closed at once
     /// if it has everything but the last few bytes: there is nothing to wait for, and the system delivers them with
-    /// the end. A Close is not enough: some send more behind it, and the reset would cost them the answer.
+    /// the end. A Close is not enough: some send more after it, and the reset would cost them the answer.
     pub fn begin(client: &mut Client, is_done: bool, target: Option<Transport>, cx: &mut Cx<'_>) -> Close {
         client.kept = Vec::new();
         let mut linger = Linger::new(cx.now);

@@ -179,7 +179,7 @@ impl Conn {
         })
     }
 
-    /// A request is there: the gate is asked, if there is anything to ask.
+    /// A request has arrived: the gate is asked, if there is anything to ask.
     fn look_up(&mut self, wanted: Wanted, cx: &mut Cx<'_>) -> State {
         let request = match wanted {
             Wanted::Session(session) => Request::Session(session),
@@ -255,7 +255,7 @@ impl Conn {
         State::Connect(Connect::begin(to, tape, header, cx))
     }
 
-    /// Too many connections are there: the client is told so before its request is read.
+    /// Too many connections: the client gets a 503 before its request is read.
     fn turn_away(&mut self, cx: &Cx<'_>) -> State {
         let reply = Reply::begin(&Refusal::new(503, "too many connections"), false, &mut self.client, cx);
         self.finish(&End::Full(cx.shared.places), cx);

@@ -2,7 +2,7 @@
 //! answered with an error.
 //!
 //! The head is collected in the client's own buffer, so a thousand half-open handshakes hold no rings, and
-//! what came behind it, frames of an eager client, stays there for the relay.
+//! what came after it, frames of an eager client, stays there for the relay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +102,7 @@ impl Handshake {
         self.deadline
     }
 
-    /// Decides what the request asks for whose head is the first `len` bytes, and leaves what is behind it.
+    /// Decides what the request asks for whose head is the first `len` bytes, and leaves what is after it.
     fn answer(&self, client: &mut Client, len: usize, cx: &Cx<'_>) -> Wanted {
         let mut head = std::mem::take(&mut client.kept);
         client.kept = head.split_off(len);

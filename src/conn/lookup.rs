@@ -60,7 +60,7 @@ impl Lookup {
         self.verdict.get_or_insert(verdict);
     }
 
-    /// Done when the verdict is there.
+    /// Done when the verdict has come.
     ///
     /// # Errors
     /// The client left.

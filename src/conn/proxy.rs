@@ -21,7 +21,7 @@ impl Proxy {
         Proxy { deadline: cx.now.after(HEADER) }
     }
 
-    /// Reads until the header is whole. What came behind it stays with the client.
+    /// Reads until the header is whole. What came after it stays with the client.
     ///
     /// # Errors
     /// There is no header, or the proxy left.

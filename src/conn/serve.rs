@@ -52,7 +52,7 @@ pub enum Served {
 
 #[derive(Debug)]
 enum Stage {
-    /// The request's body is read away first, so that the next request is found behind it.
+    /// The request's body is read away first, so that the next request is found after it.
     Skip(Skipper),
     /// Nothing has been looked for.
     Ask,

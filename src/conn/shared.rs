@@ -48,7 +48,7 @@ impl Shared {
 }
 
 impl Shared {
-    /// The conditions of being ready, in the order in which they are told. `live` connections are there besides the
+    /// The conditions of being ready, in the order in which they are reported. `live` connections are there besides the
     /// one that asks, if one does; `lacks_certificate` if nobody can be served for want of one.
     pub fn checks(&self, live: usize, lacks_certificate: bool) -> [Check; 5] {
         let (phase, most) = (self.health.phase(), self.places.connections_max as usize);

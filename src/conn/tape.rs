@@ -64,7 +64,7 @@ impl Tape {
         (self.traffic || is_recorded).then_some(&mut self.ends)
     }
 
-    /// Payload came from the client, maybe none; `closing` when a Close came behind it. Messages end in it where it
+    /// Payload came from the client, maybe none; `closing` when a Close came after it. Messages end in it where it
     /// was noted in [`Tape::ends`].
     pub fn up(&mut self, payload: &[u8], closing: bool, cx: &Cx<'_>) {
         if self.traffic {

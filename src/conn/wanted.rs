@@ -103,7 +103,7 @@ pub struct PageRequest {
     pub pages: Arc<Pages>,
     /// Requests answered on this connection before this one.
     pub served: u32,
-    /// The body, which is read away first so that the next request is found behind it.
+    /// The body, which is read away first so that the next request is found after it.
     pub body: Option<Skipper>,
     /// The client waits for leave to send its body (RFC 9110, 10.1.1).
     pub awaits_continue: bool,

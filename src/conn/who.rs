@@ -49,7 +49,7 @@ impl Who {
         self.real().map_or_else(|| self.socket.clone(), |real| Peer::Ip(real.ip()))
     }
 
-    /// Where the client comes from, as far as clients are told apart when places or memory are short.
+    /// Where the client comes from, as far as clients are distinguished when places or memory are short.
     pub fn origin(&self) -> Origin {
         self.real().map_or_else(|| self.socket.origin(), |real| Peer::Ip(real.ip()).origin())
     }

@@ -71,7 +71,7 @@ impl Counts {
     }
 }
 
-/// A look-up on its way. One that is dropped while its client still waits found no room.
+/// A lookup on its way. One that is dropped while its client still waits found no room.
 pub(super) struct Looking {
     counts: Arc<Counts>,
     begun: Instant,

@@ -53,7 +53,7 @@ pub struct Settings {
     pub target: Option<(String, u16)>,
     /// Where targets of tokens may be.
     pub reach: Reach,
-    /// Where operators are told.
+    /// Where operators are notified.
     pub log: Arc<Log>,
 }
 
@@ -138,7 +138,7 @@ impl Gate {
         }))
     }
 
-    /// Asks. Without a question the answer is there at once. When the client of `stub` leaves, its place is free.
+    /// Asks. Without a question the answer is immediate. When the client of `stub` leaves, its place is free.
     pub fn ask(
         &self,
         question: Option<Box<Question>>,

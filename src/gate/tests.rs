@@ -282,7 +282,7 @@ fn a_target_that_no_rule_allows_is_granted_and_marked() {
     }
 }
 
-/// A plugin that counts its lookups, and waits in each until it is told to go on.
+/// A plugin that counts its lookups, and waits in each until it is asked to go on.
 struct Slow {
     started: Mutex<Sender<String>>,
     release: Mutex<Receiver<()>>,

@@ -23,7 +23,7 @@ pub enum Framing {
     Chunked,
 }
 
-/// What is wrong with a body; nothing behind it can be trusted.
+/// What is wrong with a body; nothing after it can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
     /// The headers that frame it contradict each other or are malformed.

@@ -1,4 +1,4 @@
-//! Which compressed forms of a file a client takes, and likes no less than the plain one (RFC 9110, 12.5.3).
+//! Which compressed forms of a file a client takes, and prefers at least as much as the plain one (RFC 9110, 12.5.3).
 
 /// A form in which a file may lie beside the plain one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

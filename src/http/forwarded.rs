@@ -16,7 +16,7 @@ pub enum Form {
 }
 
 /// The client in the values of all lines of a field, in their order: from the right, past trusted addresses, the first
-/// that is not trusted, or the last one that can be read. `None` if the very first word is no address. Port 0 if none is
+/// that is not trusted, or the last one that can be read. `None` if the very first word is not an address. Port 0 if none is
 /// given; mapped IPv4 addresses are IPv4 addresses.
 pub fn client(lines: &[&[u8]], form: Form, is_trusted: impl Fn(IpAddr) -> bool) -> Option<SocketAddr> {
     let mut client = None;
@@ -150,7 +150,7 @@ fn forwarded_for(element: &str) -> Option<String> {
     }
 }
 
-/// What a quoted string stands for whose opening quote has been taken, and what is behind it (RFC 9110, 5.6.4).
+/// What a quoted string stands for whose opening quote has been taken, and what is after it (RFC 9110, 5.6.4).
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut signs = text.char_indices();

@@ -67,7 +67,7 @@ impl Shown {
         self.is_full |= shown.len() < text.len();
     }
 
-    /// The text, and behind it the length of the target where something was cut off.
+    /// The text, and after it the length of the target where something was cut off.
     fn finish(mut self, length: usize) -> String {
         if self.is_full {
             // Writing to a String can't fail.

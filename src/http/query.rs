@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 /// The token in the query of a request target: the first parameter `token` that is not empty, decoded as the
-/// fields of HTML forms are, without line feeds behind it.
+/// fields of HTML forms are, without line feeds after it.
 pub fn token(target: &str) -> Option<String> {
     // What follows a `#` never reaches a server, except from clients that don't know it.
     let target = target.split('#').next()?;

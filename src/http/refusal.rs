@@ -12,7 +12,7 @@ pub struct Refusal {
     pub status: Status,
     /// What is wrong, in one line: the body of the answer, and the log's words where there is no note.
     pub reason: Cow<'static, str>,
-    /// The log's words, where the client is told less.
+    /// The log's words, where the client gets fewer.
     pub note: Option<Cow<'static, str>>,
     /// Whether the reason stands in the status line, in place of the usual phrase.
     pub is_phrase: bool,

@@ -111,7 +111,7 @@ fn push_encoded(out: &mut String, byte: u8) {
     let _ = write!(out, "%{byte:02X}");
 }
 
-/// Undoes percent encoding, once. A percent sign without two digits behind it stays.
+/// Undoes percent encoding, once. A percent sign without two digits after it stays.
 pub(super) fn decode(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;

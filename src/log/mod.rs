@@ -65,7 +65,7 @@ pub struct Counts {
     pub lost: u64,
 }
 
-/// How much a line matters, which syslog is told.
+/// How much a line matters: syslog's severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// The operator should look at it.

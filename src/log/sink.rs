@@ -43,7 +43,7 @@ struct Pending {
     /// Lines that the thread has taken and not yet dealt with.
     in_hand: u64,
     writing: bool,
-    /// The thread sleeps until it is told that there is something.
+    /// The thread sleeps until it is notified of work.
     waiting: bool,
     reopen: bool,
     /// A caller waits until everything is written.

@@ -292,7 +292,7 @@ const HOST_MAX: usize = 255;
 /// Longer messages are cut: what rsyslog takes by default, and the least that all receivers should is 2 KiB.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 
-/// A daemon that takes nothing for this long is looked at again: another may have taken its place.
+/// A daemon that reads nothing for this long is checked again: another may have replaced it.
 const SEND_WAIT: Duration = Duration::from_secs(1);
 
 /// Between attempts to reach a daemon that is not there.

@@ -59,7 +59,7 @@ pub enum Peer {
     Unix(Arc<Path>),
 }
 
-/// Where clients come from, as far as they are told apart when places are short: an IPv4 address, the network of an
+/// Where clients come from, as far as they are distinguished when places are short: an IPv4 address, the network of an
 /// IPv6 address (64 bits, which one client may have all of), or a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {

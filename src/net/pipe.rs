@@ -329,7 +329,7 @@ mod tests {
         tcp.peek(&mut vec![0; 100_000]).unwrap_or(0)
     }
 
-    /// A socket that takes nothing more, its peer, and how much it has taken.
+    /// A socket that accepts nothing more, its peer, and how much it has taken.
     fn full() -> (TcpStream, Socket, usize) {
         let (client, mut to) = pair();
         let mut taken = 0;

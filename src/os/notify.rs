@@ -1,4 +1,4 @@
-//! What the service manager is told: that the service is ready, that it stops, and that it is alive
+//! What the service manager is notified of: that the service is ready, that it stops, and that it is alive
 //! (sd_notify(3)).
 //!
 //! Not the crate `sd-notify`: it can't send to abstract sockets, and waits for ever for a manager that does not

@@ -65,7 +65,7 @@ struct Inner {
 struct State {
     /// The last one was busy last.
     idle: Vec<Process>,
-    /// All that are there or being started.
+    /// All that run or are being started.
     processes: usize,
     starting: usize,
     /// Questions that wait for a process.

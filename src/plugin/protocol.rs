@@ -125,7 +125,7 @@ pub fn answer(line: &[u8], id: u64) -> Result<Answer, Fault> {
 /// The target in an answer; none for an unknown token.
 ///
 /// # Errors
-/// What is there is neither.
+/// The existing file is neither.
 pub fn target(answer: &Answer) -> Result<Option<Target>, &'static str> {
     let wrong = "its answer is not a target";
     let pair = match answer.get("target") {

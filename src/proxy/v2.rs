@@ -95,7 +95,7 @@ struct Values<'a>(&'a [u8]);
 struct Value<'a> {
     kind: u8,
     bytes: &'a [u8],
-    /// Bytes that come behind it.
+    /// Bytes that come after it.
     behind: usize,
 }
 

@@ -299,7 +299,7 @@ pub(super) const FIRST_DOOR: usize = usize::MAX - DOORS_MAX;
 // Tokens of connections have a slot below SLOTS_MAX in their lower half, so none of them reaches the doors'.
 const _: () = assert!(((SLOTS_MAX as usize - 1) << 1 | 1) < (FIRST_DOOR & u32::MAX as usize));
 
-/// Connections accepted in one turn before those that are there have theirs.
+/// Connections accepted per turn before existing ones get theirs.
 const ACCEPTS_MAX: usize = 64;
 
 /// This many connections in a row may be lost before that is taken for an error of the listener.

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::net::listen::Peer;
 use crate::net::socket::Io;
 
-/// What a reactor can be told from outside.
+/// What other threads can tell a reactor.
 pub enum Control {
     /// From now on the clients of each listener get this. Sessions keep what they began with.
     #[allow(dead_code, reason = "for reloading by SIGHUP")]

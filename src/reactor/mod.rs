@@ -174,7 +174,7 @@ impl Reactor {
         Ok(())
     }
 
-    /// Runs until it is told to end and the last connection is gone.
+    /// Runs until it is asked to end and the last connection is gone.
     pub fn run(mut self) {
         let result = self.work();
         (self.notify)(Notice::ReactorEnded(self.index, result));

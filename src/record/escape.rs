@@ -32,7 +32,7 @@ const fn table() -> [u64; 256] {
 pub(super) const BEHIND: usize = 4;
 
 /// Writes the text of `bytes` to the start of `room`, which has [`LONGEST`] bytes for each and [`BEHIND`] more, and
-/// returns its length. What lies behind it there is overwritten, too.
+/// returns its length. What lies after it there is overwritten, too.
 pub(super) fn write(bytes: &[u8], room: &mut [u8]) -> usize {
     let (taken, length) = sys::wide::escape(bytes, room);
     length + write_by_table(&bytes[taken..], &mut room[length..])

@@ -108,7 +108,7 @@ enum Disk {
 struct Place(Recorder);
 
 impl Recorder {
-    /// Records to `base` with a number behind it, at most `files_max` files at a time.
+    /// Records to `base` with a number after it, at most `files_max` files at a time.
     pub fn new(base: PathBuf, files_max: usize, log: Arc<Log>) -> Recorder {
         Recorder(Arc::new(Inner {
             base,
@@ -216,7 +216,7 @@ impl Recording {
         let ms = u64::try_from(session.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut queue = lock(&session.queue);
         if self.is_over() {
-            // It has failed in between and has emptied the queue: what came behind that would count for ever.
+            // It has failed in between and has emptied the queue: what came after that would count for ever.
             return;
         }
         let before = queue.bytes.len();

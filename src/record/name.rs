@@ -1,4 +1,4 @@
-//! The names of recordings: `FILE.N`, and with something behind it where that exists already.
+//! The names of recordings: `FILE.N`, and with something after it where that exists already.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};

@@ -221,7 +221,7 @@ impl<S: Store> Batch<'_, S> {
         self.script.commit(&self.first)?;
         self.script.end = self.base - ENDING.len() as u64;
         self.base = self.script.end;
-        // The last one becomes a line break when the ending behind it is overwritten.
+        // The last one becomes a line break when the ending after it is overwritten.
         self.text.ends.pop();
         let (Some(first), Some(&last)) = (first, self.text.ends.last()) else { return Ok(()) };
         for end in self.text.ends.drain(..) {

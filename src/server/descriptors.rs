@@ -19,7 +19,7 @@ use crate::web;
 pub(super) struct Descriptors {
     /// Connections at a time.
     pub(super) places: Places,
-    /// Connections beyond those that are told so.
+    /// Connections beyond those that get a 503.
     pub(super) overflow_max: usize,
     /// Pipes that sessions may keep, over all reactors.
     pub(super) pipes_max: usize,
@@ -135,11 +135,11 @@ const DESCRIPTORS_OF_REACTOR: usize = 4;
 /// name.
 const ROOM_MIN: usize = 16;
 
-/// Descriptors that are not for connections: name lookups, files, clients that are told that there is no room. Half
+/// Descriptors that are not for connections: name lookups, files, clients that get a 503. Half
 /// of what there is where that is less.
 const DESCRIPTORS_RESERVED: usize = 256;
 
-// What the file lane can open, and clients that are told that there is no room.
+// What the file lane can open, and clients that get a 503.
 const _: () = assert!(web::DESCRIPTORS_MAX + DESCRIPTORS_RESERVED / 4 <= DESCRIPTORS_RESERVED);
 
 /// Recordings whose sessions have ended and whose last bytes are being written, beside those of as many sessions

@@ -24,7 +24,7 @@ use super::programs::Way;
 
 /// The frontends, one for each listener, and what their sessions go to, in the words of the start line.
 pub(super) struct Frontends {
-    /// In the order of the listeners; behind them, of the clients that came with the process.
+    /// In the order of the listeners; after them, of the clients that came with the process.
     pub(super) all: Vec<Arc<Frontend>>,
     /// `HOST:PORT`, a socket's path or what chooses the target.
     pub(super) going_to: String,

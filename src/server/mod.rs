@@ -60,9 +60,9 @@ pub fn run(config: &Config) -> ExitCode {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Stopping {
     No,
-    /// No new connections; those that are there go on.
+    /// No new connections; existing ones continue.
     Finishing,
-    /// Clients have been told to go.
+    /// Clients have been asked to go.
     Draining,
 }
 
@@ -87,7 +87,7 @@ struct Server {
     programs: Programs,
     /// Reactors that have been told to send every client away and have not said that they have.
     undrained: usize,
-    /// At the latest then programs are told to go: when all clients have been sent away, so that it is not the
+    /// At the latest then programs are asked to go: when all clients have been sent away, so that it is not the
     /// program's end that they hear of.
     programs_end_at: Option<Instant>,
     /// The wrapped program has ended, and its sessions get what it said last; those that are left then are ended.
@@ -242,7 +242,7 @@ impl Server {
         self.reactors.iter().for_each(|reactor| reactor.control(Control::Ping));
     }
 
-    /// Says that the service manager could not be told something.
+    /// Logs that a notification of the service manager failed.
     fn note_manager(&self, told: io::Result<()>) {
         if let Err(error) = told {
             self.log.warn(format_args!("the service manager can't be reached: {}", describe(&error)));
@@ -316,12 +316,12 @@ impl Server {
         self.reactors.iter().map(|reactor| reactor.metrics.live.load(Ordering::Relaxed)).sum()
     }
 
-    /// Ends when the sessions that are there have ended.
+    /// Ends when the existing sessions have ended.
     fn finish(&mut self) {
         self.stop(Stopping::Finishing, || Control::Finish);
     }
 
-    /// Ends soon: every client is told to go.
+    /// Ends soon: every client is asked to go.
     fn drain(&mut self) {
         self.undrained = self.running;
         self.programs_end_at = Some(Instant::now() + PROGRAMS_STAY);
@@ -369,7 +369,7 @@ impl Server {
     }
 }
 
-/// Time for clients to answer our Close when the process is told to end; what is left then is cut.
+/// Time for clients to answer our Close when the process is asked to end; what is left then is cut.
 const DRAIN: Duration = Duration::from_secs(3);
 
 /// How long sessions get what a wrapped program said last before it ended; what is left then is ended.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Watch {
     /// For each reactor. One that has ended has no more to answer.
     answered: Vec<Answered>,
-    /// How often the manager is told, if it wants to be: half of its patience.
+    /// How often the manager is notified, if it wants to be: half of its patience.
     every: Option<Duration>,
     /// When it is due.
     next: Option<Instant>,
@@ -26,9 +26,9 @@ enum Answered {
 pub(super) enum Due {
     /// Nothing yet.
     Nothing,
-    /// All have answered: the manager is told so, and they are asked again.
+    /// All have answered: the manager is notified so, and they are asked again.
     Alive,
-    /// One has not answered since it was asked. The manager is not told.
+    /// One has not answered since it was asked. The manager is not notified.
     Stuck,
 }
 

@@ -1,4 +1,4 @@
-//! `--token-cache`: what a service has found is good for a while.
+//! `--token-cache`: what a service has found stays valid for a while.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub(super) struct Cached {
     found: Mutex<Found>,
 }
 
-/// Targets by their tokens. All are good for the same time, so they go in the order in which they came.
+/// Targets by their tokens. All stay valid for the same time, so they go in the order in which they came.
 #[derive(Default)]
 struct Found {
     targets: HashMap<Arc<str>, (Target, Instant)>,

@@ -54,7 +54,7 @@ impl Dialer {
                     SocketAddr::V6(address)
                 }
             };
-            // What does not answer leaves time for the addresses behind it.
+            // What does not answer leaves time for the addresses after it.
             let share = left(deadline)? / u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
             match TcpStream::connect_timeout(&address, share.max(SHARE_MIN)) {
                 Ok(socket) => {

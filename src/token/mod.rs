@@ -88,7 +88,7 @@ pub enum Asks {
     Files,
     /// A service.
     Service,
-    /// A program, which does what it likes with each question.
+    /// A program, which may do anything with each question.
     Program,
 }
 

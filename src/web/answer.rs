@@ -146,7 +146,7 @@ impl Site {
         }
     }
 
-    /// The file, or the form of it that the client likes better.
+    /// The file, or the form of it that the client prefers.
     fn file(
         &self,
         question: &Question,

@@ -83,7 +83,7 @@ pub struct Site {
 pub struct Question {
     /// Path and query, as they came.
     pub target: String,
-    /// Whether the connection goes on behind the answer, and what the client was told to speak.
+    /// Whether the connection continues after the answer, and which version the client was answered in.
     pub options: ResponseOptions,
     conditions: Conditions,
     codings: Vec<Coding>,
@@ -108,7 +108,7 @@ pub struct Response {
     pub status: Status,
     /// What is wrong, when the status says that something is; for the log.
     pub reason: Cow<'static, str>,
-    /// The head, and behind it the first bytes of the body.
+    /// The head, and after it the first bytes of the body.
     pub bytes: Vec<u8>,
     /// How many of them are the head.
     pub head_len: usize,

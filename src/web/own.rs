@@ -30,9 +30,9 @@ pub struct OwnFile {
 pub enum Extent {
     /// A file, and what it is compressed to.
     File,
-    /// A file, and others that have its name and a dot or a date behind it: rotated logs.
+    /// A file, and others that have its name and a dot or a date after it: rotated logs.
     Series,
-    /// Files that have its name and numbers behind it, each behind a dot: recordings.
+    /// Files that have its name and numbers after it, each behind a dot: recordings.
     Numbered,
     /// All files in a directory.
     Directory,

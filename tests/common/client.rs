@@ -106,7 +106,7 @@ impl Client {
         self.read_head()
     }
 
-    /// Reads the head of an answer, byte by byte, so that nothing behind it is taken.
+    /// Reads the head of an answer, byte by byte, so that nothing after it is taken.
     pub(crate) fn read_head(&mut self) -> Answer {
         self.read_rest_of_head("")
     }

@@ -11,7 +11,7 @@ fn a_refused_client_that_is_still_there_at_the_exit_is_counted_once() {
     let mut server = Server::relay_with(&target.address, &["-v"]);
     let mut client = Client::connect(&server);
     assert_eq!(client.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").status, 405);
-    // It does not end its side, so the gateway waits for that when it is told to end.
+    // It does not end its side, so the gateway waits for that when it is asked to end.
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
     assert_eq!(server.endings(), [("refused".to_owned(), 1)]);

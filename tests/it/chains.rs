@@ -37,7 +37,7 @@ impl Ca {
         params.signed_by(key, &issuer).expect("a certificate").der().clone()
     }
 
-    /// A certificate for this host and its key, with others behind it.
+    /// A certificate for this host and its key, with others after it.
     fn host(
         &self,
         others: &[CertificateDer<'static>],

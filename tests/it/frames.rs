@@ -15,7 +15,7 @@ fn session() -> (Server, Client, crate::common::wire::Wire) {
     (server, client, wire)
 }
 
-/// Sends a good message, then `bad`; expects the good one at the target and nothing behind it.
+/// Sends a good message, then `bad`; expects the good one at the target and nothing after it.
 fn is_refused(name: &str, bad: &[u8], code: u16) {
     let (_server, mut client, mut target) = session();
     client.send_binary(b"good");

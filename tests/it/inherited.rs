@@ -1,5 +1,5 @@
 //! Sockets that the program is started with: from inetd as standard input, from a service manager as `LISTEN_FDS`;
-//! and what the manager is told in return.
+//! and what the manager is notified in return.
 
 use std::fs;
 use std::io::{Read, Write};

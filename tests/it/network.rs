@@ -73,7 +73,7 @@ fn a_dead_name_server_harms_only_those_that_need_it_and_does_not_delay_the_exit(
     all_are_told_while_another_goes_on((0..20).map(open).collect(), Some(&mut bystander));
     assert!(name_server.recv(&mut [0; 512]).is_ok(), "the name server was not asked");
     assert!(target.is_untouched());
-    // Once more, and this time the lookup is under way when the program is told to end.
+    // Once more, and this time the lookup is under way when the program is asked to end.
     let mut waiting = open(0);
     server.signal("TERM");
     for client in [&mut waiting, &mut bystander] {

@@ -336,7 +336,7 @@ struct Seen {
     stays: bool,
 }
 
-/// Sends a request on a connection of its own, reads the answer, and tries another request behind it.
+/// Sends a request on a connection of its own, reads the answer, and tries another request after it.
 fn see(server: &Server, case: &Case) -> Seen {
     let mut client = Client::connect(server);
     let mut request = case.request.to_owned();

@@ -258,7 +258,7 @@ fn what_openssl_believes_is_believed_and_nothing_else() {
         let line = "x509 -req -in request -CA authority.pem -CAkey authority.key -set_serial 7 -out one.pem";
         scratch.openssl(&format!("{line} {ext}"));
         compare(format!("below version 1, two names {ext}"), &file, &scratch.path("one.pem"));
-        // The same with what it is trusted for behind it, which is OpenSSL's own form.
+        // The same with what it is trusted for after it, which is OpenSSL's own form.
         scratch.openssl(
             "x509 -in authority.pem -trustout -addtrust serverAuth -addtrust clientAuth -out trusted.pem",
         );

@@ -68,7 +68,7 @@ impl Connect {
         metrics.dials.count(kind as usize);
     }
 
-    /// Counts what became of the look-up of the target's name.
+    /// Counts what became of the lookup of the target's name.
     pub(super) fn note_resolved(&self, addresses: &Addresses, metrics: &Metrics) {
         let what = match addresses {
             Ok(_) => Resolve::Ok,

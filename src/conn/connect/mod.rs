@@ -82,7 +82,7 @@ enum Stage {
     Resolving,
     /// A socket is connecting; it gets until then.
     Dialling(Transport, Tick),
-    /// A connected target that is being told who its client is: so many bytes of it have been written. It gets until
+    /// A connected target that is being told who its client is: this many bytes of it have been written. It gets until
     /// then, too.
     Announcing(Transport, Tick, usize),
     /// A connected target's TLS handshake; it gets until then, too.

@@ -126,7 +126,7 @@ impl Relay {
 /// Payload of a frame, as of one that goes through a ring.
 const FRAME_MAX: usize = RING_BYTES - encode::HEADROOM;
 
-/// Payload that is moved at a time: with each move the target's side is told of room, and both ends are woken.
+/// Payload that is moved at a time: with each move the target's side learns of room, and both ends are woken.
 const BURST_BYTES: usize = 512 * 1024;
 
 /// A read of at least this much counts as a large one.

@@ -140,7 +140,7 @@ impl Relay {
         }
     }
 
-    /// The target has nothing more to say: all of its bytes are framed, so the Close comes right behind them.
+    /// The target has nothing more to say: all of its bytes are framed, so the Close comes right after them.
     fn target_ended(&mut self, client: &mut Client, broken: bool, cx: &mut Cx<'_>) {
         let broken = broken || self.down_state == Down::Broken;
         self.down_state = Down::Ended;

@@ -471,7 +471,7 @@ const _: () = assert!(UNACKNOWLEDGED_MAX.as_secs() > STALL.as_secs());
 /// Time for a client that has received our Close to answer it. It counts once everything is delivered.
 pub const CLOSE: Duration = Duration::from_secs(10);
 
-/// A disk that takes nothing for so long may never do: the session goes on without its recording.
+/// A disk that accepts nothing for this long may never do: the session continues without its recording.
 const DISK_STALL: Duration = Duration::from_secs(60);
 
 /// Bytes that one direction may move in one turn before others have theirs.

@@ -9,7 +9,7 @@ use crate::gate::Gate;
 use crate::target::Target;
 use crate::token::{Answer, TokenPlugin};
 
-/// Answers by the token: `ok`, `never` (until it is told to go on), and no other is known.
+/// Answers by the token: `ok`, `never` (until it is asked to go on), and no other is known.
 #[derive(Default)]
 struct Script {
     asked: AtomicUsize,

@@ -70,7 +70,7 @@ impl Pace {
 struct Session {
     rig: Rig,
     pace: Pace,
-    /// What the client sends when it is told to go.
+    /// What the client sends when it is asked to go.
     farewell: Option<Vec<u8>>,
     /// Whether the client ends its side when the gateway has ended its own.
     client_leaves: bool,

@@ -19,7 +19,7 @@ fn trusting(protocol: bool) -> Setup {
 
 const LINE: &[u8] = b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n";
 
-/// Version 2 with the same addresses, and `values` behind them.
+/// Version 2 with the same addresses, and `values` after them.
 fn binary(values: &[u8]) -> Vec<u8> {
     let addresses = [203, 0, 113, 7, 192, 0, 2, 1, 0x12, 0x67, 0x01, 0xbb];
     let len = (addresses.len() + values.len()) as u16;

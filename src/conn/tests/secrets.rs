@@ -148,5 +148,5 @@ fn a_log_line_is_one_printable_bounded_line_without_a_planted_secret() {
     }
 }
 
-/// A request line of 256 bytes, each of which may be shown as a code, and what stands before and behind it.
+/// A request line of 256 bytes, each of which may be shown as a code, and what stands before and after it.
 const LINE_MAX: usize = 1024;

@@ -1,4 +1,4 @@
-//! What is taken down of a session, and a disk that takes nothing of it.
+//! What is taken down of a session, and a disk that accepts nothing of it.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ struct Recorded {
 }
 
 impl Recorded {
-    /// One whose recording is open, and whose disk takes nothing from now on.
+    /// One whose recording is open, and whose disk accepts nothing from now on.
     fn open(name: &str, heartbeat: Option<Duration>) -> Recorded {
         let folder = std::env::temp_dir().join(format!("websockify-tape-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("made");

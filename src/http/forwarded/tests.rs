@@ -53,7 +53,7 @@ const LISTS: &[(&str, &str)] = &[
     ("203.0.113.7 | ", "203.0.113.7:0"),
     ("", "-"),
     (" , ,", "-"),
-    // What is no address ends the walk with what it had.
+    // What is not an address ends the walk with what it had.
     ("unknown", "-"),
     ("203.0.113.7, unknown", "-"),
     ("203.0.113.7, unknown, 10.0.0.1", "10.0.0.1:0"),

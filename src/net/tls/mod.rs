@@ -47,7 +47,7 @@ pub struct Tls {
 enum Ending {
     /// Data may be written.
     No,
-    /// The last record is sealed; the socket's writing side ends behind it.
+    /// The last record is sealed; the socket's writing side ends after it.
     Wanted,
     /// The socket's writing side has been ended.
     Done,
@@ -359,7 +359,7 @@ impl Tls {
         Ok(end)
     }
 
-    /// Opens what is in `ring`: fills `space`, keeps what is behind it, and sends what has to be answered.
+    /// Opens what is in `ring`: fills `space`, keeps what is after it, and sends what has to be answered.
     fn open(&mut self, ring: &mut Ring, space: &mut [u8], rings: &mut Pool) -> Result<usize, Broken> {
         let (mut filled, mut surplus, mut output) = (0, Vec::new(), Vec::new());
         let mut sink = |plain: &[u8]| {
@@ -423,7 +423,7 @@ impl Tls {
         count
     }
 
-    /// Sends sealed bytes behind those that wait for the socket. That the peer is gone is told by the next
+    /// Sends sealed bytes after those that wait for the socket. That the peer is gone is told by the next
     /// read, behind what it sent before.
     fn send(&mut self, bytes: &[u8], rings: &mut Pool) {
         let ring = match self.sealed.take() {

@@ -41,7 +41,7 @@ pub enum Reach {
 /// What a session reads and where it puts what comes of it.
 pub struct Flow<'a> {
     /// Received and not used up. Records are opened in place, so what is left has to come again as it lies
-    /// here afterwards, with more behind it, in every call: also when something is sealed.
+    /// here afterwards, with more after it, in every call: also when something is sealed.
     pub input: &'a mut [u8],
     /// This many bytes at the front of `input` are used up.
     pub used: usize,

@@ -119,7 +119,7 @@ impl Pair {
         panic!("the handshake does not end");
     }
 
-    /// Reads all that is there.
+    /// Reads everything available.
     fn read(&mut self, space: usize) -> Result<ReadEnd, Broken> {
         let mut space = vec![0; space];
         while self.ours.is_readable() {

@@ -1,4 +1,4 @@
-//! The end of a program that is told to go: its whole group is asked (TERM), and what is still there after a while is
+//! The end of a program that is asked to go: its whole group is asked (TERM), and what is still there after a while is
 //! killed.
 
 use std::process::ExitStatus;

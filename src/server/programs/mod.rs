@@ -66,7 +66,7 @@ impl Programs {
         }
     }
 
-    /// Kills what was told to go and is still there.
+    /// Kills what was asked to go and is still there.
     pub(super) fn kill(&self) {
         match self {
             Programs::None => {}

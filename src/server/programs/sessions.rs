@@ -38,7 +38,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// Those that are being started, run, or have been told to go.
+    /// Those that are being started, run, or have been asked to go.
     count: usize,
     number: u64,
     running: HashMap<u64, Running>,
@@ -109,7 +109,7 @@ impl SessionPrograms {
         self.look(now);
     }
 
-    /// Kills what is left of those that were told to go.
+    /// Kills what is left of those that were asked to go.
     pub(super) fn kill(&self) {
         self.0.lock().leaving.iter().for_each(|(_, _, leaving)| leaving.kill());
     }
@@ -217,7 +217,7 @@ impl fmt::Debug for SessionPrograms {
     }
 }
 
-/// Programs at a time, those included that have been told to go. One process or more for each client is more than
+/// Programs at a time, those included that have been asked to go. One process or more for each client is more than
 /// a gateway is for.
 const PROGRAMS_MAX: usize = 256;
 

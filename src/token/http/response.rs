@@ -106,7 +106,7 @@ impl Decoder {
         Response { status: self.status, location: self.location, body: self.body }
     }
 
-    /// Adds to the head, line by line, so that nothing behind it is taken for a part of it.
+    /// Adds to the head, line by line, so that nothing after it is taken for a part of it.
     fn head<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Fault> {
         let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
         let (own, rest) = bytes.split_at(end);
@@ -135,7 +135,7 @@ impl Decoder {
         Ok(rest)
     }
 
-    /// How the body's end is told.
+    /// How the body's end is marked.
     fn framing(&mut self, fields: &[httparse::Header<'_>]) -> Result<State, Fault> {
         let mut length: Option<usize> = None;
         let (mut is_chunked, mut is_plain) = (false, true);

@@ -41,7 +41,7 @@ impl Header {
     }
 }
 
-/// The bytes of a part. There is one way to write them: without padding, and with zeros in the bits behind them.
+/// The bytes of a part. There is one way to write them: without padding, and with zeros in the bits after them.
 ///
 /// # Errors
 /// They are written otherwise.

@@ -164,7 +164,7 @@ fn compare(made: Counts, endings: Vec<(String, u64)>) {
     let mut made: BTreeMap<&str, u64> = made.into_iter().collect();
     let mut ended: BTreeMap<&str, u64> =
         endings.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
-    // The system tells of a reset once: when a write was told, the read behind it finds an end. So a reset
+    // The system tells of a reset once: when a write was told, the read after it finds an end. So a reset
     // may count as an end without a Close, which is what it looks like; nothing may count as a reset.
     for counts in [&mut made, &mut ended] {
         let resets = counts.remove("client-reset").unwrap_or_default();

@@ -93,7 +93,7 @@ impl Exchange {
         self.waiting.lock().expect("nobody panics here").insert(number, sender);
         let mut client = Client::connect(server);
         let mut hello = Frame::binary(&number.to_be_bytes()).bytes();
-        // In one packet with the request, in one behind it, or split.
+        // In one packet with the request, in one after it, or split.
         let early = random.below(hello.len() + 1);
         let rest = hello.split_off(early);
         client.wire.send(&[UPGRADE.as_bytes(), &hello].concat());

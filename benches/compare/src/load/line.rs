@@ -178,7 +178,7 @@ mod tests {
     use std::sync::Arc;
     use std::thread;
 
-    /// Reads a message, and sends it back with the end right behind it.
+    /// Reads a message, and sends it back with the end right after it.
     fn serve(listener: &TcpListener, config: ServerConfig, bytes: usize) {
         let (stream, _) = listener.accept().expect("a client comes");
         let session = ServerConnection::new(Arc::new(config)).expect("a usable configuration");
