@@ -105,6 +105,11 @@ export class Stage {
         }
     }
 
+    /** No longer minds how a program ends. */
+    forget(program) {
+        this.#programs.splice(this.#programs.indexOf(program), 1);
+    }
+
     /** Has `act` called when everything is ended, for what programs have left behind. */
     atEnd(act) {
         this.#atEnd.push(act);
