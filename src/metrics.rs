@@ -40,6 +40,7 @@ label! {
 label! {
     /// How far a connection is.
     Stage:
+    Proxy = "proxy",
     Sniff = "sniff",
     Tls = "tls",
     Handshake = "handshake",

@@ -39,7 +39,7 @@ enum What {
 
 /// Addresses that share their first bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Net {
+pub struct Net {
     base: IpAddr,
     bits: u8,
 }
@@ -229,7 +229,7 @@ impl Net {
     }
 
     /// `ADDRESS` or `ADDRESS/BITS`.
-    fn parse(text: &str) -> Option<Net> {
+    pub fn parse(text: &str) -> Option<Net> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
@@ -247,7 +247,8 @@ impl Net {
         })
     }
 
-    fn contains(self, ip: IpAddr) -> bool {
+    /// Whether `ip`, in its canonical form, is one of them.
+    pub fn contains(self, ip: IpAddr) -> bool {
         let value = |ip| match ip {
             IpAddr::V4(ip) => u128::from(u32::from(ip)) << 96,
             IpAddr::V6(ip) => u128::from(ip),

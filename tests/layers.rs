@@ -55,6 +55,7 @@ const CONN: &[(&str, u8)] = &[
     ("end", 0),
     ("shared", 0),
     ("frontend", 0),
+    ("row", 1),
     ("wanted", 0),
     ("facts", 0),
     ("who", 1),
@@ -76,6 +77,7 @@ const CONN: &[(&str, u8)] = &[
     ("close", 4),
     ("state", 5),
     ("drive", 6),
+    ("view", 6),
     ("rig", 7),
 ];
 

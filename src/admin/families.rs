@@ -151,6 +151,11 @@ fn sessions(page: &mut Page, gateway: &Gateway) {
         sums(gateway, |metrics| metrics.pings.totals()),
     );
     page.by("result", "missed", ended(gateway, Kind::ClientSilent));
+    page.counter("websockify_revoked_sessions_total", "Sessions ended from outside.").by(
+        "by",
+        "admin",
+        ended(gateway, Kind::Killed),
+    );
     page.counter("websockify_close_frames_total", "Close frames, by who closes the session and their code.");
     for (by, name) in Closer::NAMES.iter().enumerate() {
         let totals = sums(gateway, |metrics| metrics.closes[by].totals());

@@ -14,6 +14,7 @@ mod process;
 mod pulse;
 mod route;
 mod security;
+mod sessions;
 mod status;
 
 use std::io;

@@ -4,24 +4,27 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::security::{Caller, Security};
+use super::sessions::{self, Parameters};
 use super::{Admin, Role, families, health, status};
 use crate::http::query;
 use crate::http::request::Request;
 
 /// What can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Endpoint {
+enum Endpoint<'a> {
     Front,
     Metrics,
     Live,
     Ready,
     Status,
     Readiness,
+    Sessions,
+    Session(&'a str),
 }
 
-impl Endpoint {
+impl Endpoint<'_> {
     /// The one at this path.
-    fn at(path: &str) -> Option<Endpoint> {
+    fn at(path: &str) -> Option<Endpoint<'_>> {
         Some(match path {
             "/" => Endpoint::Front,
             "/metrics" => Endpoint::Metrics,
@@ -29,7 +32,8 @@ impl Endpoint {
             "/readyz" => Endpoint::Ready,
             "/api/v1/status" => Endpoint::Status,
             "/api/v1/readiness" => Endpoint::Readiness,
-            _ => return None,
+            "/api/v1/sessions" => Endpoint::Sessions,
+            _ => Endpoint::Session(path.strip_prefix("/api/v1/sessions/").filter(|name| !name.is_empty())?),
         })
     }
 
@@ -45,6 +49,7 @@ impl Endpoint {
                 "GET, HEAD"
             }
             Endpoint::Readiness => "PUT",
+            Endpoint::Sessions | Endpoint::Session(_) => "GET, HEAD, DELETE",
         }
     }
 }
@@ -53,7 +58,7 @@ impl Endpoint {
 pub(super) fn answer(admin: &Admin, request: &Request<'_>, body: &[u8], by: &Caller, role: Role) -> Answer {
     let (path, parameters) = request.target.split_once('?').unwrap_or((request.target, ""));
     let endpoint = Endpoint::at(path).filter(|endpoint| role == Role::All || endpoint.is_health());
-    let is_health = endpoint.is_some_and(Endpoint::is_health);
+    let is_health = endpoint.is_some_and(|endpoint| endpoint.is_health());
     let result = (|| {
         let grant = match is_health || role == Role::Health {
             true => None,
@@ -70,7 +75,7 @@ pub(super) fn answer(admin: &Admin, request: &Request<'_>, body: &[u8], by: &Cal
         {
             Security::admit_change(grant, request)?;
         }
-        act(admin, endpoint, parameters, body, by)
+        act(admin, endpoint, request.method, parameters, body, by)
     })();
     result.unwrap_or_else(|refusal| refusal)
 }
@@ -78,7 +83,8 @@ pub(super) fn answer(admin: &Admin, request: &Request<'_>, body: &[u8], by: &Cal
 /// Does what a peer asks for who may.
 fn act(
     admin: &Admin,
-    endpoint: Endpoint,
+    endpoint: Endpoint<'_>,
+    method: &str,
     parameters: &str,
     body: &[u8],
     by: &Caller,
@@ -93,6 +99,16 @@ fn act(
         }
         Endpoint::Status => Answer::json(200, &status::status(admin)),
         Endpoint::Readiness => readiness(admin, body, by)?,
+        Endpoint::Sessions if method == "DELETE" => {
+            Answer::json(200, &sessions::end_where(&admin.gateway, &Parameters::of(parameters), by)?)
+        }
+        Endpoint::Sessions => {
+            Answer::json(200, &sessions::list(&admin.gateway, &Parameters::of(parameters))?)
+        }
+        Endpoint::Session(name) if method == "DELETE" => {
+            Answer::json(202, &sessions::end_one(&admin.gateway, name, &Parameters::of(parameters), by)?)
+        }
+        Endpoint::Session(name) => Answer::json(200, &sessions::one(&admin.gateway, name)?),
     })
 }
 
@@ -124,6 +140,8 @@ GET /metrics            for Prometheus
 GET /livez              whether the process is alive
 GET /readyz?verbose     whether new clients are welcome, and why not
 GET /api/v1/status      what the service is doing
+GET /api/v1/sessions    the sessions, in pages; one behind its name
+DELETE                  the same path ends one, or all of a token, address or target
 PUT /api/v1/readiness   {\"ready\": false} takes it out of the rotation
 
 websockify(1) says more under ADMIN.

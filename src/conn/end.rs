@@ -72,6 +72,8 @@ pub enum End {
     TargetStalled,
     /// Too many peers had stopped reading, and this one had for the longest time.
     Overcommitted,
+    /// The operator has ended the session.
+    Killed,
     /// This process is ending.
     Shutdown,
     /// The system refused what the connection needs, a place among the watched descriptors for instance:
@@ -151,6 +153,7 @@ impl fmt::Display for End {
             End::TargetReset => f.write_str("Target closed connection (connection reset)"),
             End::TargetStalled => f.write_str("Target read no data for too long"),
             End::Overcommitted => f.write_str("Ended: --memory-limit reached by data that peers do not read"),
+            End::Killed => f.write_str("Ended by the operator"),
             End::Shutdown => f.write_str("Closed by shutdown"),
             End::System(number) => {
                 let error = io::Error::from_raw_os_error(*number);
@@ -225,6 +228,7 @@ kinds! {
     TargetReset, "target-reset", Peer;
     TargetStalled, "target-stalled", Operator;
     Overcommitted, "overcommitted", Operator;
+    Killed, "killed", Nobody;
     Shutdown, "shutdown", Nobody;
     System(_), "system", Operator;
 }

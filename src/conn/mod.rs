@@ -29,6 +29,7 @@ pub mod reply;
 pub mod report;
 #[cfg(any(test, feature = "testing"))]
 pub mod rig;
+pub mod row;
 pub mod serve;
 pub mod shared;
 pub mod sniff;
@@ -37,6 +38,7 @@ pub mod tape;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+mod view;
 pub mod wanted;
 pub mod who;
 
@@ -57,6 +59,7 @@ use cx::{Answer, Cx};
 use end::End;
 use proxy::Proxy;
 use relay::{Relay, Traffic};
+use row::Ending;
 use sniff::Sniff;
 use state::State;
 use who::Who;
@@ -95,20 +98,21 @@ impl Conn {
     pub fn new(accepted: Accepted, cx: &Cx<'_>) -> Conn {
         let Accepted { socket, peer, admitted, number } = accepted;
         cx.shared.say_detail(|log| log.debug(format_args!("{peer}: new connection")));
-        cx.metrics.stages[Stage::Sniff as usize].raise();
         let state = match cx.frontend.proxies.send_header(&peer) {
             true => State::Proxy(Proxy::begin(cx)),
             false => State::Sniff(Sniff::begin(cx)),
         };
-        Conn {
+        let mut conn = Conn {
             client: Client::new(socket, peer, number, cx.now),
             state,
             cut_at: Tick::NEVER,
             admitted,
             ended: false,
-            stage: Some(Stage::Sniff),
+            stage: None,
             kept_bytes: 0,
-        }
+        };
+        conn.note_stage(cx);
+        conn
     }
 
     /// Takes in an event of one of the sockets.
@@ -246,13 +250,8 @@ impl Conn {
     pub fn drain(&mut self, cut_at: Tick, cx: &mut Cx<'_>) {
         self.cut_at = cut_at;
         match &mut self.state {
-            State::Relay(relay) => relay.drain(&mut self.client, cx),
-            State::Connect(connect) => {
-                connect.abandon(cx);
-                let (to, close) = (Arc::clone(&connect.to), (code::GOING_AWAY, "Server is shutting down"));
-                let decoder = connect.take_decoder();
-                let relay = Relay::without_target(to, &mut self.client, End::Shutdown, close, decoder, cx);
-                self.state = State::Relay(relay);
+            State::Relay(_) | State::Connect(_) => {
+                self.end_session(End::Shutdown, (code::GOING_AWAY, "Server is shutting down"), cx);
             }
             State::Proxy(_) | State::Sniff(_) | State::Tls(_) | State::Handshake(_) | State::Lookup(_) => {
                 self.finish(&End::Shutdown, cx);
@@ -261,6 +260,34 @@ impl Conn {
             State::Serve(serve) => serve.be_last(),
             State::Reply(_) | State::Close(_) | State::Gone => {}
         }
+        self.note_stage(cx);
+    }
+
+    /// Ends a session in order: its client is told this, and its answer is awaited. Does nothing to one that is closing.
+    fn end_session(&mut self, end: End, close: (u16, &str), cx: &mut Cx<'_>) {
+        match &mut self.state {
+            State::Relay(relay) => relay.end(&mut self.client, end, close, cx),
+            State::Connect(connect) => {
+                connect.abandon(cx);
+                let (to, decoder) = (Arc::clone(&connect.to), connect.take_decoder());
+                let relay = Relay::without_target(to, &mut self.client, end, close, decoder, cx);
+                self.state = State::Relay(relay);
+            }
+            State::Proxy(_)
+            | State::Sniff(_)
+            | State::Tls(_)
+            | State::Handshake(_)
+            | State::Lookup(_)
+            | State::Serve(_)
+            | State::Reply(_)
+            | State::Close(_)
+            | State::Gone => {}
+        }
+    }
+
+    /// Ends the session because the operator wants it. The connection is to be driven afterwards.
+    pub fn end(&mut self, ending: Ending, cx: &mut Cx<'_>) {
+        self.end_session(End::Killed, (ending.code, ending.reason), cx);
         self.note_stage(cx);
     }
 

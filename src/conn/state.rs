@@ -71,7 +71,8 @@ impl State {
     /// What it is counted as; `None` when nothing is left.
     pub(super) fn stage(&self) -> Option<Stage> {
         Some(match self {
-            State::Proxy(_) | State::Sniff(_) => Stage::Sniff,
+            State::Proxy(_) => Stage::Proxy,
+            State::Sniff(_) => Stage::Sniff,
             State::Tls(_) => Stage::Tls,
             State::Handshake(_) => Stage::Handshake,
             State::Lookup(_) => Stage::Lookup,

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use mio::event::Event;
@@ -86,6 +87,14 @@ impl Socket {
         let mut socket = Socket::new(io);
         socket.bits &= !WRITABLE;
         socket
+    }
+
+    /// The other end's address, if it is TCP.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match &self.io {
+            Io::Tcp(tcp) => tcp.peer_addr().ok(),
+            Io::Unix(_) | Io::Program(_) | Io::Other(_) => None,
+        }
     }
 
     /// A place for a socket: it is never ready.

@@ -5,6 +5,7 @@
 //! they are committed: until [`Transport::flush`] has written them, the transport is not writable.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::event::Event;
@@ -173,6 +174,14 @@ impl Transport {
         match self {
             Transport::Plain(_) => Ok(true),
             Transport::Tls(tls) => tls.handshake(rings),
+        }
+    }
+
+    /// The other end's address, if it is TCP.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Transport::Plain(socket) => socket.peer(),
+            Transport::Tls(tls) => tls.socket().peer(),
         }
     }
 

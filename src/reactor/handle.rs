@@ -9,9 +9,11 @@ use std::time::Duration;
 use mio::Waker;
 
 use super::accept::Placed;
+use super::walk::{Page, Query};
 use crate::conn::cx::Answer;
 use crate::conn::end::End;
 use crate::conn::frontend::Frontend;
+use crate::conn::row::{Ending, Filter, Row};
 use crate::id::ConnId;
 use crate::metrics::Metrics;
 use crate::net::listen::Peer;
@@ -27,6 +29,38 @@ pub enum Control {
     Ping,
     /// Answer there.
     Probe(Sender<Vitals>),
+    /// List sessions.
+    List {
+        /// Which ones.
+        query: Arc<Query>,
+        /// Who gets the list.
+        answer: Sender<Page>,
+    },
+    /// Tell of one session.
+    One {
+        /// Which one.
+        id: ConnId,
+        /// Who is told; nothing if it is gone, or is no session.
+        answer: Sender<Option<Row>>,
+    },
+    /// End one session.
+    End {
+        /// Which one.
+        id: ConnId,
+        /// Why.
+        ending: Ending,
+        /// Who is told whether it was there.
+        answer: Sender<bool>,
+    },
+    /// End all sessions of this kind.
+    EndWhere {
+        /// Which ones.
+        filter: Arc<Filter>,
+        /// Why.
+        ending: Ending,
+        /// Who is told how many there were.
+        answer: Sender<usize>,
+    },
     /// Accept no more, and end when the last connection has ended by itself.
     Finish,
     /// The same for sessions that have a target; all others are sent away, and cut after this time.

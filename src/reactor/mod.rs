@@ -12,6 +12,7 @@ mod queue;
 mod stopwatch;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -41,9 +42,11 @@ use handle::{Mailbox, Message};
 use pressure::Burden;
 use queue::{Account, Budget, Queue, Weight};
 use stopwatch::Stopwatch;
+use walk::{Walk, Walks};
 
 pub use half_open::HalfOpen;
 pub use handle::{Control, Frontends, Handle, Notice, Notify, Vitals};
+pub use walk::Query;
 
 /// One event loop with everything that belongs to it.
 pub struct Reactor {
@@ -65,6 +68,8 @@ pub struct Reactor {
     due: Vec<u32>,
     arrivals: Arrivals,
     half_open: Arc<HalfOpen>,
+    /// Lists that are made, a piece a turn.
+    walks: Walks,
     /// How often the poll was asked.
     passes: u64,
     trimmed_at: Tick,
@@ -147,6 +152,7 @@ impl Reactor {
             due: Vec::new(),
             arrivals: Arrivals::default(),
             half_open,
+            walks: Walks::new(),
             passes: 0,
             trimmed_at: Tick::ZERO,
         })
@@ -210,13 +216,16 @@ impl Reactor {
             self.turn();
             self.expire();
             self.accept();
+            if !self.walks.is_empty() {
+                self.walk();
+            }
         }
         Ok(())
     }
 
     /// How long the poll may sleep.
     fn wait(&self) -> Option<Duration> {
-        if !self.queue.is_empty() {
+        if !self.queue.is_empty() || !self.walks.is_empty() {
             return Some(Duration::ZERO);
         }
         let now = self.resources.tick;
@@ -394,6 +403,22 @@ impl Reactor {
                 // Who has asked may have given up.
                 let _ = answer.send(Vitals { reactor: self.index, held_bytes, rings_bytes });
             }
+            Control::List { query, answer } => self.walks.push_back(Walk::list(query, answer)),
+            Control::EndWhere { filter, ending, answer } => {
+                self.walks.push_back(Walk::end(filter, ending, answer));
+            }
+            Control::One { id, answer } => {
+                let now = self.resources.tick;
+                // Who has asked may have given up.
+                let _ = answer.send(self.slot(id).and_then(|slot| slot.conn.row(id, now)));
+            }
+            Control::End { id, ending, answer } => {
+                let is_there = self.slot(id).is_some_and(|slot| slot.conn.may_be_ended());
+                if is_there {
+                    self.with_conn(id.slot, |conn, cx| conn.end(ending, cx));
+                }
+                let _ = answer.send(is_there);
+            }
             Control::Finish => self.stop(),
             Control::Outlive(patience) => self.send_away(patience, Conn::is_relaying),
             Control::Drain(patience) => {
@@ -401,6 +426,18 @@ impl Reactor {
                 (self.notify)(Notice::Drained);
             }
         }
+    }
+
+    /// Goes on with the walk that waits longest, for a piece.
+    #[cold]
+    fn walk(&mut self) {
+        let Some(walk) = self.walks.pop_front() else { return };
+        let mut ends = Vec::new();
+        let left = walk.step(self.index, &self.slots, self.resources.tick, &mut ends);
+        for (number, ending) in ends {
+            self.with_conn(number, |conn, cx| conn.end(ending, cx));
+        }
+        self.walks.extend(left);
     }
 
     /// Accepts no more, and sends every client away but those who may stay.

@@ -33,6 +33,9 @@ const PATHS: &[(&str, &[&str])] = &[
     ("/readyz?verbose", &["GET", "HEAD"]),
     ("/api/v1/status", &["GET", "HEAD"]),
     ("/api/v1/readiness", &["PUT"]),
+    ("/api/v1/sessions", &["GET", "HEAD", "DELETE"]),
+    ("/api/v1/sessions/0-0-0-0", &["GET", "HEAD", "DELETE"]),
+    ("/api/v1/sessions/", &[]),
     ("/missing", &[]),
     ("/api/v1", &[]),
     ("//livez", &[]),
@@ -76,8 +79,12 @@ fn expected(
     if changes && (has_file && token != Some(FULL) || !has_header) {
         return 403;
     }
-    // A change without a body is understood and refused.
-    if changes { 400 } else { 200 }
+    // A change without a body or a filter is understood and refused, and there is no session.
+    match path {
+        "/api/v1/sessions/0-0-0-0" => 404,
+        _ if changes => 400,
+        _ => 200,
+    }
 }
 
 #[test]

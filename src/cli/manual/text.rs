@@ -38,6 +38,42 @@ configuration, alerts and a dashboard.
 .B /api/v1/status
 An object with what the service is doing.
 .TP
+.B /api/v1/sessions
+GET lists sessions in pages:
+.I limit
+of them (100, at most 1000), and
+.I next
+of a page goes behind
+.I after=
+for the next one. With
+.IR sort= bytes,
+.I age
+or
+.I idle
+the first ones of all come. Filters:
+.I address
+(an address or a network),
+.IR target ,
+.I token
+(the first 16 digits of the SHA\-256 of the token:
+.IR "printf %s TOKEN | sha256sum" ),
+.I idle_over
+(seconds) and
+.IR stalled=1 .
+DELETE with a filter for token, address or target, or with
+.IR all=true ,
+ends all that match.
+.TP
+.BI /api/v1/sessions/ ID
+GET has one session; DELETE ends it. Its client gets a Close with
+.I code
+(1008 without one) and the words for
+.IR reason :
+.IR ended ,
+.I revoked
+or
+.IR maintenance .
+.TP
 .B /api/v1/readiness
 PUT
 .I {"ready": false}

@@ -26,7 +26,6 @@ use crate::metrics::{Closer, Ping, Way};
 use crate::net::transport::Transport;
 use crate::net::tuning::UNACKNOWLEDGED_MAX;
 use crate::timers::Tick;
-use crate::ws::code;
 use crate::ws::decode::{CloseFrame, Decoder};
 use direction::Direction;
 pub use traffic::Traffic;
@@ -203,6 +202,20 @@ impl Relay {
         self.tape.as_ref().map_or(Tick::NEVER, |tape| tape.stalled_at())
     }
 
+    /// Whether neither end has begun to leave.
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Which end takes nothing now.
+    pub fn stalled_side(&self) -> Option<Side> {
+        match (self.down.stalled_at, self.up.stalled_at) {
+            (Tick::NEVER, Tick::NEVER) => None,
+            (Tick::NEVER, _) => Some(Side::Target),
+            _ => Some(Side::Client),
+        }
+    }
+
     /// The target's socket, for events.
     pub fn target(&mut self) -> Option<&mut Transport> {
         self.target.as_mut()
@@ -248,11 +261,11 @@ impl Relay {
         self.up_waits() || self.down.is_holding()
     }
 
-    /// Tells the client to go, at the next frame boundary, because the process ends.
-    pub fn drain(&mut self, client: &mut Client, cx: &Cx<'_>) {
-        if matches!(self.phase, Phase::Open) {
+    /// Tells the client to go, at the next frame boundary, because the session is ended by us.
+    pub fn end(&mut self, client: &mut Client, end: End, close: (u16, &str), cx: &Cx<'_>) {
+        if self.is_open() {
             self.down_state = Down::Ended;
-            self.close(client, End::Shutdown, (code::GOING_AWAY, "Server is shutting down"), cx);
+            self.close(client, end, close, cx);
         }
     }
 

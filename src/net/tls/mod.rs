@@ -324,6 +324,17 @@ impl Tls {
         (is_13, state.handshake_kind() == Some(HandshakeKind::Resumed))
     }
 
+    /// The socket below it.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// The suite, as IANA calls it; for a session whose handshake is done.
+    pub fn suite(&self) -> Option<String> {
+        let suite = self.session.state().negotiated_cipher_suite()?.suite();
+        suite.as_str().map(|name| name.replace("TLS13_", "TLS_"))
+    }
+
     /// The certificates that the peer has shown, its own first.
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.session.state().peer_certificates()
