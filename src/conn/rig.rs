@@ -45,6 +45,7 @@ use crate::target::Target;
 use crate::timers::Tick;
 use crate::web::{self, Pages};
 pub use tcp::Ends;
+pub use tls::accept;
 
 /// What the connection lives under.
 #[derive(Clone)]

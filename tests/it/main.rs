@@ -16,6 +16,7 @@ mod certificates;
 mod chains;
 mod command_lines;
 mod completions;
+mod crowd;
 mod daemon;
 mod endings;
 mod fairness;

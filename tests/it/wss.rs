@@ -8,6 +8,8 @@ mod attack;
 mod backpressure;
 #[path = "capacity.rs"]
 mod capacity;
+#[path = "crowd.rs"]
+mod crowd;
 #[path = "endings.rs"]
 mod endings;
 #[path = "faults.rs"]

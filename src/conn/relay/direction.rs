@@ -240,6 +240,17 @@ mod tests {
     }
 
     #[test]
+    fn what_an_end_took_before_the_first_look_does_not_count_behind_it() {
+        let (mut direction, mut now) = (Direction::default(), Tick::ZERO);
+        direction.offered(0, true, now, &Gauge::default());
+        now = now.after(SECOND);
+        direction.offered(LEAST_BYTES - 1000, true, now, &Gauge::default());
+        now = now.after(FIRST_LOOK);
+        assert!(!direction.is_stalled(|| 1 << 20, now));
+        assert!(direction.is_stalled(|| 1 << 20, now.after(STALL)));
+    }
+
+    #[test]
     fn only_for_slow_ends_little_is_read_while_memory_is_short() {
         let mut pool = Pool::new(2 * RING_BYTES);
         pool.charge(RING_BYTES);

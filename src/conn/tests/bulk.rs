@@ -1,5 +1,6 @@
 //! Bulk data between sockets of TCP goes through a pipe: when, and that nothing of it is lost, whoever stops.
 
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 
 use socket2::SockRef;
@@ -82,6 +83,28 @@ fn when_no_pipe_may_be_kept_what_a_client_refuses_is_read_out() {
         tcp.take_all();
         assert_eq!(tcp.rig.held_bytes(), 0);
     }
+}
+
+#[test]
+fn what_goes_through_a_pipe_is_work_and_has_its_turn_like_any_other() {
+    let mut tcp = in_bulk(&Setup::default());
+    tcp.target_sends(LARGE);
+    tcp.rig.note(Side::Target, true, false, false);
+    tcp.rig.drive();
+    assert!(tcp.rig.worked() >= LARGE, "{}", tcp.rig.worked());
+    tcp.take_all();
+}
+
+#[test]
+fn a_client_that_sends_behind_its_close_gets_the_answer_all_the_same() {
+    let mut tcp = Tcp::open(&Setup::default());
+    tcp.client_sends(&close(1000, ""));
+    // Nobody but the gateway has its socket now, so that what it does to it counts.
+    tcp.ends.to_client = tcp.ends.client.try_clone().expect("a descriptor");
+    tcp.rig.settle();
+    (&tcp.ends.client).write_all(b"more").expect("there is room");
+    tcp.take();
+    assert_eq!(tcp.received().close, Some((Some(1000), String::new())));
 }
 
 #[test]

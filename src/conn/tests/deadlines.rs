@@ -231,6 +231,28 @@ fn the_echo_of_a_close_that_nobody_takes_has_a_deadline() {
 }
 
 #[test]
+fn a_client_that_has_not_taken_what_came_before_our_close_has_the_time_of_a_stalled_one() {
+    let mut session = Session::open(Pace { client_room: 0, ..SMOOTH }, &Setup::default());
+    session.rig.client.block_writes();
+    session.target_sends(&[b'x'; 1000]);
+    session.run();
+    session.rig.drain(100 * HOUR);
+    session.rig.advance(STALL - 10 * SECOND);
+    assert!(session.rig.is_alive());
+    session.rig.advance(20 * SECOND);
+    assert_eq!((session.rig.endings(), session.rig.is_alive()), (vec!["shutdown"], false));
+}
+
+#[test]
+fn a_ping_that_is_late_is_sent_all_the_same() {
+    let setup = Setup { heartbeat: Some(10 * SECOND), ..Setup::default() };
+    let mut session = Session::open(SMOOTH, &setup);
+    session.rig.freeze(10 * SECOND + SECOND / 2);
+    session.run();
+    assert_eq!(session.received().pings.len(), 1);
+}
+
+#[test]
 fn an_idle_session_has_no_deadline_and_stays() {
     let mut session = Session::open(SMOOTH, &Setup::default());
     assert_eq!(session.rig.deadline(), None);

@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 
 use super::tcp::{Tcp, fill};
-use super::wire::{BINARY, frame};
+use super::wire::{BINARY, PONG, frame};
 use super::*;
 use crate::ring::RING_BYTES;
 use crate::sys;
@@ -62,13 +62,83 @@ fn to_a_far_client_no_more_is_on_its_way_than_it_takes_in_a_moment() {
 }
 
 #[test]
-fn for_a_client_nearby_nothing_of_that_is_done() {
+fn for_a_client_nearby_nothing_of_that_is_done_and_what_is_unread_is_bounded_when_it_could_grow() {
     let mut tcp = Tcp::open(&Setup::default());
-    let before = bounds(&tcp);
+    let unread = |tcp: &Tcp| {
+        let of = |socket: &TcpStream| SockRef::from(socket).recv_buffer_size().expect("a socket");
+        (of(&tcp.ends.to_client), of(&tcp.ends.to_target))
+    };
+    let (unsent, _, _) = bounds(&tcp);
+    let (client, target) = unread(&tcp);
+    tcp.moves_down(1000);
+    tcp.client_sends(&frame(BINARY, &[b'u'; 1000]));
+    assert_eq!(unread(&tcp), (client, target));
     tcp.moves_down(10_000);
-    assert_eq!(bounds(&tcp).0, before.0);
+    assert_eq!(unread(&tcp), (client, 2 * 384 * 1024));
+    tcp.client_sends(&frame(BINARY, &[b'u'; 10_000]));
+    assert_eq!(unread(&tcp), (2 * 384 * 1024, 2 * 384 * 1024));
+    // Once.
+    for socket in [&tcp.ends.to_client, &tcp.ends.to_target] {
+        SockRef::from(socket).set_recv_buffer_size(100_000).expect("a socket");
+    }
+    tcp.moves_down(10_000);
+    tcp.client_sends(&frame(BINARY, &[b'u'; 10_000]));
+    assert_eq!(unread(&tcp), (200_000, 200_000));
+    assert_eq!(bounds(&tcp).0, unsent);
     tcp.take_all();
-    assert_eq!(tcp.frames_behind(0), [10_000]);
+    assert_eq!(tcp.frames_behind(0), [1000, 10_000, 10_000]);
+}
+
+#[test]
+fn a_link_between_slow_and_fast_has_bounds_between() {
+    let mut tcp = Tcp::from_afar(&Setup::default());
+    flows(&mut tcp, 1_200_000);
+    tcp.rig.advance(LOOK);
+    flows(&mut tcp, 1000);
+    // 3 MB a second are 12 KB in 4 ms.
+    assert_eq!(bounds(&tcp), (4 * LITTLE as u32, 8 * LITTLE, true));
+    // Larger reads change nothing about that.
+    flows(&mut tcp, 20_000);
+    assert_eq!(bounds(&tcp), (4 * LITTLE as u32, 8 * LITTLE, true));
+    tcp.rig.advance(LOOK);
+    flows(&mut tcp, 1000);
+    // A segment of a target that has seen that window fits.
+    assert_eq!(bounds(&tcp), (LITTLE as u32, 4 * LITTLE, true));
+    tcp.take_all();
+}
+
+#[test]
+fn the_bounds_stay_while_ends_do_not_wait_for_each_other_whatever_else_is_due() {
+    let mut tcp = Tcp::from_afar(&Setup { heartbeat: Some(Duration::from_secs(10)), ..Setup::default() });
+    let before = bounds(&tcp);
+    for _ in 0..3 {
+        tcp.rig.advance(Duration::from_secs(10));
+        tcp.client_sends(&frame(PONG, b""));
+    }
+    assert_eq!(bounds(&tcp), before);
+}
+
+#[test]
+fn bulk_for_a_far_client_goes_through_a_pipe_only_while_its_link_is_fast() {
+    let mut tcp = Tcp::from_afar(&Setup::default());
+    flows(&mut tcp, 5_200_000);
+    tcp.rig.advance(LOOK);
+    flows(&mut tcp, 1000);
+    for _ in 0..4 {
+        tcp.moves_down(LARGE);
+        tcp.take();
+    }
+    assert_eq!(tcp.rig.pipes(), (1, 0));
+    assert_eq!(tcp.frames_behind(tcp.sent - 4 * LARGE), [LARGE; 4], "a ring is read at a time");
+    // What comes now is little for the time, and the next goes in small pieces again.
+    tcp.rig.advance(LOOK);
+    tcp.moves_down(LARGE);
+    tcp.take();
+    let sent = tcp.sent;
+    tcp.moves_down(LARGE);
+    tcp.take_all();
+    let frames = tcp.frames_behind(sent);
+    assert!(frames.iter().all(|&len| len <= LITTLE), "{frames:?}");
 }
 
 #[test]
@@ -123,6 +193,9 @@ fn is_readable(socket: &TcpStream) -> bool {
 
 /// The least that may be on its way at a time.
 const LITTLE: usize = 3 * 1024;
+
+/// A large read.
+const LARGE: usize = 50_000;
 
 /// The largest segment of the loopback.
 const SEGMENT: usize = 64 * 1024;

@@ -179,3 +179,16 @@ fn what_came_before_the_target_counts_as_held_and_what_nobody_reads_any_more_doe
     session.run();
     assert_eq!((session.rig.state(), session.rig.held_bytes()), ("reply", 0));
 }
+
+#[test]
+fn for_a_client_that_can_not_be_written_to_nothing_is_held_and_its_target_is_not_read() {
+    let mut session = Session::open(Pace { target_room: 0, read: 1000, ..SMOOTH }, &Setup::default());
+    session.client_sends(&frame(BINARY, b"still owed"));
+    session.run();
+    let held = session.rig.held_bytes();
+    session.rig.client.write_step(Step::Error(std::io::ErrorKind::BrokenPipe));
+    session.target_sends(&[7; 10_000]);
+    session.run();
+    assert_eq!(session.rig.held_bytes(), held);
+    assert!(session.rig.target.reads_left() >= 9, "{}", session.rig.target.reads_left());
+}

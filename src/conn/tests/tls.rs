@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection};
 
 use super::wire::{BINARY, frame};
 use super::*;
 use crate::conn::delivery::{LEAST_BYTES, STALL};
+use crate::conn::rig;
 use crate::net::tls::UNREAD_MAX;
 use crate::ring::RING_BYTES;
 
@@ -65,6 +66,19 @@ fn records_without_data_do_not_keep_the_turn_before_the_request() {
     assert!(reads - session.rig.client.reads_left() < 10, "others have to wait");
     session.rig.settle();
     assert_eq!(session.rig.state(), "connect", "nothing is forgotten");
+}
+
+#[test]
+fn records_without_data_have_turns_in_a_session_too_and_nothing_is_forgotten() {
+    let mut session = Session::open(SMOOTH, &secured());
+    session.pace.read = 1;
+    session.rig.target.write_step(Step::Room(100));
+    session.client_sends(&frame(BINARY, b"late"));
+    session.rig.note(Side::Client, true, true, false);
+    session.rig.drive();
+    assert!(session.rig.worked() >= 128 * 1024, "others have their turn first");
+    session.rig.settle();
+    assert_eq!(session.rig.to_target, b"late");
 }
 
 #[test]
@@ -237,4 +251,37 @@ fn handshakes_that_are_late_half_or_hopeless_end_each_in_its_own_way() {
     let mut bare = begin(&Setup::default(), &hello);
     bare.run_to_the_end();
     assert_eq!(bare.rig.endings(), ["no-certificate"]);
+}
+
+#[test]
+fn a_stalled_target_in_tls_holds_sealed_bytes_which_count_and_arrive() {
+    let (server, client) = secured().tls.expect("it has some");
+    for drains in [false, true] {
+        let mut session = Session::open(SMOOTH, &Setup::default());
+        let mut server = ServerConnection::new(Arc::clone(&server)).expect("a good configuration");
+        session.rig.secure_target(&client, &mut server);
+        session.rig.to_target.clear();
+        session.rig.target.block_writes();
+        session.pace.target_room = 0;
+        let sent = pattern(3 * RING_BYTES);
+        session.client_sends(&frame(BINARY, &sent));
+        session.run();
+        let held = session.rig.held_bytes();
+        assert!(held > 0 && held <= RING_BYTES + UNREAD_MAX, "{held}");
+        let (burden, _) = session.rig.burden().expect("sealed bytes are one");
+        assert!(burden >= held);
+        let stalled_in = session.rig.deadline().expect("its target is stalled");
+        assert!(stalled_in < STALL);
+        if drains {
+            session.rig.drain(100 * STALL);
+            session.rig.advance(STALL / 2);
+            assert!(session.rig.is_alive(), "the client can't be heard as long as its target takes nothing");
+        }
+        session.pace.target_room = 10_000;
+        session.run();
+        let mut got = Vec::new();
+        rig::accept(&mut server, &session.rig.to_target, &mut got);
+        assert!(got == sent, "{} bytes arrived", got.len());
+        assert_eq!(session.rig.held_bytes(), 0);
+    }
 }
