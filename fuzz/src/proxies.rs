@@ -89,9 +89,7 @@ fn plain(words: Vec<&[u8]>) -> Option<SocketAddr> {
         let Ok(word) = std::str::from_utf8(word.trim_ascii()) else { return found };
         // A port that is not told is none, and an address of one interface means nothing to others.
         let (word, hidden) = match word.rsplit_once(":_") {
-            Some((word, _)) if !word.ends_with(':') && (word.contains('.') || word.contains(']')) => {
-                (word, true)
-            }
+            Some((word, name)) if !name.is_empty() && name.bytes().all(is_hidden) => (word, true),
             _ => (word, false),
         };
         let bare = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
@@ -111,6 +109,11 @@ fn plain(words: Vec<&[u8]>) -> Option<SocketAddr> {
         }
     }
     found
+}
+
+/// RFC 7239, 6.3.
+fn is_hidden(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'.' | b'_' | b'-')
 }
 
 /// 10.0.0.0/8 and fd00::/8.

@@ -183,11 +183,17 @@ fn node(word: &str) -> Option<SocketAddr> {
     };
     let port = match port.as_bytes() {
         // One that is not told (RFC 7239, 6.1).
-        [] | [b'_', ..] => 0,
+        [] => 0,
+        [b'_', hidden @ ..] if is_hidden(hidden) => 0,
         digits if digits.iter().all(u8::is_ascii_digit) => port.parse().ok()?,
         _ => return None,
     };
     Some(SocketAddr::new(address.to_canonical(), port))
+}
+
+/// What may stand behind the `_` of what is not told (RFC 7239, 6.3).
+fn is_hidden(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
 }
 
 /// Entries of a list that are looked at. A chain of proxies is shorter.
