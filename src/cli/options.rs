@@ -165,18 +165,18 @@ pub(super) const TABLE: &[Row] = &[
 
     Row { name: "proxy-protocol", short: None, kind: Choice("WORD", &["on", "off"]),
           group: Listening, python: false,
-          help: "with on, each connection of a --trusted-proxy must begin with a PROXY header (version 1 or 2) that says who \
-                 its client is, and nobody else's may (default: off)" },
+          help: "with on, each connection from a --trusted-proxy must begin with a PROXY header (version 1 or 2) that \
+                 names its client, and no other connection may (default: off)" },
     Row { name: "trusted-proxy", short: None, kind: Text("NETWORK"),
           group: Listening, python: false,
-          help: "believe proxies at this address or in this network (10.0.0.0/8), or with unix those that connect to a \
-                 Unix socket, about their clients: PROXY headers, --real-ip-header, X-Forwarded-Proto and -Host, \
-                 X-Request-Id and traceparent; may be repeated. @FILE takes networks from a file" },
+          help: "believe proxies at this address or in this network (10.0.0.0/8), or with unix those that connect to \
+                 a Unix socket, about their clients: PROXY headers, --real-ip-header, X-Forwarded-Proto and -Host, \
+                 X-Request-Id and traceparent; may be repeated. @FILE reads networks from a file" },
     Row { name: "real-ip-header", short: None, kind: Text("NAME"),
           group: Listening, python: false,
-          help: "the header in which a --trusted-proxy names its client (default: X-Forwarded-For): a list of addresses, \
-                 read from the right past trusted ones, Forwarded, or any name with one address, such as X-Real-IP; \
-                 none: no header" },
+          help: "the header in which a --trusted-proxy names its client (default: X-Forwarded-For): a list of \
+                 addresses, read from the right past trusted ones, Forwarded, or any header with one address, such \
+                 as X-Real-IP; none: no header" },
 
     Row { name: "unix-target", short: None, kind: Text("FILE"),
           group: Targets, python: true,
@@ -198,8 +198,8 @@ pub(super) const TABLE: &[Row] = &[
           help: "accept any certificate from the target: an attacker on the network can read and change everything" },
     Row { name: "proxy-protocol-out", short: None, kind: Choice("VERSION", &["v1", "v2"]),
           group: Targets, python: false,
-          help: "tell targets who the client is by a PROXY header of this version, before anything else on the \
-                 connection and before TLS; v2 has the session's name, the Host and the client's TLS, too" },
+          help: "send targets a PROXY header of this version with the client's address, before anything else on the \
+                 connection and before TLS; v2 also has the session's name, the Host and the client's TLS" },
     Row { name: "wrap-mode", short: None, kind: Choice("MODE", &["exit", "ignore", "respawn"]),
           group: Targets, python: true,
           help: "what to do when the wrapped program exits or goes into the background: exit (default), ignore or \
@@ -344,19 +344,19 @@ pub(super) const TABLE: &[Row] = &[
 
     Row { name: "admin", short: None, kind: Text("ADDRESS"),
           group: Admin, python: false,
-          help: "serve metrics, health and the list of sessions at [HOST:]PORT, where no host means this machine alone \
-                 (127.0.0.1, unlike source_port's), or at unix:PATH, a Unix socket; without TLS" },
+          help: "serve metrics, health and the list of sessions without TLS at [HOST:]PORT (without HOST only on \
+                 127.0.0.1, unlike source_port) or at unix:PATH, a Unix socket" },
     Row { name: "admin-mode", short: None, kind: Text("MODE"),
           group: Admin, python: false,
           help: "permissions of the --admin socket, in octal (default: 0600)" },
     Row { name: "admin-token-file", short: None, kind: Text("FILE"),
           group: Admin, python: false,
-          help: "ask those who come to --admin for a token of this file, which has lines 'full TOKEN' and 'read TOKEN' \
-                 of at least 16 characters; needed where the address is not this machine's alone" },
+          help: "require a token from this file for --admin; its lines are 'full TOKEN' and 'read TOKEN', with at \
+                 least 16 characters each. Required if the address is not a loopback address" },
     Row { name: "health-path", short: None, kind: Text("PATH"),
           group: Admin, python: false,
-          help: "answer GET PATH on the public port with 200 while new clients are welcome and with 503 else, for \
-                 balancers that can ask there only; needs no password" },
+          help: "answer GET PATH on the public port with 200 while new clients are welcome, otherwise with 503, for \
+                 load balancers that can only check there; needs no password" },
 
     Row { name: "verbose", short: Some('v'), kind: Flag,
           group: Logging, python: true,
