@@ -32,7 +32,7 @@ lists all of them. Targets and token services are no part of it.
 .TP
 .B /metrics
 Counters and gauges for Prometheus, in its text format 0.0.4. No label has a value that a client, a token or a target
-decides, so their number depends on the command line alone. docs/operating.md and examples/ have a first
+decides, so their number depends on the command line alone. docs/monitoring.md and examples/ have a first
 configuration, alerts and a dashboard.
 .TP
 .B /api/v1/status
