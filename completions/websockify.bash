@@ -30,6 +30,7 @@ _websockify()
             --pid-file | \
             --admin-token-file | \
             --log-file | \
+            --access-log | \
             --syslog | \
             --record)
             _filedir
@@ -95,6 +96,14 @@ _websockify()
             ;;
         --novnc)
             $split && _filedir -d
+            ;;
+        --log-level)
+            COMPREPLY=($(compgen -W 'error warn info debug' -- "$cur"))
+            return
+            ;;
+        --log-format)
+            COMPREPLY=($(compgen -W 'text json' -- "$cur"))
+            return
             ;;
         --record-input)
             COMPREPLY=($(compgen -W 'yes no' -- "$cur"))
@@ -167,6 +176,9 @@ _websockify()
             --verbose
             --traffic
             --log-file=
+            --log-level=
+            --log-format=
+            --access-log=
             --log-tokens
             --syslog=
             --legacy-syslog

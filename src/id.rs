@@ -4,8 +4,6 @@
 //! A slot of the slab is used again; a generation is not, for four billion connections of one slot. So an
 //! event, a timer or a helper's answer that is late finds a different generation and is dropped.
 
-#![cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
-
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::str::FromStr;
@@ -28,12 +26,19 @@ pub enum Side {
     Target,
 }
 
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Side {
+    /// Its name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
             Side::Client => "client",
             Side::Target => "target",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -8,6 +8,7 @@ use super::sessions::{self, Parameters};
 use super::{Admin, Role, families, health, status};
 use crate::http::query;
 use crate::http::request::Request;
+use crate::log::{Level, Topic};
 
 /// What can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +121,8 @@ fn readiness(admin: &Admin, body: &[u8], by: &Caller) -> Result<Answer, Answer> 
     };
     admin.gateway.shared.health.withdraw(!ready);
     let what = if *ready { "ready again" } else { "not ready from now on" };
-    admin.gateway.shared.log.info(format_args!("admin: {what} (by {by})"));
+    let text = format_args!("admin: {what} (by {by})");
+    admin.gateway.shared.log.note(Topic::Admin, Level::Info, text);
     Ok(Answer::json(200, &json!({ "ready": ready })))
 }
 

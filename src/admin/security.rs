@@ -11,7 +11,7 @@ use socket2::Socket;
 use super::answer::Answer;
 use crate::http::origin::is_same_host;
 use crate::http::request::Request;
-use crate::log::Log;
+use crate::log::{Level, Log, Topic};
 use crate::secret::{self, Secret};
 use crate::source::CachedFile;
 
@@ -139,7 +139,11 @@ impl Security {
     fn unusable(&self, path: &Path, text: &str) -> Answer {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.as_deref() != Some(text) {
-            self.log.warn(format_args!("--admin-token-file {}: {text}; nobody is let in", path.display()));
+            self.log.note(
+                Topic::Admin,
+                Level::Warning,
+                format_args!("--admin-token-file {}: {text}; nobody is let in", path.display()),
+            );
             *said = Some(text.to_owned());
         }
         Answer::error(503, "the file of tokens can't be used")
@@ -206,7 +210,11 @@ pub fn check_tokens(path: &Path, log: &Log) -> Result<(), String> {
         return Err(format!("{name}: {text}"));
     }
     if std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o004 != 0) {
-        log.warn(format_args!("{name}: every user of this machine can read it (chmod o-r)"));
+        log.note(
+            Topic::Admin,
+            Level::Warning,
+            format_args!("{name}: every user of this machine can read it (chmod o-r)"),
+        );
     }
     Ok(())
 }

@@ -103,9 +103,9 @@ impl Basic {
         decoy: Option<&'a Stored>,
     ) -> Decision {
         if let Some(cookies) = &self.cookies
-            && cookies.admits(&presented.cookies, |user| find(user).map(Stored::text))
+            && let Some(user) = cookies.user(&presented.cookies, |user| find(user).map(Stored::text))
         {
-            return Decision::Admitted(Admitted::default());
+            return Decision::Admitted(Admitted { user: Some(user.into()), cookie: None });
         }
         let given = match presented.authorization[..] {
             [] => return Decision::Denied(Denial::Unauthenticated("no user and password were sent")),
@@ -141,7 +141,8 @@ impl Basic {
 
     fn admit(&self, given: &Credentials, stored: &Stored) -> Decision {
         let issue = |cookies: &Cookies| cookies.issue(&given.user, stored.text());
-        Decision::Admitted(Admitted { cookie: self.cookies.as_ref().map(issue) })
+        let user = Some(given.user.as_str().into());
+        Decision::Admitted(Admitted { user, cookie: self.cookies.as_ref().map(issue) })
     }
 
     /// What the file says.

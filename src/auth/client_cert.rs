@@ -23,7 +23,9 @@ impl AuthPlugin for ClientCert {
             Err(why) => return Decision::Broken(why),
         };
         match presented.common_name {
-            Some(name) if names.iter().any(|known| known == name) => Decision::Admitted(Admitted::default()),
+            Some(name) if names.iter().any(|known| known == name) => {
+                Decision::Admitted(Admitted { user: Some(name.into()), cookie: None })
+            }
             Some(_) => {
                 Decision::Denied(Denial::Forbidden("the client certificate's common name is not listed"))
             }

@@ -42,21 +42,25 @@ impl Cookies {
         Cookie { name: self.name.clone(), value: Secret::new(value) }
     }
 
-    /// Whether one of the headers has a cookie of ours that is still good. `stored` gives how the password of a
+    /// The user whose cookie of ours is in one of the headers and still good. `stored` gives how the password of a
     /// user is kept.
-    pub(super) fn admits<'a>(&self, headers: &[&[u8]], stored: impl Fn(&str) -> Option<&'a [u8]>) -> bool {
+    pub(super) fn user<'a>(
+        &self,
+        headers: &[&[u8]],
+        stored: impl Fn(&str) -> Option<&'a [u8]>,
+    ) -> Option<String> {
         let values = headers.iter().flat_map(|header| credentials::cookies(header, &self.name));
-        values.take(VALUES_MAX).any(|value| self.is_good(value, &stored).unwrap_or(false))
+        values.take(VALUES_MAX).find_map(|value| self.user_of(value, &stored))
     }
 
-    fn is_good<'a>(&self, value: &[u8], stored: impl Fn(&str) -> Option<&'a [u8]>) -> Option<bool> {
+    fn user_of<'a>(&self, value: &[u8], stored: impl Fn(&str) -> Option<&'a [u8]>) -> Option<String> {
         let mut parts = std::str::from_utf8(value).ok()?.split('.');
         let (user, until, signature) = (parts.next()?, parts.next()?, parts.next()?);
         let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
         let (user, signature) = (String::from_utf8(decode(user)?).ok()?, decode(signature)?);
         let until: u64 = until.parse().ok()?;
         let is_ours = self.key.verify(&[user.as_bytes(), &until.to_be_bytes(), stored(&user)?], &signature);
-        Some(is_ours && parts.next().is_none() && now().as_secs() < until)
+        (is_ours && parts.next().is_none() && now().as_secs() < until).then_some(user)
     }
 }
 
@@ -86,15 +90,15 @@ mod tests {
         let cookie = cookies.issue("me", b"stored");
         let header = header(&cookie);
         let admits = |headers: &[&[u8]], stored: &'static [u8]| {
-            cookies.admits(headers, |user| (user == "me").then_some(stored))
+            cookies.user(headers, |user| (user == "me").then_some(stored)).as_deref() == Some("me")
         };
         assert!(admits(&[&header], b"stored"));
         assert!(admits(&[b"websockify-auth-6080=junk", &header], b"stored"));
         assert!(!admits(&[&header], b"changed"));
         assert!(!admits(&[], b"stored"));
-        assert!(!cookies.admits(&[&header], |_| None));
-        assert!(!Cookies::new(Some(6080)).expect("a key").admits(&[&header], |_| Some(b"stored")));
-        assert!(!Cookies::new(Some(6081)).expect("a key").admits(&[&header], |_| Some(b"stored")));
+        assert!(cookies.user(&[&header], |_| None).is_none());
+        assert!(Cookies::new(Some(6080)).expect("a key").user(&[&header], |_| Some(b"stored")).is_none());
+        assert!(Cookies::new(Some(6081)).expect("a key").user(&[&header], |_| Some(b"stored")).is_none());
     }
 
     #[test]
@@ -106,12 +110,12 @@ mod tests {
             let mut other = header.clone();
             // Two signs away, so that the last digit's loose bits are not all that changes.
             other[at] = if other[at] == b'Q' { b'7' } else { b'Q' };
-            assert!(!cookies.admits(&[&other], |_| Some(b"stored")), "{at}");
-            assert!(!cookies.admits(&[&header[..at]], |_| Some(b"stored")), "{at}");
+            assert!(cookies.user(&[&other], |_| Some(b"stored")).is_none(), "{at}");
+            assert!(cookies.user(&[&header[..at]], |_| Some(b"stored")).is_none(), "{at}");
         }
         let mut longer = header.clone();
         longer.extend_from_slice(b".x");
-        assert!(!cookies.admits(&[&longer], |_| Some(b"stored")));
+        assert!(cookies.user(&[&longer], |_| Some(b"stored")).is_none());
     }
 
     #[test]
@@ -121,7 +125,7 @@ mod tests {
         let signature = cookies.key.sign(&[b"me", &past.to_be_bytes(), b"stored"]);
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let header = format!("websockify-auth={}.{past}.{}", encode(b"me"), encode(&signature));
-        assert!(!cookies.admits(&[header.as_bytes()], |_| Some(b"stored")));
+        assert!(cookies.user(&[header.as_bytes()], |_| Some(b"stored")).is_none());
     }
 
     #[test]

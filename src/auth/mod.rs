@@ -78,6 +78,8 @@ pub enum Decision {
 /// What comes with being admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admitted {
+    /// Whom the client has proven to be, for logs.
+    pub user: Option<Arc<str>>,
     /// A cookie, name and value, that will admit the client for some time.
     pub cookie: Option<Cookie>,
 }

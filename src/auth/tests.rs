@@ -130,17 +130,17 @@ fn a_hashed_password_is_proven_once_a_minute() {
 fn a_cookie_admits_until_the_password_changes() {
     let scratch = Scratch::new();
     let (plugin, _) = open("BasicHTTPAuth", file(&scratch, "me:one\n"), true);
-    let Decision::Admitted(Admitted { cookie: Some(cookie) }) = with_password(&*plugin, "me:one") else {
+    let Decision::Admitted(Admitted { cookie: Some(cookie), .. }) = with_password(&*plugin, "me:one") else {
         panic!("no cookie")
     };
     let header = cookie.set(false).split(';').next().unwrap().as_bytes().to_vec();
     let presented = Presented { cookies: vec![&header], ..Presented::default() };
-    assert!(matches!(plugin.decide(&presented), Decision::Admitted(Admitted { cookie: None })));
+    assert!(matches!(plugin.decide(&presented), Decision::Admitted(Admitted { cookie: None, .. })));
     scratch.file("f", "me:two\n");
     assert_eq!(word(plugin.decide(&presented)), "401");
     let (without, _) = open("BasicHTTPAuth", text("me:one"), false);
     assert_eq!(word(without.decide(&presented)), "401");
-    assert!(matches!(with_password(&*without, "me:one"), Decision::Admitted(Admitted { cookie: None })));
+    assert!(matches!(with_password(&*without, "me:one"), Decision::Admitted(Admitted { cookie: None, .. })));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::pair::{Loaded, load};
 use super::roots::Roots;
 use super::sni::CertResolver;
 use super::{Authorities, Pair, Report, ServerOptions, suites};
-use crate::log::Log;
+use crate::log::{Level, Log, Topic};
 
 /// What clients are served with, and what that was made from.
 pub(super) struct Store {
@@ -130,11 +130,15 @@ impl Store {
         let recovered = kept.error.take().is_some();
         let changed = kept.good.as_ref().is_none_or(|old| !loaded.same_chain(old));
         if self.started && (changed || recovered) {
-            self.log.info(format_args!("{cert}: this certificate is served from now on"));
+            self.log.note(
+                Topic::Certificate,
+                Level::Info,
+                format_args!("{cert}: this certificate is served from now on"),
+            );
         }
         if changed {
             for text in loaded.warning().into_iter().chain(loaded.cost()).chain(loaded.exposure()) {
-                self.log.warn(format_args!("{cert}: {text}"));
+                self.log.note(Topic::Certificate, Level::Warning, format_args!("{cert}: {text}"));
             }
             kept.good = Some(Arc::new(loaded));
         }
@@ -229,8 +233,12 @@ impl<T> Kept<T> {
     fn fail(&mut self, log: &Log, text: String) {
         if self.error.as_ref() != Some(&text) {
             match self.good {
-                Some(_) => log.warn(format_args!("{text}; the previous version stays in use")),
-                None => log.warn(format_args!("{text}")),
+                Some(_) => log.note(
+                    Topic::Certificate,
+                    Level::Warning,
+                    format_args!("{text}; the previous version stays in use"),
+                ),
+                None => log.note(Topic::Certificate, Level::Warning, format_args!("{text}")),
             }
         }
         self.error = Some(text);

@@ -83,7 +83,12 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, Fault> 
         health_path: admin::health_path(given)?,
         proxies: proxies::options(given, env)?,
         log: log::Settings {
-            verbose: given.flag("verbose"),
+            level: level(given),
+            format: match given.text("log-format").is_some_and(|word| word == "json") {
+                true => log::Format::Json,
+                false => log::Format::Text,
+            },
+            access: access(given, env)?,
             secrets: given.flag("log-tokens"),
             file: path("log-file"),
             syslog,
@@ -93,6 +98,29 @@ pub(super) fn config(given: &Given, env: &Environment) -> Result<Config, Fault> 
         record_input: given.text("record-input").is_none_or(|word| word != "no"),
         target_config: given.text("target-config").is_some(),
     })
+}
+
+/// The least important lines that are written. `--log-level` says more than `--verbose`.
+fn level(given: &Given) -> log::Level {
+    let word = given.text("log-level").and_then(OsStr::to_str);
+    let usual = if given.flag("verbose") { log::Level::Debug } else { log::Level::Info };
+    word.and_then(|word| log::Level::ALL.into_iter().find(|level| level.name() == word)).unwrap_or(usual)
+}
+
+/// Where the access log goes. Standard output must be nobody else's.
+fn access(given: &Given, env: &Environment) -> Result<Option<log::Access>, String> {
+    let Some(text) = given.text("access-log") else { return Ok(None) };
+    if text != "-" {
+        return Ok(Some(log::Access::File(absolute(&env.directory, Path::new(text)))));
+    }
+    for name in ["traffic", "daemon", "inetd"] {
+        if given.flag(name) {
+            return Err(format!(
+                "You can't use --access-log - with --{name}: standard output is not free then"
+            ));
+        }
+    }
+    Ok(Some(log::Access::Stdout))
 }
 
 /// A number of things of which there must be at least one.

@@ -72,7 +72,8 @@ pub struct Config {
     /// `--proxy-protocol`, `--trusted-proxy`, `--real-ip-header`, `--proxy-protocol-out`.
     pub proxies: ProxyOptions,
 
-    /// `--verbose`, `--log-tokens`, `--traffic`, `--log-file`, `--syslog`, `--legacy-syslog`. Paths are absolute.
+    /// `--verbose`, `--log-level`, `--log-format`, `--access-log`, `--log-tokens`, `--traffic`, `--log-file`, `--syslog`,
+    /// `--legacy-syslog`. Paths are absolute.
     pub log: log::Settings,
     /// `--record`: the recordings' path before `.N`, absolute.
     pub record: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! The client's side of a connection: its socket, what it sent too early, and what is committed to be sent
 //! to it before anything else.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::cx::Cx;
@@ -29,6 +30,8 @@ pub struct Client {
     pub accepted_at: Tick,
     /// When its session was granted; `Tick::NEVER` as long as it has none.
     pub upgraded_at: Tick,
+    /// The port that it comes from, where logs tell it.
+    pub port: Option<NonZeroU16>,
     /// Whether what its session does is logged: there are only so many such sessions in a while.
     pub is_logged: bool,
     /// Bytes that were received and not yet used: a part of a request head, frames that came with it. In a
@@ -47,6 +50,7 @@ impl Client {
             number,
             accepted_at: now,
             upgraded_at: Tick::NEVER,
+            port: None,
             is_logged: true,
             kept: Vec::new(),
             out: Out::default(),
@@ -61,6 +65,11 @@ impl Client {
     /// Whether it is so far away that bytes for it are best held back.
     pub fn is_far(&self) -> bool {
         matches!(&self.who.socket, Peer::Ip(address) if !address.is_loopback()) && self.socket.is_far()
+    }
+
+    /// Whether it has, or had, a session.
+    pub fn is_upgraded(&self) -> bool {
+        self.upgraded_at != Tick::NEVER
     }
 
     /// When its first request is overdue, however it was held up before.
@@ -187,7 +196,6 @@ impl Out {
     }
 
     /// The code of the Close frame that is queued or was sent; 1005 stands for a frame without one.
-    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
     pub fn close_code(&self) -> Option<u16> {
         self.closed.filter(|&code| code != code::ABNORMAL)
     }
@@ -247,7 +255,7 @@ const PONGS_BYTES_MAX: usize = 1024;
 
 #[cfg(test)]
 pub(super) fn parts() -> crate::parts::Parts {
-    crate::parts::parts!(Client: socket, who, number, accepted_at, upgraded_at, is_logged, kept, out)
+    crate::parts::parts!(Client: socket, who, number, accepted_at, upgraded_at, port, is_logged, kept, out)
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ use crate::web::{Chunk, Response};
 
 /// What the reactor lends to a connection for one drive.
 pub struct Cx<'a> {
-    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
     /// The index of the connection's reactor.
     pub worker: u32,
     /// The connection's name there.
@@ -49,7 +48,6 @@ pub struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
     /// The name of the connection's session, for operators.
     pub fn session_name(&self) -> SessionName {
         SessionName { instance: self.shared.instance, worker: self.worker, id: self.id }

@@ -10,6 +10,7 @@ use super::end::End;
 use super::frontend::{Destination, Sessions};
 use super::handshake::Handshake;
 use super::lookup::{Lookup, Request};
+use super::party;
 use super::relay::Relay;
 use super::reply::Reply;
 use super::report;
@@ -22,6 +23,7 @@ use super::wanted::{Action, PageRequest, RequestLine, SessionRequest, Wanted};
 use crate::gate::{Grant, TokenTarget, Verdict, Why};
 use crate::http::refusal::Refusal;
 use crate::http::response::Status;
+use crate::log::{Level, What};
 use crate::sniff::Protocol;
 use crate::ws::code;
 use crate::ws::decode::Decoder;
@@ -232,7 +234,10 @@ impl Conn {
 
     /// Grants the upgrade: the 101 goes out now, before the target is dialled.
     fn upgrade(&mut self, request: &SessionRequest, grant: Grant, cx: &mut Cx<'_>) -> State {
-        let Grant { to, set_cookie } = grant;
+        let Grant { to, set_cookie, user } = grant;
+        if user.is_some() {
+            self.client.who.facts_mut().user = user;
+        }
         if let Some(to) = &to {
             self.client.who.facts_mut().token = Some(to.token);
         }
@@ -248,7 +253,7 @@ impl Conn {
         cx.metrics.upgraded.count(transport);
         cx.metrics.sessions[transport].raise();
         cx.metrics.answered(Status(101).index());
-        report::upgraded(request, to.expires, &mut self.client, cx);
+        report::upgraded(request, &to, &mut self.client, cx);
         self.client.out.push(&request.upgrade.response(set_cookie.as_deref()));
         let tape = Tape::begin(&self.client, cx);
         let header = connect::header(&self.client, request.host.as_deref(), cx);
@@ -266,9 +271,10 @@ impl Conn {
     fn refuse_plain(&mut self, cx: &Cx<'_>) -> State {
         let refusal = Refusal::new(400, "TLS is required here: use https:// or wss://");
         let reply = Reply::begin(&refusal, false, &mut self.client, cx);
-        let (end, peer) = (End::Refused(400), &self.client.who);
-        let line = format_args!("{peer}: non-SSL connection received but disallowed");
-        cx.shared.say_limited(&end, |log| log.info(line));
+        let end = End::Refused(400);
+        let words = format_args!("non-SSL connection received but disallowed");
+        let what = What::ConnectionEnd(end.kind().name(), &words);
+        cx.shared.say_limited(&end, |log| party::say(log, Level::Info, what, &self.client, None, cx));
         self.finish(&end, cx);
         State::Reply(reply)
     }
@@ -282,7 +288,7 @@ impl Conn {
     /// The same with an ending of its own.
     fn refuse_as(&mut self, end: &End, refusal: &Refusal, line: &RequestLine, cx: &Cx<'_>) -> State {
         let reply = Reply::begin(refusal, line.head_only, &mut self.client, cx);
-        report::refused(end, line, refusal.status, refusal.log_words(), &self.client, cx);
+        report::refused(end, line, refusal.status, refusal.log_words(), None, &self.client, cx);
         self.finish(end, cx);
         State::Reply(reply)
     }
@@ -298,15 +304,15 @@ impl Conn {
     ) -> State {
         match dialled {
             Dialled::Connected(target) => {
+                report::connected(&to, &target, &self.client, cx);
                 State::Relay(Relay::new(to, target, &mut self.client, decoder, tape, cx))
             }
             Dialled::Failed(failure) => {
-                let line = format_args!("Failed to connect to {to}: {failure}");
                 let end = match failure {
                     Failure::Unreachable(_) => End::Unreachable,
                     Failure::NotAllowed(_) => End::NotAllowed,
                 };
-                report::not_reached(&end, line, &self.client, cx);
+                report::not_reached(&end, &to, &failure, &mut self.client, cx);
                 // The client is told the same, so that it learns nothing.
                 let close = (code::INTERNAL_ERROR, "Failed to connect to downstream server");
                 State::Relay(Relay::without_target(to, &mut self.client, end, close, decoder, cx))

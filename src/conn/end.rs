@@ -112,6 +112,60 @@ impl End {
         }
     }
 
+    /// Who ends a session that ends so: whoever does not go on with it, whatever the other ends would like.
+    pub fn by(&self) -> &'static str {
+        match self {
+            End::ClientClosed | End::ClientReset(_) | End::ClientCut | End::ClientTls(_) => "client",
+            End::Probe | End::HalfTls | End::HalfRequest | End::Served => "client",
+            End::Unreachable | End::TargetClosed | End::TargetReset => "target",
+            End::NotAllowed | End::Shutdown | End::Killed => "operator",
+            End::ClientViolated(_) | End::ClientSilent | End::ClientStalled | End::TargetStalled => "gateway",
+            End::Overcommitted | End::System(_) | End::FileLost => "gateway",
+            End::Silent | End::Full(_) | End::Displaced(_) | End::NoCertificate | End::SlowTls => "gateway",
+            End::TlsFailed(_) | End::SlowRequest | End::Refused(_) | End::Denied(_) => "gateway",
+            End::BadProxyHeader(_) => "gateway",
+            End::UnknownToken(_) | End::LookupFailed(_) => "gateway",
+        }
+    }
+
+    /// What went wrong, where the name of the ending does not say it all.
+    pub fn error(&self) -> Option<String> {
+        match self {
+            End::ClientReset(kind) => Some(kind.to_string()),
+            End::ClientTls(fault) | End::TlsFailed(fault) => Some(fault.to_string()),
+            End::ClientViolated(violation) => Some(violation.to_string()),
+            End::System(number) => Some(describe(&io::Error::from_raw_os_error(*number))),
+            End::Probe
+            | End::BadProxyHeader(_)
+            | End::Killed
+            | End::Silent
+            | End::Full(_)
+            | End::Displaced(_)
+            | End::NoCertificate
+            | End::SlowTls
+            | End::HalfTls
+            | End::SlowRequest
+            | End::HalfRequest
+            | End::Refused(_)
+            | End::Denied(_)
+            | End::UnknownToken(_)
+            | End::LookupFailed(_)
+            | End::Served
+            | End::FileLost
+            | End::Unreachable
+            | End::NotAllowed
+            | End::ClientClosed
+            | End::ClientCut
+            | End::ClientSilent
+            | End::ClientStalled
+            | End::TargetClosed
+            | End::TargetReset
+            | End::TargetStalled
+            | End::Overcommitted
+            | End::Shutdown => None,
+        }
+    }
+
     /// Whether an alert of TLS is on its way that tells the client why: it has to be delivered.
     pub fn owes_alert(&self) -> bool {
         matches!(self, End::TlsFailed(_) | End::ClientTls(_))

@@ -1,6 +1,7 @@
 //! What is known of a client beyond its socket. Most clients have no facts, and pay eight bytes for that.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::proxy::Proxied;
 use crate::secret::Fingerprint;
@@ -19,6 +20,10 @@ pub struct Facts {
     pub token: Option<Fingerprint>,
     /// What the PROXY header of the connection says.
     pub proxied: Option<Box<Proxied>>,
+    /// Whom the client has proven to be: the name that goes with its password, or the common name of its certificate.
+    pub user: Option<Arc<str>>,
+    /// Why its session's target could not be reached, where logs tell that at the session's end.
+    pub failure: Option<Box<str>>,
 }
 
 /// How a client's real address is known.

@@ -23,6 +23,7 @@ pub mod facts;
 pub mod frontend;
 pub mod handshake;
 pub mod lookup;
+mod party;
 pub mod proxy;
 pub mod relay;
 pub mod reply;
@@ -47,6 +48,7 @@ use std::sync::Arc;
 use mio::event::Event;
 
 use crate::id::Side;
+use crate::log::{Level, Topic, What};
 use crate::metrics::{Metrics, Stage};
 use crate::net::listen::Peer;
 use crate::net::socket::Socket;
@@ -97,20 +99,15 @@ impl Conn {
     /// A connection that has just been accepted.
     pub fn new(accepted: Accepted, cx: &Cx<'_>) -> Conn {
         let Accepted { socket, peer, admitted, number } = accepted;
-        cx.shared.say_detail(|log| log.debug(format_args!("{peer}: new connection")));
-        let state = match cx.frontend.proxies.send_header(&peer) {
+        let client = Client::new(socket, peer, number, cx.now);
+        let what = What::Undated(Topic::Connection, format_args!("new connection"));
+        cx.shared.say_detail(|log| party::say(log, Level::Debug, what, &client, None, cx));
+        let state = match cx.frontend.proxies.send_header(&client.who.socket) {
             true => State::Proxy(Proxy::begin(cx)),
             false => State::Sniff(Sniff::begin(cx)),
         };
-        let mut conn = Conn {
-            client: Client::new(socket, peer, number, cx.now),
-            state,
-            cut_at: Tick::NEVER,
-            admitted,
-            ended: false,
-            stage: None,
-            kept_bytes: 0,
-        };
+        let mut conn =
+            Conn { client, state, cut_at: Tick::NEVER, admitted, ended: false, stage: None, kept_bytes: 0 };
         conn.note_stage(cx);
         conn
     }
@@ -320,15 +317,15 @@ impl Conn {
 
     /// Whether this is a session whose target was reached and that is not closing its sockets yet.
     pub fn is_relaying(&self) -> bool {
-        self.state.session().is_some_and(|session| session.has_target)
+        self.state.session().is_some_and(|session| session.has_target())
     }
 
     /// Whether this became a WebSocket.
     pub fn is_upgraded(&self) -> bool {
-        self.client.upgraded_at != Tick::NEVER
+        self.client.is_upgraded()
     }
 
-    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
+    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "lists follow"))]
     /// What its session has moved so far; `None` if there is none whose target was looked for.
     pub fn traffic(&self) -> Option<&Traffic> {
         self.state.traffic()

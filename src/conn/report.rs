@@ -9,15 +9,20 @@ use super::client::Client;
 use super::cx::Cx;
 use super::end::{Blame, End, Kind};
 use super::frontend::Destination;
+use super::party;
+use super::relay::{Relay, Traffic};
 use super::shared::Shared;
-use super::wanted::{RequestLine, SessionRequest};
+use super::wanted::{RequestLine, Seen, SessionRequest};
 use crate::gate::{Grant, Verdict, Why};
 use crate::http::path;
 use crate::http::request::Request;
 use crate::http::response::Status;
+use crate::id::Side;
 use crate::limit::Limiter;
-use crate::log::{Level, Log};
-use crate::ws::handshake::Hint;
+use crate::log::{self, Event, Level, Log, SessionEnd, SessionStart, Topic, What};
+use crate::net::transport::Transport;
+use crate::ws::code;
+use crate::ws::handshake::{self, Hint};
 
 /// Counts the lines that peers can cause, for [`Shared::limiter`].
 pub fn limiter() -> Limiter {
@@ -35,7 +40,23 @@ impl Shared {
             // Nobody will write it.
             false => String::new(),
         };
-        RequestLine { text, head_only: request.method == "HEAD" }
+        let seen = (self.log.is_json() || self.log.has_access()).then(|| Box::new(self.seen(request)));
+        RequestLine { text, head_only: request.method == "HEAD", seen }
+    }
+
+    /// What is told of a request in fields.
+    #[cold]
+    fn seen(&self, request: &Request<'_>) -> Seen {
+        let agent = request.header("user-agent").map(|agent| {
+            let agent = String::from_utf8_lossy(&agent[..agent.len().min(AGENT_KEPT)]);
+            agent.into_owned()
+        });
+        Seen {
+            method: path::redact_method(request.method).to_owned(),
+            target: self.shown(request.target),
+            agent,
+            reason: handshake::why_plain(request),
+        }
     }
 
     /// A request's target for the log, without secrets unless they are wanted.
@@ -71,17 +92,21 @@ impl Shared {
         }
     }
 
+    fn left_out(&self, text: fmt::Arguments<'_>) {
+        self.log.note(Topic::Suppressed, Level::Info, text);
+    }
+
     fn say_left_out(&self, topic: usize, count: u64) {
         match Kind::ALL.get(topic) {
             _ if count == 0 => {}
             Some(kind) => {
                 let kind = kind.name();
-                self.log.info(format_args!("{count} similar lines ({kind}) suppressed"));
+                self.left_out(format_args!("{count} similar lines ({kind}) suppressed"));
             }
             None if topic == SESSIONS => {
-                self.log.info(format_args!("{count} sessions not logged"));
+                self.left_out(format_args!("{count} sessions not logged"));
             }
-            None => self.log.info(format_args!("{count} lines of --verbose suppressed")),
+            None => self.left_out(format_args!("{count} lines of --verbose suppressed")),
         }
     }
 }
@@ -90,72 +115,147 @@ impl Shared {
 pub(super) struct Session<'a> {
     /// Where it goes.
     pub(super) to: &'a Destination,
+    /// What is known of it, once its target was looked for.
+    pub(super) relay: Option<&'a Relay>,
+}
+
+impl Session<'_> {
     /// Whether its target was reached.
-    pub(super) has_target: bool,
+    pub(super) fn has_target(&self) -> bool {
+        self.relay.is_some_and(Relay::has_target)
+    }
 }
 
 /// Counts and logs the one reason for which a connection ends; `session` if it is one.
 pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx: &Cx<'_>) {
     cx.metrics.ended(end.kind() as usize);
+    if let Some(session) = &session {
+        session_ended(end, session, client, cx);
+    }
     match (session, end) {
         // Said when it was found out.
         (_, End::Refused(_) | End::Denied(_) | End::UnknownToken(_) | End::LookupFailed(_)) => {}
-        (Some(session), end) => session_ended(end, &session, client, cx),
-        (None, End::NoCertificate) => {
-            let peer = &client.who;
+        (Some(Session { relay: Some(_), .. }), _) => {}
+        // That is the end of its session, in the form that has fields.
+        (Some(_), _) if cx.shared.log.is_json() => {}
+        (_, End::NoCertificate) => {
             let refusal = cx.frontend.tls.as_ref().map(|certificates| certificates.refusal());
             let reason = refusal.unwrap_or_else(|| end.to_string());
-            cx.shared.say_limited(end, |log| log.info(format_args!("{peer}: {reason}")));
+            let what = What::ConnectionEnd(end.kind().name(), &reason);
+            cx.shared.say_limited(end, |log| party::say(log, Level::Info, what, client, None, cx));
         }
-        (None, end) => {
-            let (shared, peer) = (&cx.shared, &client.who);
+        (_, end) => {
             let is_usual =
                 matches!(end, End::ClientReset(_) | End::ClientCut | End::HalfTls | End::HalfRequest);
+            let what = What::ConnectionEnd(end.kind().name(), end);
             match end.kind().blame() {
-                Blame::Nobody => shared.say_detail(|log| log.debug(format_args!("{peer}: {end}"))),
-                _ if is_usual => shared.say_detail(|log| log.debug(format_args!("{peer}: {end}"))),
-                blame => cx.shared.say_limited(end, |log| {
-                    log.at(blame.level(), format_args!("{peer}: {end}"));
-                }),
+                blame if is_usual || blame == Blame::Nobody => {
+                    cx.shared.say_detail(|log| party::say(log, Level::Debug, what, client, None, cx));
+                }
+                blame => {
+                    cx.shared.say_limited(end, |log| party::say(log, blame.level(), what, client, None, cx));
+                }
             }
         }
     }
 }
 
 fn session_ended(end: &End, session: &Session<'_>, client: &Client, cx: &Cx<'_>) {
-    let to = session.to;
-    match (end, end.kind().blame()) {
-        (End::Unreachable | End::NotAllowed, _) => {}
-        (End::ClientReset(_) | End::ClientCut | End::TargetReset, _) | (_, Blame::Nobody) => {
-            detail(client, format_args!("{to}: {end}"), cx);
-        }
-        (_, blame) => session_line(end, blame.level(), client, format_args!("{to}: {end}"), cx),
+    let (log, to) = (&cx.shared.log, session.to);
+    let is_usual = matches!(end, End::ClientReset(_) | End::ClientCut | End::TargetReset)
+        || end.kind().blame() == Blame::Nobody;
+    if log.is_json() || log.has_access() {
+        let level = if is_usual { Level::Info } else { end.kind().blame().level() };
+        session_ended_in_fields(end, level, session, client, cx);
     }
-    if session.has_target {
-        detail(client, format_args!("{to}: Closed target"), cx);
+    if log.is_json() || session.relay.is_none() {
+        return;
+    }
+    let text = format_args!("{to}: {end}");
+    match end {
+        End::Unreachable | End::NotAllowed => {}
+        _ if is_usual => detail(client, to, text, cx),
+        _ => session_line(end, end.kind().blame().level(), client, to, What::Dated(Topic::Session, text), cx),
+    }
+    if session.has_target() {
+        detail(client, to, format_args!("{to}: Closed target"), cx);
+    }
+}
+
+#[cold]
+fn session_ended_in_fields(end: &End, level: Level, session: &Session<'_>, client: &Client, cx: &Cx<'_>) {
+    let log = &cx.shared.log;
+    let traffic = session.relay.map(Relay::traffic);
+    let reached = traffic.filter(|_| session.has_target());
+    let failure = client.who.facts.as_ref().and_then(|facts| facts.failure.as_deref());
+    let over = SessionEnd {
+        to: session.to,
+        words: end,
+        end: end.kind().name(),
+        by: end.by(),
+        error: end.error().or_else(|| failure.map(str::to_owned)),
+        duration: cx.now.since(client.upgraded_at),
+        connect: reached.map(|traffic| traffic.begun.since(client.upgraded_at)),
+        bytes_up: traffic.map_or(0, |traffic| traffic.bytes_up),
+        bytes_down: traffic.map_or(0, |traffic| traffic.bytes_down),
+        idle: reached.map(|traffic| (cx.now.since(traffic.active_up), cx.now.since(traffic.active_down))),
+        stalled: session.relay.and_then(Relay::stalled).map(Side::name),
+        rtt: traffic.and_then(Traffic::round_trip).or_else(|| client.socket.round_trip()),
+        close_code: session.relay.and_then(Relay::close_code).unwrap_or(code::ABNORMAL),
+        close_sent: client.out.close_code(),
+    };
+    let target = session.relay.and_then(Relay::target_address);
+    let party = party::of(client, Some(session.to), target, cx);
+    let event = Event { level, who: Some(&client.who), party: Some(&party), what: What::SessionEnd(&over) };
+    log.say_access(&event);
+    if !log.is_json() {
+    } else if client.is_logged {
+        log.say(&event);
+    } else if level < Level::Info {
+        cx.shared.say_limited(end, |log| log.say(&event));
     }
 }
 
 /// A line about how a session fares. One that is left out of the log is said like a connection that never became
 /// one.
-fn session_line(end: &End, level: Level, client: &Client, text: fmt::Arguments<'_>, cx: &Cx<'_>) {
+fn session_line(end: &End, level: Level, client: &Client, to: &Destination, what: What<'_>, cx: &Cx<'_>) {
     if client.is_logged {
-        cx.shared.log.peer_at(level, &client.who, text);
+        party::say(&cx.shared.log, level, what, client, Some(to), cx);
     } else {
-        cx.shared.say_limited(end, |log| log.peer_at(level, &client.who, text));
+        cx.shared.say_limited(end, |log| party::say(log, level, what, client, Some(to), cx));
     }
 }
 
-/// A line about a session or a request that only `--verbose` asks for.
-fn detail(client: &Client, text: fmt::Arguments<'_>, cx: &Cx<'_>) {
+/// A line about a session that only `--verbose` asks for.
+fn detail(client: &Client, to: &Destination, text: fmt::Arguments<'_>, cx: &Cx<'_>) {
     if client.is_logged {
-        cx.shared.say_detail(|log| log.peer_debug(&client.who, text));
+        let what = What::Dated(Topic::Session, text);
+        cx.shared.say_detail(|log| party::say(log, Level::Debug, what, client, Some(to), cx));
     }
 }
 
-/// Says that a session could not begin.
-pub(super) fn not_reached(end: &End, text: fmt::Arguments<'_>, client: &Client, cx: &Cx<'_>) {
-    session_line(end, Level::Warning, client, text, cx);
+/// Says that a session could not begin, and keeps why for its end.
+pub(super) fn not_reached(
+    end: &End,
+    to: &Destination,
+    why: &dyn fmt::Display,
+    client: &mut Client,
+    cx: &Cx<'_>,
+) {
+    session_line(end, Level::Warning, client, to, What::SessionFailed(to, why), cx);
+    if cx.shared.log.is_json() || cx.shared.log.has_access() {
+        client.who.facts_mut().failure = Some(why.to_string().into());
+    }
+}
+
+/// Says that the target was reached, where objects are written.
+pub(super) fn connected(to: &Destination, target: &Transport, client: &Client, cx: &Cx<'_>) {
+    let log = &cx.shared.log;
+    if log.is_json() && client.is_logged {
+        let party = party::of(client, Some(to), target.peer_address(), cx);
+        let what = What::SessionConnected(cx.now.since(client.upgraded_at));
+        log.say(&Event { level: Level::Info, who: Some(&client.who), party: Some(&party), what });
+    }
 }
 
 /// Says what a trusted proxy has said of its client.
@@ -194,12 +294,11 @@ pub(super) fn decided(verdict: &Verdict, cx: &Cx<'_>) {
 
 /// Says that an upgrade is granted, and for how long its token is good. Whether the session is one of those that
 /// are logged is decided here.
-pub(super) fn upgraded(
-    request: &SessionRequest,
-    expires: Option<SystemTime>,
-    client: &mut Client,
-    cx: &Cx<'_>,
-) {
+pub(super) fn upgraded(request: &SessionRequest, to: &Destination, client: &mut Client, cx: &Cx<'_>) {
+    let log = &cx.shared.log;
+    if log.is_json() || log.has_access() {
+        client.note_port();
+    }
     client.is_logged = cx.shared.admits(SESSIONS);
     if let Some(hint) = request.upgrade.hint {
         hint_once(cx, hint);
@@ -207,59 +306,95 @@ pub(super) fn upgraded(
     if !client.is_logged {
         return;
     }
-    let (log, peer) = (&cx.shared.log, &client.who);
-    detail(client, format_args!("\"{}\" 101 -", request.line.text), cx);
-    let kind = match client.socket.tls() {
-        Some(_) => "SSL/TLS (wss://)",
-        None => "Plain non-SSL (ws://)",
+    say_request(&request.line, Status(101), None, None, client, cx);
+    let path = request.target.to_log(|target| cx.shared.shown(target));
+    let start = SessionStart {
+        secure: client.socket.tls().is_some(),
+        path: path.as_deref(),
+        agent: request.line.seen.as_ref().and_then(|seen| seen.agent.as_deref()),
     };
-    log.peer(peer, format_args!("{peer}: {kind} WebSocket connection"));
-    if let Some(path) = request.target.to_log(|target| cx.shared.shown(target)) {
-        log.peer(peer, format_args!("{peer}: Path: '{path}'"));
-    }
-    if let Some(left) = expires.and_then(|expires| expires.duration_since(SystemTime::now()).ok()) {
-        detail(client, format_args!("its token is valid for another {} s", left.as_secs()), cx);
+    party::say(log, Level::Info, What::SessionStart(&start), client, Some(to), cx);
+    if let Some(left) = to.expires.and_then(|expires| expires.duration_since(SystemTime::now()).ok()) {
+        let left = left.as_secs();
+        detail(client, to, format_args!("its token is valid for another {left} s"), cx);
     }
     if let Some(offers) = &request.foreign {
-        log.peer(
-            peer,
-            format_args!(
-                "client offered only the sub-protocols {offers}: browsers close the connection unless 'binary' is among them"
-            ),
+        let text = format_args!(
+            "client offered only the sub-protocols {offers}: browsers close the connection unless 'binary' is among them"
         );
+        party::say(log, Level::Info, What::Dated(Topic::Session, text), client, Some(to), cx);
     }
 }
 
 /// Says where a session goes.
 pub(super) fn connecting(to: &Destination, client: &Client, cx: &Cx<'_>) {
     if client.is_logged {
-        cx.shared.log.peer(&client.who, format_args!("{}", to.announcement));
+        let what = What::SessionConnecting(&to.announcement);
+        party::say(&cx.shared.log, Level::Info, what, client, Some(to), cx);
     }
 }
 
-/// Says how a plain request is answered, or any request with an error.
-pub(super) fn answered(line: &RequestLine, status: Status, reason: &str, client: &Client, cx: &Cx<'_>) {
+/// Says how a plain request is answered, with a body of so many bytes.
+pub(super) fn answered(
+    line: &RequestLine,
+    status: Status,
+    reason: &str,
+    body: u64,
+    client: &Client,
+    cx: &Cx<'_>,
+) {
     cx.metrics.answered(status.index());
-    refused(&End::Refused(status.0), line, status, reason, client, cx);
+    refused(&End::Refused(status.0), line, status, reason, Some(body), client, cx);
 }
 
-/// The same for a request that is refused for the reason `end`, of which there are only so many lines.
+/// Says how any request is answered with an error, for the reason `end`, of which there are only so many lines.
 pub(super) fn refused(
     end: &End,
     line: &RequestLine,
     status: Status,
     reason: &str,
+    body: Option<u64>,
     client: &Client,
     cx: &Cx<'_>,
 ) {
-    let Status(status) = status;
-    if status >= 400 {
-        cx.shared.say_limited(end, |log| {
-            log.peer(&client.who, format_args!("code {status}, message {reason}"));
-        });
+    let is_error = status.0 >= 400;
+    if is_error {
+        let what = What::Refused(status.0, reason);
+        cx.shared.say_limited(end, |log| party::say(log, Level::Info, what, client, None, cx));
     }
-    if !line.text.is_empty() {
-        detail(client, format_args!("\"{}\" {status} -", line.text), cx);
+    let reason =
+        if is_error { Some(reason) } else { line.seen.as_ref().and_then(|seen| seen.reason.as_deref()) };
+    say_request(line, status, reason, body, client, cx);
+}
+
+/// Says that a request was answered: to those who want details, and to the access log, which has sessions by their
+/// ends.
+fn say_request(
+    line: &RequestLine,
+    status: Status,
+    reason: Option<&str>,
+    body: Option<u64>,
+    client: &Client,
+    cx: &Cx<'_>,
+) {
+    let (log, seen) = (&cx.shared.log, line.seen.as_deref());
+    let request = log::Request {
+        line: &line.text,
+        status: status.0,
+        method: seen.map_or("", |seen| &seen.method),
+        target: seen.map_or("", |seen| &seen.target),
+        agent: seen.and_then(|seen| seen.agent.as_deref()),
+        body,
+        reason,
+    };
+    if log.has_access() && status.0 != 101 {
+        let party = party::of(client, None, None, cx);
+        let (who, party) = (Some(&client.who as &dyn fmt::Display), Some(&party));
+        log.say_access(&Event { level: Level::Info, who, party, what: What::Request(&request) });
+    }
+    if !line.text.is_empty() && client.is_logged {
+        let what = What::Request(&request);
+        cx.shared.say_detail(|log| party::say(log, Level::Debug, what, client, None, cx));
     }
 }
 
@@ -267,7 +402,7 @@ pub(super) fn refused(
 fn hint_once(cx: &Cx<'_>, hint: Hint) {
     static SAID: AtomicU8 = AtomicU8::new(0);
     if SAID.fetch_or(hint.bit(), Ordering::Relaxed) & hint.bit() == 0 {
-        cx.shared.log.info(format_args!("{hint}"));
+        cx.shared.log.note(Topic::Hint, Level::Info, format_args!("{hint}"));
     }
 }
 
@@ -280,6 +415,9 @@ const LINES_MAX: u32 = 10;
 
 /// Sessions that are logged, likewise: three lines when one begins and one when it ends.
 const SESSIONS_MAX: u32 = 1000;
+
+/// Bytes that are kept of what a client calls itself.
+const AGENT_KEPT: usize = 1024;
 
 /// Lines of `--verbose`, likewise.
 const DETAILS_MAX: u32 = 10_000;

@@ -56,6 +56,8 @@ pub struct Setup {
     pub traffic: bool,
     /// `--record`.
     pub record: Option<RecordOptions>,
+    /// `--log-format json`, with an access log.
+    pub json: bool,
     /// `--run-once`, and whether its one session has begun.
     pub once: Option<bool>,
     /// Whether there is room for the connection.
@@ -85,6 +87,7 @@ impl Default for Setup {
             heartbeat: None,
             traffic: false,
             record: None,
+            json: false,
             once: None,
             admitted: true,
             held_bytes_max,
@@ -399,6 +402,11 @@ impl Rig {
         self.resources.shared.log.take_traffic()
     }
 
+    /// What was written to the access log since the last call.
+    pub fn take_access_log(&self) -> String {
+        self.resources.shared.log.take_access_lines()
+    }
+
     /// The name of the connection's state.
     pub fn state(&self) -> &'static str {
         self.conn.as_ref().map_or(&State::Gone, |conn| &conn.state).name()
@@ -465,7 +473,7 @@ impl Rig {
 pub fn shared(setup: &Setup) -> Shared {
     Shared {
         instance: Instance::draw(),
-        log: Arc::new(Log::in_memory(true)),
+        log: Arc::new(if setup.json { Log::in_memory_as_json(true) } else { Log::in_memory(true) }),
         resolver: Resolver::silent(HOST),
         limiter: report::limiter(),
         places: Places { connections_max: 100, open_files: None },

@@ -134,7 +134,15 @@ impl Serve {
                     if let Some(cookie) = self.page.set_cookie.take() {
                         response.add_field("Set-Cookie", &cookie);
                     }
-                    report::answered(&self.page.line, response.status, &response.reason, client, cx);
+                    let line = &self.page.line;
+                    report::answered(
+                        line,
+                        response.status,
+                        &response.reason,
+                        response.body_length(),
+                        client,
+                        cx,
+                    );
                     self.deadline = cx.now.after(LOOK);
                     (self.begun_at, self.pace) = (cx.now, Pace::new(cx.now));
                     self.overdue = false;

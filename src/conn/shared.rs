@@ -14,7 +14,6 @@ use crate::resolve::Resolver;
 
 /// The part of a connection's surroundings that lasts as long as the process.
 pub struct Shared {
-    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
     /// Which process this is, in the names of its sessions.
     pub instance: Instance,
     /// Where lines go.

@@ -136,24 +136,24 @@ impl State {
         }
     }
 
-    /// The session, while there is one.
+    /// The session, while there is one or its target is looked for.
     pub(super) fn session(&self) -> Option<Session<'_>> {
         match self {
-            State::Relay(relay) => Some(Session { to: &relay.to, has_target: relay.has_target() }),
+            State::Relay(relay) => Some(Session { to: &relay.to, relay: Some(relay) }),
+            State::Connect(connect) => Some(Session { to: &connect.to, relay: None }),
             State::Proxy(_)
             | State::Sniff(_)
             | State::Tls(_)
             | State::Handshake(_)
             | State::Lookup(_)
             | State::Serve(_)
-            | State::Connect(_)
             | State::Reply(_)
             | State::Close(_)
             | State::Gone => None,
         }
     }
 
-    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
+    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "lists follow"))]
     /// What the session has moved, while it is relayed.
     pub(super) fn traffic(&self) -> Option<&Traffic> {
         match self {

@@ -33,6 +33,21 @@ pub struct RequestLine {
     pub text: String,
     /// The method is HEAD: the answer has no body.
     pub head_only: bool,
+    /// More of the request, where objects are written.
+    pub seen: Option<Box<Seen>>,
+}
+
+/// What logs tell of a request in fields, without secrets.
+#[derive(Debug)]
+pub struct Seen {
+    /// The method.
+    pub method: String,
+    /// The request's target.
+    pub target: String,
+    /// What the client calls itself.
+    pub agent: Option<String>,
+    /// Why the request is taken for a plain one although it looks like an upgrade.
+    pub reason: Option<String>,
 }
 
 /// An upgrade that may be granted.

@@ -47,7 +47,8 @@ pub(super) struct Visit {
     /// When the client's patience ends.
     deadline: Instant,
     to: Caller,
-    set_cookie: Option<String>,
+    /// What is granted so far.
+    grant: Grant,
     /// What came of the lookup, where it was made before the auth plugin is asked.
     looked_up: Option<LookedUp>,
 }
@@ -61,7 +62,7 @@ pub(super) type Known = Box<(Caller, Verdict)>;
 impl Visit {
     pub(super) fn new(question: Box<Question>, stub: Stub, to: ReplyTo<Verdict>) -> Visit {
         let (to, deadline) = (Caller::new(to), Instant::now() + LOOK_UP);
-        Visit { question, stub, deadline, to, set_cookie: None, looked_up: None }
+        Visit { question, stub, deadline, to, grant: Grant::default(), looked_up: None }
     }
 }
 
@@ -177,8 +178,9 @@ impl Keeper {
     fn go_on(self: &Arc<Self>, mut visit: Visit, decision: Decision) -> Result<(), Known> {
         self.counts.decided(&decision);
         let verdict = match decision {
-            Decision::Admitted(Admitted { cookie }) => {
-                visit.set_cookie = cookie.map(|cookie| cookie.set(visit.question.asker.is_over_tls()));
+            Decision::Admitted(Admitted { cookie, user }) => {
+                visit.grant.user = user;
+                visit.grant.set_cookie = cookie.map(|cookie| cookie.set(visit.question.asker.is_over_tls()));
                 return self.look_up(visit);
             }
             Decision::Denied(denial) => refused(answer_to(denial)),
@@ -198,19 +200,19 @@ impl Keeper {
 
     /// Finds where an admitted client goes.
     fn look_up(self: &Arc<Self>, visit: Visit) -> Result<(), Known> {
-        let Visit { question, stub, deadline, to, set_cookie, looked_up } = visit;
+        let Visit { question, stub, deadline, to, grant, looked_up } = visit;
         let tokens = match &self.tokens {
             Some(tokens) if question.wants == Wants::Session => tokens,
-            _ => return Err(Box::new((to, Verdict::Granted(Grant { to: None, set_cookie })))),
+            _ => return Err(Box::new((to, Verdict::Granted(grant)))),
         };
         if let Some(Some((token, answer))) = looked_up {
-            return Err(Box::new((to, self.verdict(&token, answer, set_cookie))));
+            return Err(Box::new((to, self.verdict(&token, answer, grant))));
         }
         let Some(token) = tokens.token(&question) else {
             return Err(Box::new((to, refused(forbidden("there is no token in the request")))));
         };
         let (keeper, name) = (Arc::clone(self), token.clone());
-        let found = move |answer| to.answer(keeper.verdict(&name, answer, set_cookie));
+        let found = move |answer| to.answer(keeper.verdict(&name, answer, grant));
         self.find(tokens, token, question.asker.address, stub, deadline, found);
         Ok(())
     }
@@ -258,12 +260,12 @@ impl Keeper {
     }
 
     /// What an answer about a token means for the client.
-    fn verdict(&self, token: &str, answer: Answer, set_cookie: Option<String>) -> Verdict {
+    fn verdict(&self, token: &str, answer: Answer, grant: Grant) -> Verdict {
         let Some(tokens) = &self.tokens else { return broken("there is no token plugin".into()) };
         let name = || naming::token(token, &self.log);
         let granted = |target, expires| {
             let to = TokenTarget { expires, ..tokens.place(token, target, &self.log) };
-            Verdict::Granted(Grant { to: Some(to), set_cookie })
+            Verdict::Granted(Grant { to: Some(to), ..grant })
         };
         match answer {
             Answer::Found(target) => granted(target, None),

@@ -113,7 +113,7 @@ fn an_open_gate_asks_nothing() {
     let request = Request::parse(head).expect("a request");
     assert!(gate.question(Wants::Session, &request, || panic!("asked")).is_none());
     let asked = gate.ask(None, || panic!("asked"), || panic!("asked"));
-    assert!(matches!(asked, Asked::Now(Verdict::Granted(Grant { to: None, set_cookie: None }))));
+    assert!(matches!(asked, Asked::Now(Verdict::Granted(Grant { to: None, set_cookie: None, user: None }))));
 }
 
 #[test]

@@ -79,6 +79,8 @@ pub struct Grant {
     pub to: Option<TokenTarget>,
     /// The value of `Set-Cookie` that the answer is to have.
     pub set_cookie: Option<String>,
+    /// Whom the client has proven to be, for logs.
+    pub user: Option<Arc<str>>,
 }
 
 /// Where a token leads.

@@ -7,9 +7,13 @@
 //! A log is prepared before the process goes into the background, where no thread may exist, and started
 //! after it: until then lines wait in the queues.
 
+mod event;
+mod json;
 mod output;
 mod sink;
 mod syslog;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::{self, Write as _};
 use std::fs;
@@ -18,21 +22,29 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::id::Instance;
 use crate::printable::Printable;
 use crate::sys;
+use event::Head;
+use json::Object;
 use output::Output;
 use sink::{Form, Sink};
 use syslog::{Header, Syslog};
 
+pub use event::{Event, Party, Request, SessionEnd, SessionStart, Topic, What};
 pub use output::{SUN_PATH_MAX, describe};
 pub use syslog::{SyslogAddress, SyslogSettings};
 
 /// Where lines go, and which of them are wanted. Shared by all threads.
 pub struct Log {
-    verbose: bool,
+    level: Level,
     secrets: bool,
+    format: Format,
+    instance: Instance,
     /// Outputs of lines: standard error, file and syslog, as far as they are wanted.
     lines: Vec<Sink>,
+    /// The output of the ends of sessions and of answered requests, as objects (`--access-log`).
+    access: Option<Sink>,
     traffic: Option<Sink>,
     /// Outputs whose threads are not started yet.
     prepared: Mutex<Vec<(Sink, Output)>>,
@@ -42,12 +54,16 @@ pub struct Log {
 /// What the log should do, from the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether `debug` lines are wanted (`--verbose`).
-    pub verbose: bool,
+    /// Lines that matter less are not written (`--log-level`, `--verbose`).
+    pub level: Level,
+    /// The form of a line (`--log-format`).
+    pub format: Format,
     /// Whether tokens and passwords may appear (`--log-tokens`).
     pub secrets: bool,
     /// A file that gets the same lines as stderr (`--log-file`), appended to.
     pub file: Option<PathBuf>,
+    /// What gets a line for the end of each session and each answered request (`--access-log`).
+    pub access: Option<Access>,
     /// Syslog, which gets them, too (`--syslog`).
     pub syslog: Option<SyslogSettings>,
     /// Whether traffic marks go to stdout (`--traffic`).
@@ -65,15 +81,59 @@ pub struct Counts {
     pub lost: u64,
 }
 
-/// How much a line matters: syslog's severity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Settings {
+    /// Whether a file is written, which a rotation may move away.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some() || matches!(self.access, Some(Access::File(_)))
+    }
+}
+
+/// How much a line matters, which syslog is told; the lesser ones are less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    /// The service ends for it, or a part of it.
+    Error,
     /// The operator should look at it.
     Warning,
     /// What happens.
+    #[default]
     Info,
     /// Details, with `--verbose`.
     Debug,
+}
+
+impl Level {
+    /// All of them, those that matter most first.
+    pub const ALL: [Level; 4] = [Level::Error, Level::Warning, Level::Info, Level::Debug];
+
+    /// Its name on the command line and in objects.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warning => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+        }
+    }
+}
+
+/// The form of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The lines of the Python program.
+    #[default]
+    Text,
+    /// An object for each event.
+    Json,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To standard output.
+    Stdout,
+    /// To this file, appended to.
+    File(PathBuf),
 }
 
 /// Opens a log file for another program that appends to it, too.
@@ -88,25 +148,44 @@ impl Log {
     /// Opens the outputs. Lines wait until [`Log::start`].
     ///
     /// # Errors
-    /// The log file can't be opened.
-    pub fn prepare(settings: &Settings) -> io::Result<Log> {
-        let file = match &settings.file {
-            Some(path) => Some(Output::file(output::File::open(path)?)),
+    /// A file can't be opened; in words, with its option.
+    pub fn prepare(settings: &Settings) -> Result<Log, String> {
+        let open = |option, path: &Path| {
+            let name = path.display();
+            output::File::open(path).map_err(|error| format!("{option} {name}: {}", describe(&error)))
+        };
+        let file = settings.file.as_deref().map(|path| open("--log-file", path)).transpose()?;
+        let access = match &settings.access {
+            Some(Access::File(path)) => Some(Output::file(open("--access-log", path)?, "access log")),
+            Some(Access::Stdout) => Some(Output::stdout_lines()),
             None => None,
         };
-        let mut prepared = vec![(Sink::new("standard error", Form::Plain), Output::stderr())];
-        prepared.extend(file.map(|output| (Sink::new("the log file", Form::Plain), output)));
+        let instance = Instance::draw();
+        let style = match settings.format {
+            Format::Text => Style::Text,
+            Format::Json => Style::Json(instance),
+        };
+        let plain = |name, style| Sink::new(name, Form::Plain, style);
+        let mut prepared = vec![(plain("standard error", style), Output::stderr())];
+        let file = file.map(|file| Output::file(file, "log file"));
+        prepared.extend(file.map(|output| (plain("the log file", style), output)));
         prepared.extend(settings.syslog.as_ref().map(|settings| {
             let form = Form::Syslog(Header::new(settings).into());
-            (Sink::new("syslog", form), Output::syslog(Syslog::new(settings.address.clone())))
+            (Sink::new("syslog", form, style), Output::syslog(Syslog::new(settings.address.clone())))
         }));
         let lines = prepared.iter().map(|(sink, _)| sink.clone()).collect();
-        let traffic = settings.traffic.then(|| Sink::new("standard output", Form::Plain));
+        let access = access.map(|output| (plain("the access log", Style::Json(instance)), output));
+        let access_sink = access.as_ref().map(|(sink, _)| sink.clone());
+        prepared.extend(access);
+        let traffic = settings.traffic.then(|| plain("standard output", Style::Text));
         prepared.extend(traffic.as_ref().map(|sink| (sink.clone(), Output::stdout())));
         Ok(Log {
-            verbose: settings.verbose,
+            level: settings.level,
             secrets: settings.secrets,
+            format: settings.format,
+            instance,
             lines,
+            access: access_sink,
             traffic,
             prepared: Mutex::new(prepared),
             stamp: Mutex::new((i64::MIN, String::new())),
@@ -143,13 +222,31 @@ impl Log {
     #[cfg(any(test, feature = "testing"))]
     pub fn in_memory(verbose: bool) -> Log {
         Log {
-            verbose,
+            level: if verbose { Level::Debug } else { Level::Info },
             secrets: false,
-            lines: vec![Sink::new("memory", Form::Plain)],
-            traffic: Some(Sink::new("memory", Form::Plain)),
+            format: Format::Text,
+            instance: Instance::draw(),
+            lines: vec![Sink::new("memory", Form::Plain, Style::Text)],
+            access: None,
+            traffic: Some(Sink::new("memory", Form::Plain, Style::Text)),
             prepared: Mutex::default(),
             stamp: Mutex::new((i64::MIN, String::new())),
         }
+    }
+
+    /// The same with objects, and with an access log.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn in_memory_as_json(verbose: bool) -> Log {
+        let log = Log::in_memory(verbose);
+        let sink = || Sink::new("memory", Form::Plain, Style::Json(log.instance));
+        Log { format: Format::Json, lines: vec![sink()], access: Some(sink()), ..log }
+    }
+
+    /// Takes the lines out of the access log of such a log.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn take_access_lines(&self) -> String {
+        let lines = self.access.as_ref().map(Sink::take).unwrap_or_default();
+        String::from_utf8_lossy(&lines).into_owned()
     }
 
     /// Takes the lines out of a log that was made with [`Log::in_memory`].
@@ -166,52 +263,61 @@ impl Log {
             .map_or_else(String::new, |sink| String::from_utf8_lossy(&sink.take()).into_owned())
     }
 
-    /// A line as it is, at every level.
+    /// What happens.
     pub fn info(&self, text: fmt::Arguments<'_>) {
-        self.line(Level::Info, None, text);
+        self.note(Topic::Message, Level::Info, text);
     }
 
-    /// A line as it is, about something that the operator should look at.
+    /// Something that the operator should look at.
     pub fn warn(&self, text: fmt::Arguments<'_>) {
-        self.line(Level::Warning, None, text);
+        self.note(Topic::Message, Level::Warning, text);
     }
 
-    /// A line as it is, only with `--verbose`.
+    /// A detail, only with `--verbose`.
     pub fn debug(&self, text: fmt::Arguments<'_>) {
-        if self.verbose {
-            self.line(Level::Debug, None, text);
+        self.note(Topic::Message, Level::Debug, text);
+    }
+
+    /// Something about that, in words.
+    pub fn note(&self, topic: Topic, level: Level, text: fmt::Arguments<'_>) {
+        self.say(&Event { level, who: None, party: None, what: What::Note(topic, text) });
+    }
+
+    /// Something that has no text form of its own.
+    pub fn note_as_object(&self, topic: Topic, level: Level, text: fmt::Arguments<'_>) {
+        if self.format == Format::Json {
+            self.note(topic, level, text);
         }
     }
 
-    /// A line about a connection: the peer's address, the local time and the text.
-    pub fn peer(&self, peer: &dyn fmt::Display, text: fmt::Arguments<'_>) {
-        self.line(Level::Info, Some(peer), text);
+    /// Something about a client, in words.
+    pub fn peer(&self, topic: Topic, level: Level, peer: &dyn fmt::Display, text: fmt::Arguments<'_>) {
+        self.say(&Event { level, who: Some(peer), party: None, what: What::Dated(topic, text) });
     }
 
-    /// A line as it is, that matters so much.
-    pub fn at(&self, level: Level, text: fmt::Arguments<'_>) {
-        if self.verbose || level != Level::Debug {
-            self.line(level, None, text);
-        }
+    /// Whether lines that matter so much are written, so that nobody works them out for nothing.
+    pub fn wants(&self, level: Level) -> bool {
+        level <= self.level
     }
 
-    /// A line about a connection, that matters so much.
-    pub fn peer_at(&self, level: Level, peer: &dyn fmt::Display, text: fmt::Arguments<'_>) {
-        if self.verbose || level != Level::Debug {
-            self.line(level, Some(peer), text);
-        }
-    }
-
-    /// A line about a connection, only with `--verbose`.
-    pub fn peer_debug(&self, peer: &dyn fmt::Display, text: fmt::Arguments<'_>) {
-        if self.verbose {
-            self.line(Level::Debug, Some(peer), text);
-        }
-    }
-
-    /// Whether `debug` lines are written, so that they are not formatted in vain.
+    /// Whether `debug` lines are written.
     pub fn is_verbose(&self) -> bool {
-        self.verbose
+        self.wants(Level::Debug)
+    }
+
+    /// Whether lines are objects, for which more has to be found out.
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Whether there is an access log.
+    pub fn has_access(&self) -> bool {
+        self.access.is_some()
+    }
+
+    /// The number of this process in its sessions' names.
+    pub fn instance(&self) -> Instance {
+        self.instance
     }
 
     /// Whether secrets may be written.
@@ -226,10 +332,10 @@ impl Log {
         }
     }
 
-    /// Reopens the outputs that have a name: the log file, for a rotation that has moved it away, and the way to
+    /// Reopens the outputs that have a name: the files, for a rotation that has moved them away, and the way to
     /// syslog. What can't be opened is told on the other outputs, and stays as it was.
     pub fn reopen(&self) {
-        self.lines.iter().for_each(Sink::reopen);
+        self.lines.iter().chain(&self.access).for_each(Sink::reopen);
     }
 
     /// How many lines each output was given and did not take.
@@ -241,8 +347,9 @@ impl Log {
     /// process from ending. How many lines did not get there is said where it can be.
     pub fn flush(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
-        self.lines.iter().chain(&self.traffic).for_each(|sink| sink.flush(deadline));
-        let missing: Vec<String> = self.lines.iter().filter_map(Sink::undelivered).collect();
+        self.lines.iter().chain(&self.access).chain(&self.traffic).for_each(|sink| sink.flush(deadline));
+        let missing: Vec<String> =
+            self.lines.iter().chain(&self.access).filter_map(Sink::undelivered).collect();
         for text in &missing {
             self.warn(format_args!("{text}"));
         }
@@ -251,11 +358,38 @@ impl Log {
         }
     }
 
-    fn line(&self, level: Level, peer: Option<&dyn fmt::Display>, text: fmt::Arguments<'_>) {
+    /// Writes an event in the log's form.
+    pub fn say(&self, event: &Event<'_>) {
+        if !self.wants(event.level) {
+            return;
+        }
+        match self.format {
+            Format::Text => event.what.lines(event.who, &mut |text| {
+                let line = self.line(event, text);
+                self.lines.iter().for_each(|sink| sink.say(event.level, &line));
+            }),
+            Format::Json => {
+                let line = object(event, self.instance, VALUE_MAX);
+                self.lines.iter().for_each(|sink| sink.say_object(event, &line));
+            }
+        }
+    }
+
+    /// Writes an event to the access log, whatever the level.
+    pub fn say_access(&self, event: &Event<'_>) {
+        if let Some(sink) = &self.access {
+            sink.say(event.level, &object(event, self.instance, VALUE_MAX));
+        }
+    }
+
+    fn line(&self, event: &Event<'_>, text: fmt::Arguments<'_>) -> String {
         let mut line = String::with_capacity(128);
-        let written = match peer {
-            Some(peer) => write!(Printable(&mut line), "{peer} - - [{}] {text}", self.stamp().1),
-            None => write!(Printable(&mut line), "{text}"),
+        let written = match (event.what.head(), event.who) {
+            (Head::ClientAndDate, Some(who)) => {
+                write!(Printable(&mut line), "{who} - - [{}] {text}", self.stamp().1)
+            }
+            (Head::Client, Some(who)) => write!(Printable(&mut line), "{who}: {text}"),
+            (Head::Nothing, _) | (_, None) => write!(Printable(&mut line), "{text}"),
         };
         // Writing to a String can't fail; a Display that reports an error leaves a shorter line.
         let _ = written;
@@ -264,7 +398,7 @@ impl Log {
             line.truncate(end.unwrap_or(0));
             line.push_str("...");
         }
-        self.lines.iter().for_each(|sink| sink.say(level, &line));
+        line
     }
 
     /// The current local time as `22/Nov/2026 13:10:22`, worked out once a second.
@@ -287,6 +421,58 @@ impl Log {
     }
 }
 
+/// How an output shows what it has to say itself.
+#[derive(Clone, Copy)]
+enum Style {
+    /// As a line of text.
+    Text,
+    /// As an object.
+    Json(Instance),
+}
+
+impl Style {
+    /// A line of the log's own.
+    fn line(self, level: Level, text: &str) -> String {
+        match self {
+            Style::Text => text.to_owned(),
+            Style::Json(instance) => {
+                let what = What::Note(Topic::Suppressed, format_args!("{text}"));
+                object(&Event { level, who: None, party: None, what }, instance, VALUE_MAX)
+            }
+        }
+    }
+}
+
+/// An event as an object, whose values have so many bytes at most.
+fn object(event: &Event<'_>, instance: Instance, value_max: usize) -> String {
+    let mut object = Object::new(value_max);
+    event.write(&mut object, &Stamp(SystemTime::now()), (&instance, std::process::id()));
+    object.end()
+}
+
+/// A moment in UTC, with milliseconds, as in RFC 3339.
+struct Stamp(SystemTime);
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
+        match sys::utc_time(since.as_secs() as i64) {
+            Some(t) => write!(
+                f,
+                "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+                t.year,
+                t.month + 1,
+                t.day,
+                t.hour,
+                t.minute,
+                t.second,
+                since.subsec_millis()
+            ),
+            None => f.write_str("-"),
+        }
+    }
+}
+
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -298,18 +484,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A longer line is cut: whatever is in it, some of it may be a peer's.
 const LINE_BYTES_MAX: usize = 4096;
 
+/// No value of an object is longer, and most are bounded closer, so that no object is longer than 16 KiB.
+const VALUE_MAX: usize = 4096;
+
 /// How long the exit waits for the line about lines that did not get to their output.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(100);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_of_bounded_length() {
-        let log = Log::in_memory(false);
-        log.info(format_args!("{}", "\u{20ac}\n".repeat(10_000)));
-        let line = log.take_lines();
-        assert!(line.ends_with("...\n") && line.len() <= LINE_BYTES_MAX + 4, "{} bytes", line.len());
-    }
-}

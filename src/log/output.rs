@@ -24,7 +24,10 @@ pub(super) struct Output {
 enum Kind {
     Stderr,
     Stdout,
-    File(File),
+    /// The same for lines.
+    StdoutLines,
+    /// A file, and what it is called.
+    File(File, &'static str),
     Syslog(Box<Syslog>),
 }
 
@@ -47,8 +50,14 @@ impl Output {
         Output::of(Kind::Stdout)
     }
 
-    pub(super) fn file(file: File) -> Output {
-        Output::of(Kind::File(file))
+    /// For lines.
+    pub(super) fn stdout_lines() -> Output {
+        Output::of(Kind::StdoutLines)
+    }
+
+    /// A file that `what` is in.
+    pub(super) fn file(file: File, what: &'static str) -> Output {
+        Output::of(Kind::File(file, what))
     }
 
     pub(super) fn syslog(syslog: Syslog) -> Output {
@@ -64,7 +73,8 @@ impl Output {
         match self.kind {
             Kind::Stderr => "log-stderr",
             Kind::Stdout => "traffic",
-            Kind::File(_) => "log-file",
+            Kind::StdoutLines => "access-log",
+            Kind::File(..) => "log-file",
             Kind::Syslog(_) => "syslog",
         }
     }
@@ -72,20 +82,20 @@ impl Output {
     /// Reopens the outputs that have a name: a file that a rotation has moved away, or the way to syslog.
     pub(super) fn reopen(&mut self, tell: Tell<'_>) {
         match &mut self.kind {
-            Kind::File(file) => match File::open(&file.path) {
+            Kind::File(file, what) => match File::open(&file.path) {
                 Ok(new) => {
                     // Where it is still the same file, a line that was cut off is still there.
                     self.is_mid_line &= new.identity() == file.identity();
                     *file = new;
                 }
                 Err(error) => tell(&format!(
-                    "log file {} can't be reopened: {}; the old one stays in use",
+                    "{what} {} can't be reopened: {}; the old one stays in use",
                     file.path.display(),
                     describe(&error)
                 )),
             },
             Kind::Syslog(syslog) => syslog.disconnect(),
-            Kind::Stderr | Kind::Stdout => {}
+            Kind::Stderr | Kind::Stdout | Kind::StdoutLines => {}
         }
     }
 
@@ -108,10 +118,10 @@ impl Output {
         }
         match (result, &self.kind) {
             (Ok(()), _) => self.is_failing &= bytes.is_empty(),
-            (Err(error), Kind::File(file)) if !self.is_failing => {
+            (Err(error), Kind::File(file, what)) if !self.is_failing => {
                 self.is_failing = true;
                 let (path, error) = (file.path.display(), describe(&error));
-                tell(&format!("log file {path}: {error}; lines are lost until it can be written again"));
+                tell(&format!("{what} {path}: {error}; lines are lost until it can be written again"));
             }
             (Err(_), _) => self.is_failing = true,
         }
@@ -138,13 +148,13 @@ impl Output {
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.kind {
             Kind::Stderr => io::stderr().write(bytes),
-            Kind::Stdout => {
+            Kind::Stdout | Kind::StdoutLines => {
                 let mut stdout = io::stdout().lock();
                 let count = stdout.write(bytes)?;
                 stdout.flush()?;
                 Ok(count)
             }
-            Kind::File(file) => file.file.write(bytes),
+            Kind::File(file, _) => file.file.write(bytes),
             Kind::Syslog(_) => Ok(bytes.len()),
         }
     }
@@ -273,7 +283,7 @@ mod tests {
         mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a FIFO");
         let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo);
         let mut reader = reader.expect("a reader");
-        let mut output = Output::file(File::open(&fifo).expect("it is read"));
+        let mut output = Output::file(File::open(&fifo).expect("it is read"), "log file");
         assert_eq!(output.write(b"line\n", &|text| panic!("{text}")), 0);
         let mut space = [0; 16];
         assert_eq!(reader.read(&mut space).expect("a line"), 5);
@@ -284,7 +294,7 @@ mod tests {
     fn a_line_that_a_full_disk_cut_off_is_ended_before_the_next() {
         let dir = scratch("cut");
         let path = dir.join("log");
-        let mut output = Output::file(File::open(&path).expect("a file"));
+        let mut output = Output::file(File::open(&path).expect("a file"), "log file");
         assert_eq!(output.write(b"whole\nhal", &|text| panic!("{text}")), 0);
         assert_eq!(output.write(b"next\n", &|text| panic!("{text}")), 0);
         assert_eq!(fs::read(&path).expect("readable"), b"whole\nhal\nnext\n");
@@ -300,7 +310,7 @@ mod tests {
     fn a_full_disk_is_told_once_until_there_is_room_again() {
         let told = RefCell::new(Vec::new());
         let tell = |text: &str| told.borrow_mut().push(text.to_owned());
-        let mut output = Output::file(File::open(Path::new("/dev/full")).expect("a device"));
+        let mut output = Output::file(File::open(Path::new("/dev/full")).expect("a device"), "log file");
         assert_eq!(output.write(b"one\ntwo\n", &tell), 2);
         assert_eq!(output.write(b"three\n", &tell), 1);
         let expected = "log file /dev/full: [Errno 28] No space left on device; lines are lost until it can be \

@@ -5,15 +5,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::event::Event;
 use super::output::Output;
 use super::syslog::Header;
-use super::{Counts, Level, lock};
+use super::{Counts, Level, Style, lock, object};
 
 /// One output's queue. Clones share it.
 #[derive(Clone)]
 pub(super) struct Sink {
     queue: Arc<Queue>,
     form: Form,
+    /// How it shows what it has to say itself.
+    style: Style,
     /// What its output is called in a line about it.
     name: &'static str,
 }
@@ -59,10 +62,10 @@ impl Pending {
 
 impl Sink {
     /// A queue without a writer yet.
-    pub(super) fn new(name: &'static str, form: Form) -> Sink {
+    pub(super) fn new(name: &'static str, form: Form, style: Style) -> Sink {
         let queue =
             Queue { state: Mutex::new(Pending::default()), filled: Condvar::new(), emptied: Condvar::new() };
-        Sink { queue: Arc::new(queue), form, name }
+        Sink { queue: Arc::new(queue), form, style, name }
     }
 
     /// Whether both have the same queue.
@@ -87,6 +90,21 @@ impl Sink {
             Form::Plain => self.push(&[line.as_bytes(), b"\n"]),
             Form::Syslog(header) => self.push(&[&header.message(level, line), b"\n"]),
         }
+    }
+
+    /// Queues an event whose object this is. Where a message has less room than a line, it is shortened.
+    pub(super) fn say_object(&self, event: &Event<'_>, line: &str) {
+        match (&self.form, self.style) {
+            (Form::Syslog(_), Style::Json(instance)) if line.len() > SYSLOG_OBJECT_MAX => {
+                self.say(event.level, &object(event, instance, SYSLOG_VALUE_MAX));
+            }
+            _ => self.say(event.level, line),
+        }
+    }
+
+    /// Queues a line about an output.
+    fn tell(&self, text: &str) {
+        self.say(Level::Warning, &self.style.line(Level::Warning, text));
     }
 
     /// Queues bytes as they are.
@@ -148,7 +166,7 @@ impl Sink {
     }
 
     fn run(&self, mut output: Output, others: &[Sink]) {
-        let tell = |text: &str| others.iter().for_each(|sink| sink.say(Level::Warning, text));
+        let tell = |text: &str| others.iter().for_each(|sink| sink.tell(text));
         let mut batch = Vec::new();
         let mut is_first = true;
         loop {
@@ -175,7 +193,7 @@ impl Sink {
 
     /// The line that says how many are missing.
     fn note(&self, lost: u64) -> Vec<u8> {
-        let text = format!("{lost} log lines were lost");
+        let text = self.style.line(Level::Warning, &format!("{lost} log lines were lost"));
         let mut note = match &self.form {
             Form::Plain => text.into_bytes(),
             Form::Syslog(header) => header.message(Level::Warning, &text),
@@ -223,6 +241,12 @@ pub(super) fn lines(bytes: &[u8]) -> u64 {
 /// The words for outputs in lines about them, and in metrics.
 const OUTPUTS: &[(&str, &str)] = &[("standard error", "stderr"), ("the log file", "file")];
 
+/// An object that is longer is made again for syslog, with values of [`SYSLOG_VALUE_MAX`]: a message has 8 KiB.
+const SYSLOG_OBJECT_MAX: usize = 7 * 1024;
+
+/// What a value has then, in bytes.
+const SYSLOG_VALUE_MAX: usize = 256;
+
 /// Lines that wait for one output. At about 100 bytes a line, some 10,000 lines.
 const QUEUE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -250,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_nobody_writes_out_is_bounded_and_counts_what_it_lost() {
-        let sink = Sink::new("the test", Form::Plain);
+        let sink = Sink::new("the test", Form::Plain, Style::Text);
         let line = [b'x'; 1024];
         for _ in 0..1500 {
             sink.push(&[&line]);
@@ -268,9 +292,10 @@ mod tests {
     fn lines_reach_the_file_in_order_and_after_a_reopening_the_new_file() {
         let dir = scratch("reopened");
         let path = dir.join("log");
-        let sink = Sink::new("the test", Form::Plain);
-        let others = Sink::new("the test", Form::Plain);
-        sink.start(Output::file(File::open(&path).expect("a file")), vec![others.clone()]).expect("a thread");
+        let sink = Sink::new("the test", Form::Plain, Style::Text);
+        let others = Sink::new("the test", Form::Plain, Style::Text);
+        sink.start(Output::file(File::open(&path).expect("a file"), "log file"), vec![others.clone()])
+            .expect("a thread");
         sink.say(Level::Info, "one");
         sink.say(Level::Info, "two");
         flush(&sink);
@@ -287,8 +312,8 @@ mod tests {
     #[test]
     fn lines_that_come_one_after_the_other_do_not_wake_the_thread_for_each() {
         let dir = scratch("stream");
-        let sink = Sink::new("the test", Form::Plain);
-        let output = Output::file(File::open(&dir.join("log")).expect("a file"));
+        let sink = Sink::new("the test", Form::Plain, Style::Text);
+        let output = Output::file(File::open(&dir.join("log")).expect("a file"), "log file");
         sink.start(output, Vec::new()).expect("a thread");
         let asleep = || lock(&sink.queue.state).waiting;
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -309,8 +334,12 @@ mod tests {
     fn a_reopening_that_fails_is_told_to_the_others_and_tried_again_at_the_next() {
         let dir = scratch("refused");
         let path = dir.join("log");
-        let (sink, others) = (Sink::new("the test", Form::Plain), Sink::new("the test", Form::Plain));
-        sink.start(Output::file(File::open(&path).expect("a file")), vec![others.clone()]).expect("a thread");
+        let (sink, others) = (
+            Sink::new("the test", Form::Plain, Style::Text),
+            Sink::new("the test", Form::Plain, Style::Text),
+        );
+        sink.start(Output::file(File::open(&path).expect("a file"), "log file"), vec![others.clone()])
+            .expect("a thread");
         fs::rename(&path, dir.join("old")).expect("renamed");
         fs::create_dir(&path).expect("a directory in its place");
         sink.reopen();

@@ -71,7 +71,8 @@ impl Header {
 
     fn message_at(&self, level: Level, text: &str, now: SystemTime, pid: u32) -> Vec<u8> {
         let severity = match level {
-            Level::Warning => 4,
+            // The Python program says no more than this of anything.
+            Level::Error | Level::Warning => 4,
             Level::Info => 6,
             Level::Debug => 7,
         };

@@ -6,9 +6,9 @@
 
 use std::any::Any;
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::net::{TcpStream, UnixStream};
@@ -100,6 +100,22 @@ impl Socket {
     /// A place for a socket: it is never ready.
     pub fn none() -> Socket {
         Socket { io: Io::other(Nothing), bits: 0 }
+    }
+
+    /// The time to the other end and back, as far as the system knows it; `None` for what is no TCP.
+    pub fn round_trip(&self) -> Option<Duration> {
+        match &self.io {
+            Io::Tcp(tcp) => sys::round_trip(tcp.as_fd()).ok().filter(|time| !time.is_zero()),
+            Io::Unix(_) | Io::Program(_) | Io::Other(_) => None,
+        }
+    }
+
+    /// The address at the other end; `None` for what is no TCP, or is connected no more (getpeername(2)).
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        match &self.io {
+            Io::Tcp(tcp) => tcp.peer_addr().ok(),
+            Io::Unix(_) | Io::Program(_) | Io::Other(_) => None,
+        }
     }
 
     /// Registers the socket under `token`, once for its life. That ends when the last descriptor of the socket is

@@ -7,6 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::event::Event;
 use rustls::pki_types::ServerName;
@@ -284,6 +285,16 @@ impl Transport {
     /// Why it failed.
     pub fn connected(&self) -> io::Result<bool> {
         self.socket().connected()
+    }
+
+    /// The time to the other end and back, as far as the system knows it; `None` for what is no TCP.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.socket().round_trip()
+    }
+
+    /// The address at the other end; `None` for what is no TCP, or is connected no more (getpeername(2)).
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.socket().peer_address()
     }
 
     fn socket(&self) -> &Socket {

@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Handle;
+use super::about;
 use super::half_open::HalfOpen;
 use super::handle::Message;
 use crate::conn::end::End;
 use crate::conn::shared::Shared;
 use crate::id::{ConnId, SLOTS_MAX};
-use crate::log::describe;
+use crate::log::{Level, What, describe};
 use crate::metrics::AcceptError;
 use crate::net::listen::{Listener, Peer};
 use crate::net::socket::Io;
@@ -212,7 +213,8 @@ impl Acceptor {
             let end = End::Full(shared.places);
             self.reactors[own].metrics.accepted.add(1);
             self.reactors[own].metrics.ended(end.kind() as usize);
-            shared.say_limited(&end, |log| log.warn(format_args!("{peer}: {end}")));
+            let what = || What::ConnectionEnd(end.kind().name(), &end);
+            shared.say_limited(&end, |log| log.say(&about(&peer, Level::Warning, what())));
             return;
         }
         let placed = Placed { io, peer, admitted, number, door };

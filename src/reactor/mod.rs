@@ -29,8 +29,9 @@ use crate::conn::frontend::Frontend;
 use crate::conn::shared::Shared;
 use crate::conn::{Accepted, Conn};
 use crate::id::{ConnId, SLOTS_MAX, Side};
+use crate::log::{Event, Level, What};
 use crate::metrics::Metrics;
-use crate::net::listen::Listener;
+use crate::net::listen::{Listener, Peer};
 use crate::net::pipe::Splicer;
 use crate::net::socket::Socket;
 use crate::ring::Pool;
@@ -511,11 +512,12 @@ impl Reactor {
                 self.handle.metrics.ended(end.kind() as usize);
                 self.handle.metrics.live.fetch_sub(1, Ordering::Relaxed);
                 let shared = &self.resources.shared;
+                let what = || What::ConnectionEnd(end.kind().name(), &end);
                 match end.kind().blame() {
-                    Blame::Nobody => shared.say_detail(|log| log.debug(format_args!("{peer}: {end}"))),
-                    blame => shared.say_limited(&end, |log| {
-                        log.at(blame.level(), format_args!("{peer}: {end}"));
-                    }),
+                    Blame::Nobody => shared.say_detail(|log| log.say(&about(&peer, Level::Debug, what()))),
+                    blame => {
+                        shared.say_limited(&end, |log| log.say(&about(&peer, blame.level(), what())));
+                    }
                 }
                 return;
             }
@@ -540,6 +542,11 @@ impl Slot {
             self.frontend = Arc::clone(current);
         }
     }
+}
+
+/// An event about a client that never became a connection.
+fn about<'a>(peer: &'a Peer, level: Level, what: What<'a>) -> Event<'a> {
+    Event { level, who: Some(peer), party: None, what }
 }
 
 /// Above the tokens of connections and listeners.

@@ -27,7 +27,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::helpers::Lane;
-use crate::log::{Level, Log, describe};
+use crate::log::{Level, Log, Topic, describe};
 use limits::{
     BUFFER_BYTES, BUFFERS_KEPT, LARGE_BYTES, LEFT_BYTES_MAX, NO_WAKE, ROOM_BYTES, SHARE_BYTES, SMALL_BYTES,
     THREADS_MAX,
@@ -382,7 +382,8 @@ impl Session {
         match name::create(&self.recorder.0.base, self.number, script::EMPTY) {
             Ok((file, path)) => {
                 if let Some(peer) = &self.peer {
-                    log.peer(peer, format_args!("opening record file: {}", path.display()));
+                    let text = format_args!("opening record file: {}", path.display());
+                    log.peer(Topic::Recording, Level::Info, peer, text);
                 }
                 *lock(&self.name) = path;
                 *disk = Disk::Open(Script::new(file), place);
@@ -442,7 +443,7 @@ impl Session {
         let name = lock(&self.name).clone();
         let line = format_args!("recording to {} ended: {reason}", name.display());
         if let Some(peer) = &self.peer {
-            inner.log.peer_at(Level::Warning, peer, line);
+            inner.log.peer(Topic::Recording, Level::Warning, peer, line);
         }
     }
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use crate::admin::Role;
 use crate::certs;
 use crate::cli::Config;
-use crate::log::Log;
+use crate::log::{Level, Log, Topic};
 use crate::net::listen::{Address, Listener};
 
 /// What the service listens on, as the start lines call it.
@@ -47,12 +47,16 @@ impl fmt::Display for Source {
 
 /// Says what the service will do.
 pub(super) fn say(log: &Log, config: &Config, sources: &[Source], admin: &[(Listener, Role)]) {
-    log.info(format_args!("WebSocket server settings:"));
+    log.note(Topic::Start, Level::Info, format_args!("WebSocket server settings:"));
     for source in sources {
         match source {
-            Source::Tcp(name) => log.info(format_args!("  - Listen on {name}")),
-            Source::Unix(name) => log.info(format_args!("  - Listen on unix socket {name}")),
-            Source::Inetd => log.info(format_args!("  - Listen for inetd connections")),
+            Source::Tcp(name) => log.note(Topic::Start, Level::Info, format_args!("  - Listen on {name}")),
+            Source::Unix(name) => {
+                log.note(Topic::Start, Level::Info, format_args!("  - Listen on unix socket {name}"))
+            }
+            Source::Inetd => {
+                log.note(Topic::Start, Level::Info, format_args!("  - Listen for inetd connections"))
+            }
         }
     }
     for (listener, role) in admin {
@@ -60,26 +64,31 @@ pub(super) fn say(log: &Log, config: &Config, sources: &[Source], admin: &[(List
             Role::All => "Admin",
             Role::Health => "Health",
         };
-        log.info(format_args!("  - {what} on {}", listener.name()));
+        let text = format_args!("  - {what} on {}", listener.name());
+        log.note(Topic::Start, Level::Info, text);
     }
     if let Some(web) = &config.web {
         let quiet = if web.listings { "" } else { " (no directory listings)" };
-        log.info(format_args!("  - Web server{quiet}. Web root: {}", web.root.display()));
+        log.note(
+            Topic::Start,
+            Level::Info,
+            format_args!("  - Web server{quiet}. Web root: {}", web.root.display()),
+        );
     }
     // Looked at here only for this line: a file that appears later turns TLS on.
     if config.tls.clients.pairs.iter().any(|pair| certs::is_there(&pair.cert)) {
-        log.info(format_args!("  - SSL/TLS support"));
+        log.note(Topic::Start, Level::Info, format_args!("  - SSL/TLS support"));
     } else {
-        log.info(format_args!("  - No SSL/TLS support (no cert file)"));
+        log.note(Topic::Start, Level::Info, format_args!("  - No SSL/TLS support (no cert file)"));
     }
     if config.tls.only {
-        log.info(format_args!("  - Deny non-SSL/TLS connections"));
+        log.note(Topic::Start, Level::Info, format_args!("  - Deny non-SSL/TLS connections"));
     }
     if config.daemon {
-        log.info(format_args!("  - Backgrounding (daemon)"));
+        log.note(Topic::Start, Level::Info, format_args!("  - Backgrounding (daemon)"));
     }
     if let Some(file) = &config.record {
-        log.info(format_args!("  - Recording to '{}.*'", file.display()));
+        log.note(Topic::Start, Level::Info, format_args!("  - Recording to '{}.*'", file.display()));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::certs::{self, Authorities, Certificates, ServerOptions};
 use crate::cli::{Argument, Config, Sessions as Asked, TokenPlugin};
 use crate::conn::frontend::{self, Frontend, Proxies, RecordOptions, Sessions, TapeOptions, TargetTls};
 use crate::gate::{self, Gate, Reach};
-use crate::log::{Log, describe};
+use crate::log::{self, Log, describe};
 use crate::net::listen::Listener;
 use crate::record::Recorder;
 use crate::rules::Rules;
@@ -220,6 +220,9 @@ fn own_files(config: &Config, gate: &Gate) -> Vec<OwnFile> {
     let target = config.tls.target.as_ref().and_then(|target| target.authorities.as_ref());
     add(authorities(target).as_deref(), Extent::File, "--ssl-target-ca");
     add(config.log.file.as_deref(), Extent::Series, "--log-file");
+    if let Some(log::Access::File(path)) = &config.log.access {
+        add(Some(path), Extent::Series, "--access-log");
+    }
     add(config.record.as_deref(), Extent::Numbered, "--record");
     add(config.pid_file.as_deref(), Extent::File, "--pid-file");
     add(config.admin_token_file.as_deref(), Extent::File, "--admin-token-file");

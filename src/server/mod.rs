@@ -26,7 +26,7 @@ use crate::cli::Config;
 use crate::conn::end::Kind;
 use crate::conn::shared::Shared;
 use crate::health::Phase;
-use crate::log::{Log, describe};
+use crate::log::{Level, Log, Topic, describe};
 use crate::metrics::{Counter, Metrics};
 use crate::net::listen::Listener;
 use crate::os::daemon::Readiness;
@@ -143,7 +143,11 @@ impl Server {
                 }
                 Some(Event::Reactor(Notice::SessionEnded(peer))) => {
                     if self.run_once && self.stopping == Stopping::No {
-                        self.log.info(format_args!("{peer}: exiting due to --run-once"));
+                        self.log.note(
+                            Topic::Stop,
+                            Level::Info,
+                            format_args!("{peer}: exiting due to --run-once"),
+                        );
                         self.drain();
                     }
                 }
@@ -160,7 +164,8 @@ impl Server {
                     }
                     self.watch.ended(index);
                     if let Err(error) = result {
-                        self.log.warn(format_args!("reactor {index} failed: {}", describe(&error)));
+                        let text = format_args!("reactor {index} failed: {}", describe(&error));
+                        self.log.note(Topic::Stop, Level::Error, text);
                         code = ExitCode::FAILURE;
                         self.drain();
                     }
@@ -190,12 +195,15 @@ impl Server {
                     return ControlFlow::Break(());
                 }
                 if self.sessions_end_at.is_none() {
-                    self.log.info(format_args!("In exit"));
+                    self.log.note(Topic::Stop, Level::Info, format_args!("In exit"));
                 }
                 self.is_told = true;
                 self.drain();
             }
-            (libc::SIGUSR1, _) | (libc::SIGHUP, HangUp::Reopen) => self.log.reopen(),
+            (libc::SIGUSR1, _) | (libc::SIGHUP, HangUp::Reopen) => {
+                self.log.reopen();
+                self.log.note_as_object(Topic::Reload, Level::Info, format_args!("logs are opened anew"));
+            }
             (libc::SIGCHLD, _) => {
                 child::reap_orphans();
                 if self.programs.children_ended(Instant::now()) {
@@ -210,6 +218,7 @@ impl Server {
     /// Every reactor serves: a service manager or launcher that waits for that is notified.
     fn become_ready(&mut self) {
         self.shared.health.enter(Phase::Serving);
+        self.log.note_as_object(Topic::Ready, Level::Info, format_args!("every worker serves"));
         let told = self.manager.ready();
         self.note_manager(told);
         if let Some(readiness) = self.readiness.take() {
@@ -227,7 +236,7 @@ impl Server {
         if self.stopping == Stopping::Draining {
             return;
         }
-        self.log.info(format_args!("In exit"));
+        self.log.note(Topic::Stop, Level::Info, format_args!("In exit"));
         self.sessions_end_at = Some(Instant::now() + LAST_WORDS);
         self.stop(Stopping::Finishing, || Control::Outlive(DRAIN));
     }
@@ -298,7 +307,8 @@ impl Server {
         if let Some(timeout) = self.timeout
             && self.launched.elapsed() >= timeout
         {
-            self.log.info(format_args!("listener exit due to --timeout {}", timeout.as_secs()));
+            let text = format_args!("listener exit due to --timeout {}", timeout.as_secs());
+            self.log.note(Topic::Stop, Level::Info, text);
             return self.finish();
         }
         let Some(idle) = self.idle_timeout else { return };
@@ -307,7 +317,8 @@ impl Server {
             self.active = Instant::now();
             self.seen = seen;
         } else if self.active.elapsed() >= idle {
-            self.log.info(format_args!("listener exit due to --idle-timeout {}", idle.as_secs()));
+            let text = format_args!("listener exit due to --idle-timeout {}", idle.as_secs());
+            self.log.note(Topic::Stop, Level::Info, text);
             self.finish();
         }
     }
@@ -323,6 +334,8 @@ impl Server {
 
     /// Ends soon: every client is asked to go.
     fn drain(&mut self) {
+        let live = self.live();
+        self.log.note_as_object(Topic::Drain, Level::Info, format_args!("{live} connections are sent away"));
         self.undrained = self.running;
         self.programs_end_at = Some(Instant::now() + PROGRAMS_STAY);
         self.stop(Stopping::Draining, || Control::Drain(DRAIN));

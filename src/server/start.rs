@@ -22,8 +22,7 @@ use crate::conn::report;
 use crate::conn::shared::Shared;
 use crate::health::Health;
 use crate::http::response::Status;
-use crate::id::Instance;
-use crate::log::{Log, describe};
+use crate::log::{Level, Log, Topic, describe};
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
 use crate::net::tuning::take_untuned;
@@ -107,8 +106,7 @@ pub(super) fn start(config: &Config) -> Started {
 /// neither threads nor polls.
 fn prepare(config: &Config) -> Result<(Log, Sockets, Strangers), Failure> {
     let early = |text: String| Failure { log: None, text };
-    signal::shield(config.log.file.is_some())
-        .map_err(|error| early(format!("signals: {}", describe(&error))))?;
+    signal::shield(config.log.has_file()).map_err(|error| early(format!("signals: {}", describe(&error))))?;
     let strangers = Strangers::find(config.daemon);
     let (given, from) = take_given(config).map_err(early)?;
     // A library that was loaded before this program may have a thread already; then they stay.
@@ -117,10 +115,7 @@ fn prepare(config: &Config) -> Result<(Log, Sockets, Strangers), Failure> {
         keep_meaning(&config.directory).map_err(|error| early(describe(&error)))?;
     }
     sys::map_allocations_from(LEFTOVER_BYTES * 4);
-    let log = Log::prepare(&config.log).map_err(|error| {
-        let path = config.log.file.as_deref().unwrap_or(Path::new(""));
-        early(format!("--log-file {}: {}", path.display(), describe(&error)))
-    })?;
+    let log = Log::prepare(&config.log).map_err(early)?;
     match Sockets::open(config, given, from) {
         Ok(sockets) => {
             banner::say(&log, config, &sockets.sources(), &sockets.admin);
@@ -157,7 +152,7 @@ fn leave(launcher: Launcher, log: &Log) -> ExitCode {
 
 /// A start that has failed.
 fn fail(log: &Log, text: &str) -> Started {
-    log.warn(format_args!("{}", fatal(text)));
+    log.note(Topic::Stop, Level::Error, format_args!("{}", fatal(text)));
     match log.start() {
         Ok(()) => log.flush(LOG_PATIENCE),
         // Then there is nobody else to write what waits for standard error.
@@ -194,7 +189,7 @@ fn serve(
         let result = run(config, &log, sockets, origin, signals);
         if let Err(Fault { text, .. }) = &result {
             child::kill_remaining();
-            log.warn(format_args!("{}", fatal(text)));
+            log.note(Topic::Stop, Level::Error, format_args!("{}", fatal(text)));
             log.flush(LOG_PATIENCE);
         }
         result
@@ -233,10 +228,10 @@ fn run(
     origin: Origin,
     signals: Signals,
 ) -> Result<Server, Fault> {
-    let hang_up = match config.log.file {
-        Some(_) => HangUp::Reopen,
-        None if signal::hang_up_is_ignored() => HangUp::Ignored,
-        None => HangUp::End,
+    let hang_up = match config.log.has_file() {
+        true => HangUp::Reopen,
+        false if signal::hang_up_is_ignored() => HangUp::Ignored,
+        false => HangUp::End,
     };
     let descriptors = Descriptors::share(config, log)?;
     let recordings_max = descriptors.recordings_max;
@@ -273,7 +268,8 @@ fn run(
         .map_err(|error| format!("signals: {}", describe(&error)))?;
     let (suffix, going_to) = (banner::using_tls(config), &frontends.going_to);
     for source in &sources {
-        log.info(format_args!("  - proxying from {source} to {going_to}{suffix}"));
+        let text = format_args!("  - proxying from {source} to {going_to}{suffix}");
+        log.note(Topic::Start, Level::Info, text);
     }
     config.notices().iter().for_each(|notice| log.warn(format_args!("{notice}")));
     if let Some(notice) = banner::open_to_pages(config, &open) {
@@ -281,7 +277,7 @@ fn run(
     }
     let programs = plan.start(log)?;
     let shared = Arc::new(Shared {
-        instance: Instance::draw(),
+        instance: log.instance(),
         log: Arc::clone(log),
         resolver: Resolver::default(),
         limiter: report::limiter(),

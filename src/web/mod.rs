@@ -117,6 +117,12 @@ pub struct Response {
 }
 
 impl Response {
+    /// The length of the whole body in bytes, as it is sent; for HEAD 0.
+    pub fn body_length(&self) -> u64 {
+        let here = (self.bytes.len() - self.head_len) as u64;
+        self.body.as_ref().map_or(here, Body::length)
+    }
+
     /// Adds a field to the head, which is whole already.
     pub fn add_field(&mut self, name: &str, value: &str) {
         let field = format!("{name}: {value}\r\n");

@@ -32,6 +32,23 @@ pub fn lost_upgrade(request: &Request<'_>) -> Option<Refusal> {
     })
 }
 
+/// Why a request is taken for a plain one although something in it belongs to an upgrade: which header is missing or
+/// wrong. Fit for the log.
+pub fn why_plain(request: &Request<'_>) -> Option<String> {
+    if is_upgrade(request) {
+        return None;
+    }
+    if let Some(value) = request.header("upgrade") {
+        return Some(format!("Upgrade is '{}' and not 'websocket'", path::redact_word(value)));
+    }
+    let is_there = |name| request.header(name).is_some();
+    let signs =
+        ["sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions"];
+    let sign = signs.into_iter().find(|name| is_there(name));
+    let sign = sign.or_else(|| request.has_token("connection", "upgrade").then_some("connection"));
+    sign.map(|sign| format!("Upgrade header is missing, though {sign} asks for a WebSocket"))
+}
+
 /// The sub-protocols that a client offers, for the log, if there are any and none of them is `binary`: browsers
 /// break off a session that is answered without one of theirs.
 pub fn foreign_protocols(request: &Request<'_>) -> Option<String> {

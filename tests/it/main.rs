@@ -19,6 +19,7 @@ mod completions;
 mod crowd;
 mod daemon;
 mod endings;
+mod events;
 mod fairness;
 mod faults;
 mod frames;

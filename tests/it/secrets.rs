@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use crate::common::Scratch;
 use crate::common::client::{Client, UPGRADE};
-use crate::common::server::Server;
+use crate::common::server::{Server, command};
 use crate::common::target::Target;
 
 /// What must not be in the log, in none of the forms that it may have.
@@ -44,8 +44,9 @@ fn forms(secret: &str) -> Vec<String> {
 fn check(server: &mut Server, more: &[String]) {
     server.signal("TERM");
     server.wait();
-    let lines = server.log.wait_for_end();
+    let mut lines = server.log.wait_for_end();
     assert!(lines.len() > 10, "there is a log");
+    lines.extend(server.stdout.wait_for_end());
     let mut found = Vec::new();
     let secrets = [TOKEN, PASSWORD, COOKIE].map(forms).concat();
     for secret in secrets.iter().chain(more) {
@@ -62,6 +63,13 @@ fn ask(server: &Server, request: &str) -> u16 {
 
 #[test]
 fn tokens_passwords_and_cookies_reach_no_log() {
+    for form in ["text", "json"] {
+        plant_secrets(form);
+    }
+}
+
+/// Plants secrets everywhere, and reads the log in this form and the access log for them.
+fn plant_secrets(form: &str) {
     let scratch = Scratch::new();
     fs::create_dir_all(scratch.path("socks")).unwrap();
     fs::create_dir_all(scratch.path("w")).unwrap();
@@ -84,8 +92,12 @@ fn tokens_passwords_and_cookies_reach_no_log() {
     .unwrap();
     let users = scratch.arg("users");
     fs::write(&users, format!("user:{PASSWORD}\nbad {PASSWORD}\n{PASSWORD}:$1$unknown\n")).unwrap();
-    let mut server = Server::start(&[
+    let mut server = Server::spawn(&mut command(&[
         "-v",
+        "--log-format",
+        form,
+        "--access-log",
+        "-",
         "--web",
         &scratch.arg("w"),
         "--web-auth",
@@ -99,7 +111,9 @@ fn tokens_passwords_and_cookies_reach_no_log() {
         "--token-source",
         &scratch.arg("t"),
         "127.0.0.1:0",
-    ]);
+    ]));
+    server.log.wait_for("  - proxying from ");
+    server.port = server.listeners().first().expect("it listens").port;
     let right = format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("user:{PASSWORD}")));
     let wrong = format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("user:{PASSWORD}x")));
     let bearer = format!("Authorization: Bearer {TOKEN}\r\nCookie: token={TOKEN}; a={COOKIE}\r\n");
@@ -138,6 +152,8 @@ fn tokens_passwords_and_cookies_reach_no_log() {
     fs::remove_file(&users).unwrap();
     ask(&server, &UPGRADE.replace("\r\n\r\n", &format!("\r\n{right}\r\n")));
     check(&mut server, &[]);
+    let ends = server.stdout.count("session.end");
+    assert!(ends > 10 && server.stdout.count("\"token.hash\"") >= ends, "{ends} sessions ended");
 }
 
 #[test]

@@ -213,7 +213,7 @@ fn help_and_version_are_printed_before_later_errors() {
 
 #[test]
 fn options_may_be_bundled_shortened_repeated_and_stand_anywhere() {
-    let verbose = log::Settings { verbose: true, ..log::Settings::default() };
+    let verbose = log::Settings { level: log::Level::Debug, ..log::Settings::default() };
     let expected =
         Config { log: verbose, daemon: true, heartbeat: Some(Duration::from_secs(30)), ..config("1 a:2") };
     for line in [

@@ -77,7 +77,7 @@ fn web(root: &str) -> Option<web::Settings> {
 }
 
 fn verbose() -> log::Settings {
-    log::Settings { verbose: true, ..log::Settings::default() }
+    log::Settings { level: log::Level::Debug, ..log::Settings::default() }
 }
 
 fn tls_target() -> Option<TargetOptions> {

@@ -12,6 +12,7 @@ mod system;
 mod traffic;
 mod up;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -219,6 +220,25 @@ impl Relay {
     /// The target's socket, for events.
     pub fn target(&mut self) -> Option<&mut Transport> {
         self.target.as_mut()
+    }
+
+    /// The code of the client's Close, if one came; 1005 if it had none.
+    pub fn close_code(&self) -> Option<u16> {
+        self.close_code
+    }
+
+    /// The end that refuses bytes now.
+    pub fn stalled(&self) -> Option<Side> {
+        match (self.up.stalled_at, self.down.stalled_at) {
+            (Tick::NEVER, Tick::NEVER) => None,
+            (up, down) if up < down => Some(Side::Target),
+            _ => Some(Side::Client),
+        }
+    }
+
+    /// The target's address, as long as the system knows it.
+    pub fn target_address(&self) -> Option<SocketAddr> {
+        self.target.as_ref()?.peer_address()
     }
 
     /// Whether there is a target's socket.

@@ -1,7 +1,5 @@
 //! What a session has moved, and when: a few numbers that every session carries, for logs and lists.
 
-#![cfg_attr(not(feature = "testing"), allow(dead_code, reason = "logs and lists follow"))]
-
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,7 @@ mod bulk;
 mod deadlines;
 mod dial;
 mod endings;
+mod events;
 mod far;
 mod handshake;
 mod lookup;

@@ -349,6 +349,18 @@ impl Tls {
         }
     }
 
+    /// Version and cipher suite by the names of IANA, once they are agreed upon.
+    pub fn negotiated(&self) -> Option<(&'static str, String)> {
+        let state = self.session.state();
+        let version = match state.protocol_version()? {
+            ProtocolVersion::TLSv1_2 => "1.2",
+            ProtocolVersion::TLSv1_3 => "1.3",
+            other => other.as_str()?,
+        };
+        let suite = state.negotiated_cipher_suite()?.suite();
+        Some((version, suite.as_str()?.replacen("TLS13_", "TLS_", 1)))
+    }
+
     /// Puts into the empty `ring` what was received before.
     fn load(&self, ring: &mut Ring) {
         ring.clear();

@@ -13,7 +13,7 @@ use super::sessions::SessionPrograms;
 use super::wrapped::Wrapped;
 use crate::cli::{Config, Sessions, WrapMode};
 use crate::conn::frontend::{Awaited, Destination, Sessions as To};
-use crate::log::{Log, describe};
+use crate::log::{Level, Log, Topic, describe};
 use crate::net::listen::{Address, Listener};
 use crate::os::rebind::{self, Library, Reserved};
 use crate::target::Target;
@@ -87,7 +87,9 @@ impl Plan {
                         program.variables =
                             rebind::environment(&library, old, new, preload.as_deref()).into();
                     }
-                    Err(error) if unix_target.is_some() => log.warn(format_args!("{error}")),
+                    Err(error) if unix_target.is_some() => {
+                        log.note(Topic::Program, Level::Warning, format_args!("{error}"))
+                    }
                     Err(error) => return Err(error.to_string().into()),
                 }
                 let target = match unix_target {
@@ -149,6 +151,6 @@ fn say_out_of_reach(program: &Program, log: &Log) {
     let directory: &Path = program.directory.as_deref().unwrap_or(&here);
     let name = program.words.first().map_or(OsStr::new(""), OsString::as_os_str);
     if let Some(out) = rebind::unreachable_by_preload(name, directory, env::var_os("PATH").as_deref()) {
-        log.warn(format_args!("{out}"));
+        log.note(Topic::Program, Level::Warning, format_args!("{out}"));
     }
 }

@@ -19,7 +19,7 @@ use crate::child::Child;
 use crate::conn::frontend::{Begun, Start, Started};
 use crate::flight::{Asked, ReplyTo};
 use crate::helpers::{Lane, Refused};
-use crate::log::{Log, describe};
+use crate::log::{Level, Log, Topic, describe};
 use crate::net::listen::Peer;
 
 /// The programs of all sessions. Clones share them.
@@ -185,9 +185,13 @@ impl Inner {
         match leaving.status() {
             Some(status) => {
                 let returned = returned(status);
-                self.log.peer(peer, format_args!("'{title}' (process {pid}) exited. Returned {returned}"));
+                let text = format_args!("'{title}' (process {pid}) exited. Returned {returned}");
+                self.log.peer(Topic::Program, Level::Info, peer, text);
             }
-            None => self.log.peer(peer, format_args!("'{title}' (process {pid}) can't be killed")),
+            None => {
+                let text = format_args!("'{title}' (process {pid}) can't be killed");
+                self.log.peer(Topic::Program, Level::Info, peer, text);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use super::group::Leaving;
 use super::respawn::Starts;
 use crate::child::Child;
 use crate::cli::WrapMode;
-use crate::log::Log;
+use crate::log::{Level, Log, Topic};
 use crate::os::rebind::Reserved;
 
 /// The program and what is to become of it.
@@ -73,7 +73,7 @@ impl Wrapped {
     }
 
     fn spawn(&mut self, now: Instant) -> Result<Child, Fault> {
-        self.log.info(format_args!("Starting '{}'", self.title));
+        self.log.note(Topic::Program, Level::Info, format_args!("Starting '{}'", self.title));
         self.starts.note(now);
         // A program of another group that reads the terminal is stopped.
         let input = if stdin().is_terminal() { Stdio::null() } else { Stdio::inherit() };
@@ -91,7 +91,11 @@ impl Wrapped {
             Life::Resting(_) | Life::Over => None,
         };
         let Some(status) = status else { return false };
-        self.log.debug(format_args!("Wrapped command exited (or daemon). Returned {}", returned(status)));
+        self.log.note(
+            Topic::Program,
+            Level::Debug,
+            format_args!("Wrapped command exited (or daemon). Returned {}", returned(status)),
+        );
         match self.mode {
             WrapMode::Exit => {
                 self.code = Some(exit_code(status));
@@ -109,7 +113,7 @@ impl Wrapped {
         match self.starts.next().filter(|next| *next > now) {
             None => self.respawn(now),
             Some(next) => {
-                self.log.warn(format_args!("Command respawning too fast"));
+                self.log.note(Topic::Program, Level::Warning, format_args!("Command respawning too fast"));
                 self.life = Life::Resting(next);
             }
         }
@@ -119,7 +123,7 @@ impl Wrapped {
         match self.spawn(now) {
             Ok(child) => self.life = Life::Running(child),
             Err(Fault { text, .. }) => {
-                self.log.warn(format_args!("{text}"));
+                self.log.note(Topic::Program, Level::Warning, format_args!("{text}"));
                 self.rest(now);
             }
         }

@@ -7,16 +7,21 @@
 
 mod session;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
+
 use crate::common::client::{Client, UPGRADE};
-use crate::common::eventually;
 use crate::common::log::Log;
 use crate::common::process::{may_open, size};
 use crate::common::random::Random;
 use crate::common::server::{Server, command};
+use crate::common::{Scratch, eventually};
 use session::{Ending, Exchange, Plan};
 
 /// How often each kind of connection was made, by the name that the gateway has for its ending.
@@ -31,8 +36,8 @@ fn everything_is_accounted_for() {
     if !may_open(4 * slots as u64 + 100) {
         return;
     }
-    let exchange = Exchange::open();
-    let mut server = quiet_server(exchange.address());
+    let (exchange, scratch) = (Exchange::open(), Scratch::new());
+    let mut server = quiet_server(exchange.address(), &scratch.arg("access"));
     let mut counts = soak(&server, &exchange, seed, slots, Duration::from_millis(500));
     eventually("the warm-up to be over", || is_empty(&server));
     // Each worker opens the pipe that it splices through when it first needs it.
@@ -49,7 +54,37 @@ fn everything_is_accounted_for() {
     assert_eq!(server.children(), 0);
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
-    compare(counts, server.endings());
+    let sessions = ended_sessions(&scratch.path("access"));
+    println!("the access log: {sessions:?}");
+    assert_eq!(sessions.values().sum::<u64>(), upgraded(&counts), "a session has one end in the access log");
+    let told = server.endings();
+    for (kind, count) in &sessions {
+        assert_eq!(told.iter().find(|(name, _)| name == kind).map(|(_, count)| count), Some(count), "{kind}");
+    }
+    compare(counts, told);
+}
+
+/// How often sessions have ended so, by the access log. Each has a name of its own.
+fn ended_sessions(path: &Path) -> BTreeMap<String, u64> {
+    let (mut ends, mut names) = (BTreeMap::new(), BTreeSet::new());
+    for line in BufReader::new(File::open(path).expect("an access log")).lines() {
+        let object: Value = serde_json::from_str(&line.expect("text")).expect("JSON");
+        let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+        match text("event").as_str() {
+            "session.end" => {
+                assert!(names.insert(text("session.id")), "a second end: {object}");
+                *ends.entry(text("end")).or_default() += 1;
+            }
+            event => assert_eq!(event, "http.request", "{object}"),
+        }
+    }
+    ends
+}
+
+/// How many of the connections that were made became sessions.
+fn upgraded(made: &Counts) -> u64 {
+    let others = ["probe", "half-request", "refused"];
+    made.iter().filter(|(kind, _)| !others.contains(kind)).map(|(_, count)| count).sum()
 }
 
 /// Workers of the gateway that is soaked.
@@ -64,9 +99,10 @@ fn is_empty(server: &Server) -> bool {
 }
 
 /// A gateway of two workers that logs everything, of which only the lines about no client are kept.
-fn quiet_server(target: &str) -> Server {
+fn quiet_server(target: &str, access: &str) -> Server {
     let (reader, writer) = std::io::pipe().expect("a pipe");
-    let mut command = command(&["-v", "--workers", "2", "--heartbeat", "5", "127.0.0.1:0", target]);
+    let mut command =
+        command(&["-v", "--workers", "2", "--heartbeat", "5", "--access-log", access, "127.0.0.1:0", target]);
     command.stderr(writer);
     let mut server = Server::spawn(&mut command);
     drop(command);

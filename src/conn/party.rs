@@ -1,0 +1,91 @@
+//! Who a line of the log is about, for the form in which that is told in fields.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+
+use super::client::Client;
+use super::cx::Cx;
+use super::frontend::{Awaited, Destination, Way};
+use crate::certs::ClientIdentity;
+use crate::log::{Event, Level, Log, Party, What};
+use crate::net::listen::Peer;
+use crate::target::Target;
+
+impl Client {
+    /// Notes the port that the client comes from, which the system forgets when the connection breaks. Called where
+    /// logs tell it.
+    pub(super) fn note_port(&mut self) {
+        self.port = self.socket.peer_address().and_then(|address| NonZeroU16::new(address.port()));
+    }
+}
+
+/// Says an event about a client in the log's form; `to` is where its session goes.
+pub(super) fn say(
+    log: &Log,
+    level: Level,
+    what: What<'_>,
+    client: &Client,
+    to: Option<&Destination>,
+    cx: &Cx<'_>,
+) {
+    if !log.is_json() {
+        return log.say(&Event { level, who: Some(&client.who), party: None, what });
+    }
+    if log.wants(level) {
+        log.say(&Event { level, who: Some(&client.who), party: Some(&of(client, to, None, cx)), what });
+    }
+}
+
+/// A client and its session; `target` is the address that was dialled.
+pub(super) fn of<'a>(
+    client: &'a Client,
+    to: Option<&'a Destination>,
+    target: Option<SocketAddr>,
+    cx: &Cx<'_>,
+) -> Party<'a> {
+    let who = &client.who;
+    let facts = who.facts.as_deref();
+    let peer = match &who.socket {
+        Peer::Ip(address) => Some((*address, port(client))),
+        Peer::Unix(_) => None,
+    };
+    let real = who.real().map(|real| (real.ip(), NonZeroU16::new(real.port()).map(NonZeroU16::get)));
+    let tls = client.socket.tls();
+    Party {
+        session: client.is_upgraded().then(|| cx.session_name()),
+        request_id: facts.and_then(|facts| facts.request_id.as_deref()),
+        client: real.or(peer),
+        peer,
+        unix: match &who.socket {
+            Peer::Ip(_) => None,
+            Peer::Unix(_) => Some(&who.socket),
+        },
+        via: facts.and_then(|facts| facts.via).map_or("direct", |via| via.name()),
+        tls: tls.and_then(|tls| tls.negotiated()),
+        subject: tls
+            .and_then(|tls| ClientIdentity::of(tls.peer_certificates()?.first()?))
+            .and_then(|identity| identity.common_name),
+        token: facts.and_then(|facts| facts.token),
+        user: facts.and_then(|facts| facts.user.as_deref()),
+        server: to.map(server),
+        target,
+    }
+}
+
+fn port(client: &Client) -> Option<u16> {
+    let noted = client.port.map(NonZeroU16::get);
+    noted.or_else(|| client.socket.peer_address().map(|address| address.port()))
+}
+
+/// Where a session goes, by the name that the log has for it: its host may be a token.
+fn server(to: &Destination) -> (&str, Option<u16>) {
+    let is_tcp = match &to.way {
+        Way::Dial(target) | Way::Await(Awaited { target, .. }) => matches!(target, Target::Tcp { .. }),
+        Way::Start(_) => false,
+    };
+    let parts = to.name.rsplit_once(':').filter(|_| is_tcp);
+    match parts.and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        Some((host, port)) => (host.trim_start_matches('[').trim_end_matches(']'), Some(port)),
+        None => (&to.name, None),
+    }
+}
