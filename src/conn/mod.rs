@@ -19,6 +19,7 @@ pub mod delivery;
 mod drive;
 pub mod early;
 pub mod end;
+mod ended;
 pub mod facts;
 pub mod frontend;
 pub mod handshake;
@@ -344,7 +345,7 @@ impl Conn {
                 cx.metrics.sessions[self.client.transport() as usize].lower();
                 cx.metrics.durations.note(cx.now.since(self.client.upgraded_at));
             }
-            report::ended(end, self.state.session(), &self.client, cx);
+            ended::ended(end, self.state.session(), &self.client, cx);
         }
     }
 

@@ -7,21 +7,18 @@ use std::time::{Instant, SystemTime};
 
 use super::client::Client;
 use super::cx::Cx;
-use super::end::{Blame, End, Kind};
+use super::end::{End, Kind};
 use super::frontend::Destination;
 use super::party;
-use super::relay::{Relay, Traffic};
 use super::shared::Shared;
 use super::wanted::{RequestLine, Seen, SessionRequest};
 use crate::gate::{Grant, Verdict, Why};
 use crate::http::path;
 use crate::http::request::Request;
 use crate::http::response::Status;
-use crate::id::Side;
 use crate::limit::Limiter;
-use crate::log::{self, Event, Level, Log, SessionEnd, SessionStart, Topic, What};
+use crate::log::{self, Event, Level, Log, SessionStart, Topic, What};
 use crate::net::transport::Transport;
-use crate::ws::code;
 use crate::ws::handshake::{self, Hint};
 
 /// Counts the lines that peers can cause, for [`Shared::limiter`].
@@ -111,114 +108,16 @@ impl Shared {
     }
 }
 
-/// A session that ends.
-pub(super) struct Session<'a> {
-    /// Where it goes.
-    pub(super) to: &'a Destination,
-    /// What is known of it, once its target was looked for.
-    pub(super) relay: Option<&'a Relay>,
-}
-
-impl Session<'_> {
-    /// Whether its target was reached.
-    pub(super) fn has_target(&self) -> bool {
-        self.relay.is_some_and(Relay::has_target)
-    }
-}
-
-/// Counts and logs the one reason for which a connection ends; `session` if it is one.
-pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx: &Cx<'_>) {
-    cx.metrics.ended(end.kind() as usize);
-    if let Some(session) = &session {
-        session_ended(end, session, client, cx);
-    }
-    match (session, end) {
-        // Said when it was found out.
-        (_, End::Refused(_) | End::Denied(_) | End::UnknownToken(_) | End::LookupFailed(_)) => {}
-        (Some(Session { relay: Some(_), .. }), _) => {}
-        // That is the end of its session, in the form that has fields.
-        (Some(_), _) if cx.shared.log.is_json() => {}
-        (_, End::NoCertificate) => {
-            let refusal = cx.frontend.tls.as_ref().map(|certificates| certificates.refusal());
-            let reason = refusal.unwrap_or_else(|| end.to_string());
-            let what = What::ConnectionEnd(end.kind().name(), &reason);
-            cx.shared.say_limited(end, |log| party::say(log, Level::Info, what, client, None, cx));
-        }
-        (_, end) => {
-            let is_usual =
-                matches!(end, End::ClientReset(_) | End::ClientCut | End::HalfTls | End::HalfRequest);
-            let what = What::ConnectionEnd(end.kind().name(), end);
-            match end.kind().blame() {
-                blame if is_usual || blame == Blame::Nobody => {
-                    cx.shared.say_detail(|log| party::say(log, Level::Debug, what, client, None, cx));
-                }
-                blame => {
-                    cx.shared.say_limited(end, |log| party::say(log, blame.level(), what, client, None, cx));
-                }
-            }
-        }
-    }
-}
-
-fn session_ended(end: &End, session: &Session<'_>, client: &Client, cx: &Cx<'_>) {
-    let (log, to) = (&cx.shared.log, session.to);
-    let is_usual = matches!(end, End::ClientReset(_) | End::ClientCut | End::TargetReset)
-        || end.kind().blame() == Blame::Nobody;
-    if log.is_json() || log.has_access() {
-        let level = if is_usual { Level::Info } else { end.kind().blame().level() };
-        session_ended_in_fields(end, level, session, client, cx);
-    }
-    if log.is_json() || session.relay.is_none() {
-        return;
-    }
-    let text = format_args!("{to}: {end}");
-    match end {
-        End::Unreachable | End::NotAllowed => {}
-        _ if is_usual => detail(client, to, text, cx),
-        _ => session_line(end, end.kind().blame().level(), client, to, What::Dated(Topic::Session, text), cx),
-    }
-    if session.has_target() {
-        detail(client, to, format_args!("{to}: Closed target"), cx);
-    }
-}
-
-#[cold]
-fn session_ended_in_fields(end: &End, level: Level, session: &Session<'_>, client: &Client, cx: &Cx<'_>) {
-    let log = &cx.shared.log;
-    let traffic = session.relay.map(Relay::traffic);
-    let reached = traffic.filter(|_| session.has_target());
-    let failure = client.who.facts.as_ref().and_then(|facts| facts.failure.as_deref());
-    let over = SessionEnd {
-        to: session.to,
-        words: end,
-        end: end.kind().name(),
-        by: end.by(),
-        error: end.error().or_else(|| failure.map(str::to_owned)),
-        duration: cx.now.since(client.upgraded_at),
-        connect: reached.map(|traffic| traffic.begun.since(client.upgraded_at)),
-        bytes_up: traffic.map_or(0, |traffic| traffic.bytes_up),
-        bytes_down: traffic.map_or(0, |traffic| traffic.bytes_down),
-        idle: reached.map(|traffic| (cx.now.since(traffic.active_up), cx.now.since(traffic.active_down))),
-        stalled: session.relay.and_then(Relay::stalled).map(Side::name),
-        rtt: traffic.and_then(Traffic::round_trip).or_else(|| client.socket.round_trip()),
-        close_code: session.relay.and_then(Relay::close_code).unwrap_or(code::ABNORMAL),
-        close_sent: client.out.close_code(),
-    };
-    let target = session.relay.and_then(Relay::target_address);
-    let party = party::of(client, Some(session.to), target, cx);
-    let event = Event { level, who: Some(&client.who), party: Some(&party), what: What::SessionEnd(&over) };
-    log.say_access(&event);
-    if !log.is_json() {
-    } else if client.is_logged {
-        log.say(&event);
-    } else if level < Level::Info {
-        cx.shared.say_limited(end, |log| log.say(&event));
-    }
-}
-
 /// A line about how a session fares. One that is left out of the log is said like a connection that never became
 /// one.
-fn session_line(end: &End, level: Level, client: &Client, to: &Destination, what: What<'_>, cx: &Cx<'_>) {
+pub(super) fn session_line(
+    end: &End,
+    level: Level,
+    client: &Client,
+    to: &Destination,
+    what: What<'_>,
+    cx: &Cx<'_>,
+) {
     if client.is_logged {
         party::say(&cx.shared.log, level, what, client, Some(to), cx);
     } else {
@@ -227,7 +126,7 @@ fn session_line(end: &End, level: Level, client: &Client, to: &Destination, what
 }
 
 /// A line about a session that only `--verbose` asks for.
-fn detail(client: &Client, to: &Destination, text: fmt::Arguments<'_>, cx: &Cx<'_>) {
+pub(super) fn detail(client: &Client, to: &Destination, text: fmt::Arguments<'_>, cx: &Cx<'_>) {
     if client.is_logged {
         let what = What::Dated(Topic::Session, text);
         cx.shared.say_detail(|log| party::say(log, Level::Debug, what, client, Some(to), cx));

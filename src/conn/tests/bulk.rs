@@ -177,9 +177,7 @@ fn bulk_for_a_client_that_has_gone_or_of_a_target_that_resets_ends_the_session_f
         tcp.rig.settle();
         if !by_client {
             // What it had said is for the client all the same, and then the end.
-            tcp.take();
-            let received = tcp.received();
-            assert_eq!(received.close.as_ref().and_then(|close| close.0), Some(1011));
+            assert_eq!(tcp.take_to_close(), Some(1011));
             tcp.client_sends(&close(1011, ""));
         }
         assert_eq!((tcp.rig.endings(), tcp.rig.held_bytes()), (vec![name], 0), "kept: {is_kept}");

@@ -102,6 +102,19 @@ impl Tcp {
         }
     }
 
+    /// Takes everything up to the Close, and returns its code.
+    pub(super) fn take_to_close(&mut self) -> Option<u16> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.take();
+            let has_junk = self.junk.iter().all(|(at, count)| at + count <= self.got.len());
+            if has_junk && let Some((code, _)) = self.received().close {
+                return code;
+            }
+            assert!(Instant::now() < deadline, "there is no Close");
+        }
+    }
+
     /// From now on the client's connection takes nothing, until the client does.
     pub(super) fn fill_client(&mut self) {
         self.take();
