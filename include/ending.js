@@ -1,14 +1,14 @@
 // Why a session ended, in words.
 
-/** What the codes of Close frames say (RFC 6455, 7.4, and IANA's registry). */
+/** The meaning of close codes (RFC 6455, 7.4, and IANA's registry). */
 const MEANINGS = new Map([
-    [1000, "it was closed in order"],
+    [1000, "it was closed normally"],
     [1001, "the server is going away"],
     [1002, "the server found an error in the protocol"],
     [1003, "the server does not take this kind of data"],
     [1005, "the server gave no reason"],
     [1006, "the connection broke off"],
-    [1007, "the server got text that is none"],
+    [1007, "the server got invalid text"],
     [1008, "the server's rules do not allow it"],
     [1009, "a message was too large"],
     [1010, "the server lacks an extension"],
@@ -19,7 +19,7 @@ const MEANINGS = new Map([
     [1015, "the server's certificate is not trusted"],
 ]);
 
-/** What gateways say with a code, in the words of people. */
+/** Reasons that gateways send, in plain words. */
 const REASONS = new Map([
     ["Target closed", "the other side has closed it"],
     ["Failed to connect to downstream server", "the gateway could not connect to its target"],

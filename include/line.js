@@ -1,13 +1,13 @@
-// A line at a time, for servers that do not echo: what is typed is shown here, can be taken back, and goes when Enter
-// is pressed. Text in; text for the screen and text for the server out.
+// A line editor, for servers that do not echo: what is typed is shown here, can be deleted, and is sent when Enter is
+// pressed. Text in; text for the screen and text for the server out.
 
 /** Characters that take two columns. */
 const WIDE = /^[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u;
 
-/** Sequences that keys such as the arrows send, which mean nothing here; and what stands for itself. */
+/** Escape sequences of keys such as the arrows, which are ignored; and single characters. */
 const PIECES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|.)?|\r\n|[^]/gu;
 
-/** Characters of one line; what is typed beyond is not taken. */
+/** The most characters of a line; any beyond are ignored. */
 const LINE_MAX = 4096;
 
 /** @typedef {{ screen: string, server: string, interrupt: boolean }} Typed */
@@ -17,10 +17,10 @@ export default class LineEditor {
     #line = [];
 
     /**
-     * Takes what was typed or pasted.
+     * Handles what was typed or pasted.
      *
      * @param {string} text
-     * @returns {Typed} What to show, what to send, and whether Ctrl-C was among it.
+     * @returns {Typed} What to show, what to send, and whether it contained Ctrl-C.
      */
     type(text) {
         /** @type {Typed} */
@@ -29,7 +29,7 @@ export default class LineEditor {
         return typed;
     }
 
-    /** The line as far as it was typed, which is empty then: for a server that takes over in the middle. */
+    /** Returns the unfinished line and empties it: for a server that takes over in the middle of it. */
     take() {
         return this.#line.splice(0).join("");
     }
@@ -66,7 +66,7 @@ export default class LineEditor {
                 break;
             default:
                 if (key === "\t" || (key >= " " && this.#line.length < LINE_MAX)) {
-                    // A tab's columns depend on where it stands; a blank's don't.
+                    // A tab's width depends on its column; a blank's does not.
                     const shown = key === "\t" ? " " : key;
                     this.#line.push(key);
                     typed.screen += shown;
@@ -75,10 +75,10 @@ export default class LineEditor {
     }
 
     /**
-     * Takes back the last characters.
+     * Deletes the last characters.
      *
      * @param {number} count
-     * @returns {string} What makes them vanish from the screen.
+     * @returns {string} What removes them from the screen.
      */
     #takeBack(count) {
         const gone = this.#line.splice(this.#line.length - Math.min(count, this.#line.length));

@@ -2,8 +2,8 @@
  * @typedef {"EOF" | "SUSP" | "ABORT" | "EOR" | "NOP" | "DM" | "BRK" | "IP" | "AO" | "AYT" | "EC" | "EL" | "GA"} Command
  */
 /**
- * What the server has said besides bytes: an option is on or off now, on our side or theirs; a command; the content of
- * a subnegotiation that is not understood.
+ * What the server has sent besides data: an option is now on or off, on our side or theirs; a command; the content of
+ * an unknown subnegotiation.
  *
  * @typedef {{ type: "option", side: "us" | "them", option: number, on: boolean }
  *     | { type: "command", command: Command }
@@ -16,15 +16,15 @@
  * @property {TelnetEvent[]} events In the order in which they came.
  */
 /**
- * One side of one option: whether it is on, what was asked for and not answered yet, and whether the opposite is
- * wanted behind that (RFC 1143's NO, YES, WANTNO, WANTYES and its queue bit).
+ * One side of one option: whether it is on, what was requested and not answered yet, and whether the opposite is
+ * wanted after that (RFC 1143's NO, YES, WANTNO, WANTYES and its queue bit).
  *
  * @typedef {{ state: "no" | "yes" | "want no" | "want yes", opposite: boolean }} Side
  */
 /** One connection's client side of telnet. */
 export default class Telnet {
     /**
-     * A command for the server, such as `IP` for Ctrl-C where it takes whole lines.
+     * A command for the server, such as `IP` for Ctrl-C if it takes whole lines.
      *
      * @param {Command} command
      * @returns {Uint8Array}
@@ -44,8 +44,8 @@ export default class Telnet {
      */
     receive(bytes: Uint8Array): Received;
     /**
-     * What a user typed, as the server has to get it. A CR alone stands for Enter; outside of the binary mode it
-     * becomes CR NUL where the server echoes, as terminals send it, and CR LF where it takes whole lines.
+     * Encodes what a user typed. A CR alone stands for Enter; outside of binary mode it
+     * becomes CR NUL if the server echoes, as terminals send it, and CR LF if it takes whole lines.
      *
      * @param {Uint8Array} bytes
      * @returns {Uint8Array}
@@ -56,7 +56,7 @@ export default class Telnet {
      *
      * @param {number} columns
      * @param {number} rows
-     * @returns {Uint8Array} What to send: nothing if the server has not asked for sizes, or this is the one it knows.
+     * @returns {Uint8Array} What to send: nothing if the server has not asked for sizes, or knows this one.
      */
     resize(columns: number, rows: number): Uint8Array;
     /**
@@ -75,14 +75,14 @@ export default class Telnet {
      * @param {number} option
      */
     isOn(side: "us" | "them", option: number): boolean;
-    /** Whether the server echoes what is typed. If not, the client has to show it, and to send whole lines. */
+    /** Whether the server echoes what is typed. If not, the client has to show it and to send whole lines. */
     get serverEchoes(): boolean;
     #private;
 }
 export type Command = "EOF" | "SUSP" | "ABORT" | "EOR" | "NOP" | "DM" | "BRK" | "IP" | "AO" | "AYT" | "EC" | "EL" | "GA";
 /**
- * What the server has said besides bytes: an option is on or off now, on our side or theirs; a command; the content of
- * a subnegotiation that is not understood.
+ * What the server has sent besides data: an option is now on or off, on our side or theirs; a command; the content of
+ * an unknown subnegotiation.
  */
 export type TelnetEvent = {
     type: "option";
@@ -112,8 +112,8 @@ export type Received = {
     events: TelnetEvent[];
 };
 /**
- * One side of one option: whether it is on, what was asked for and not answered yet, and whether the opposite is
- * wanted behind that (RFC 1143's NO, YES, WANTNO, WANTYES and its queue bit).
+ * One side of one option: whether it is on, what was requested and not answered yet, and whether the opposite is
+ * wanted after that (RFC 1143's NO, YES, WANTNO, WANTYES and its queue bit).
  */
 export type Side = {
     state: "no" | "yes" | "want no" | "want yes";

@@ -1,8 +1,8 @@
 // Telnet (RFC 854) as a pure parser: bytes go in; bytes for the screen, bytes for the server and events come out. No
-// socket and no clock, and what a message leaves unfinished goes on in the next one, wherever it was cut.
+// socket and no clock; an unfinished sequence continues in the next message, wherever it was cut.
 //
-// Options are negotiated as RFC 1143 has it, so that no two programs can answer each other for ever. Everything that
-// the server offers or asks for is answered, since some wait for that.
+// Options are negotiated as RFC 1143 describes, so that two programs can't answer each other for ever. Everything that
+// the server offers or asks for is answered, since some servers wait for that.
 
 /** Codes of commands (RFC 854; 236 to 238 are RFC 885 and RFC 1184). */
 const SE = 240, SB = 250, WILL = 251, WONT = 252, DO = 253, DONT = 254, IAC = 255;
@@ -14,18 +14,18 @@ const COMMANDS = new Map(/** @type {const} */ ([
 /** Options (RFC 856, 857, 858, 1091, 1073). */
 const BINARY = 0, ECHO = 1, SGA = 3, TTYPE = 24, NAWS = 31;
 
-/** What is said of a terminal's type (RFC 1091). */
+/** Subcommands for the terminal type (RFC 1091). */
 const IS = 0, SEND = 1;
 
 const NUL = 0, LF = 10, CR = 13;
 
-/** What we do if the server asks for it, and what we let the server do. Everything else is refused. */
+/** The options that we accept on our side and on the server's. Everything else is refused. */
 const OURS = [BINARY, SGA, TTYPE, NAWS], THEIRS = [BINARY, ECHO, SGA];
 
-/** Terminals that it says to be, in the order in which the server may ask for another one. */
+/** The terminal types that are offered, in the order in which the server may ask for another one. */
 const TERMINALS = ["xterm-256color", "xterm", "vt100"];
 
-/** Bytes of one subnegotiation; one that is longer is passed over. Those that are understood have under a hundred. */
+/** The most bytes of a subnegotiation; longer ones are ignored. Those that are understood have under a hundred. */
 const SUBNEGOTIATION_BYTES_MAX = 1024;
 
 /** Columns and rows are numbers of 16 bits, and 0 would mean that the client does not know. */
@@ -36,8 +36,8 @@ const SIZE_MAX = 65535;
  */
 
 /**
- * What the server has said besides bytes: an option is on or off now, on our side or theirs; a command; the content of
- * a subnegotiation that is not understood.
+ * What the server has sent besides data: an option is now on or off, on our side or theirs; a command; the content of
+ * an unknown subnegotiation.
  *
  * @typedef {{ type: "option", side: "us" | "them", option: number, on: boolean }
  *     | { type: "command", command: Command }
@@ -52,8 +52,8 @@ const SIZE_MAX = 65535;
  */
 
 /**
- * One side of one option: whether it is on, what was asked for and not answered yet, and whether the opposite is
- * wanted behind that (RFC 1143's NO, YES, WANTNO, WANTYES and its queue bit).
+ * One side of one option: whether it is on, what was requested and not answered yet, and whether the opposite is
+ * wanted after that (RFC 1143's NO, YES, WANTNO, WANTYES and its queue bit).
  *
  * @typedef {{ state: "no" | "yes" | "want no" | "want yes", opposite: boolean }} Side
  */
@@ -68,7 +68,7 @@ export default class Telnet {
     /** @type {Record<"us" | "them", Map<number, Side>>} */
     #options = { us: new Map(), them: new Map() };
 
-    /** Where in a sequence the next byte stands. */
+    /** The state of the parser: which part of a sequence the next byte belongs to. */
     /** @type {"data" | "command" | "option" | "sub" | "sub command"} */
     #place = "data";
     /** WILL, WONT, DO or DONT, whose option comes next. */
@@ -76,7 +76,7 @@ export default class Telnet {
     /** The subnegotiation so far, its option first. */
     /** @type {number[]} */
     #sub = [];
-    /** The last byte for the screen was a CR, so that a NUL behind it is none. */
+    /** The last byte for the screen was a CR, so that a NUL after it is dropped. */
     #cr = false;
 
     /** @type {number[]} */
@@ -112,8 +112,8 @@ export default class Telnet {
     }
 
     /**
-     * What a user typed, as the server has to get it. A CR alone stands for Enter; outside of the binary mode it
-     * becomes CR NUL where the server echoes, as terminals send it, and CR LF where it takes whole lines.
+     * Encodes what a user typed. A CR alone stands for Enter; outside of binary mode it
+     * becomes CR NUL if the server echoes, as terminals send it, and CR LF if it takes whole lines.
      *
      * @param {Uint8Array} bytes
      * @returns {Uint8Array}
@@ -136,7 +136,7 @@ export default class Telnet {
      *
      * @param {number} columns
      * @param {number} rows
-     * @returns {Uint8Array} What to send: nothing if the server has not asked for sizes, or this is the one it knows.
+     * @returns {Uint8Array} What to send: nothing if the server has not asked for sizes, or knows this one.
      */
     resize(columns, rows) {
         if (size(columns) === this.#columns && size(rows) === this.#rows) return new Uint8Array();
@@ -179,13 +179,13 @@ export default class Telnet {
         return state === "yes" || state === "want no";
     }
 
-    /** Whether the server echoes what is typed. If not, the client has to show it, and to send whole lines. */
+    /** Whether the server echoes what is typed. If not, the client has to show it and to send whole lines. */
     get serverEchoes() {
         return this.isOn("them", ECHO);
     }
 
     /**
-     * A command for the server, such as `IP` for Ctrl-C where it takes whole lines.
+     * A command for the server, such as `IP` for Ctrl-C if it takes whole lines.
      *
      * @param {Command} command
      * @returns {Uint8Array}
@@ -197,7 +197,7 @@ export default class Telnet {
         throw new TypeError(`no such command: ${command}`);
     }
 
-    // ---- within
+    // ---- private
 
     /**
      * Takes a byte.
@@ -229,7 +229,7 @@ export default class Telnet {
                     this.#collect(byte);
                     return false;
                 }
-                // Whatever else comes ends the subnegotiation; what is not SE is a command of its own.
+                // Anything else ends the subnegotiation; if it is not SE, it is a command of its own.
                 this.#place = "data";
                 this.#subnegotiate(this.#sub);
                 return byte === SE ? false : this.#command(byte);
@@ -237,7 +237,7 @@ export default class Telnet {
     }
 
     /**
-     * Whether a byte outside of commands is shown: all but the NUL that pads a CR.
+     * Whether a byte outside of commands is shown: all except the NUL that pads a CR.
      *
      * @param {number} byte
      */
@@ -248,7 +248,7 @@ export default class Telnet {
     }
 
     /**
-     * Takes the byte behind an IAC.
+     * Takes the byte after an IAC.
      *
      * @param {number} byte
      * @returns {boolean} Whether it is for the screen.
@@ -270,7 +270,7 @@ export default class Telnet {
     }
 
     /**
-     * Takes what the server says of an option.
+     * Handles what the server says about an option.
      *
      * @param {number} verb
      * @param {number} option
@@ -296,7 +296,7 @@ export default class Telnet {
                 break;
             case "want no":
                 if (on) {
-                    // An answer that there is not; the server has it its way.
+                    // RFC 1143 calls this answer an error; the server gets its way.
                     now.state = now.opposite ? "yes" : "no";
                 } else {
                     now.state = now.opposite ? "want yes" : "no";
@@ -321,7 +321,7 @@ export default class Telnet {
     }
 
     /**
-     * Takes a byte of a subnegotiation.
+     * Adds a byte to a subnegotiation.
      *
      * @param {number} byte
      */
@@ -330,7 +330,7 @@ export default class Telnet {
     }
 
     /**
-     * Takes a whole subnegotiation.
+     * Handles a complete subnegotiation.
      *
      * @param {number[]} sub
      */
@@ -344,7 +344,7 @@ export default class Telnet {
         this.#events.push({ type: "subnegotiation", option, bytes: Uint8Array.from(sub.slice(1)) });
     }
 
-    /** Says the next terminal's type; the last one twice, so that the server knows that there are no more. */
+    /** Sends the next terminal type; the last one twice, so that the server knows that there are no more. */
     #sendTerminal() {
         const name = this.#terminals[this.#terminal] ?? "unknown";
         this.#sendSub(TTYPE, [IS, ...new TextEncoder().encode(name)]);

@@ -4,26 +4,26 @@
 
     // A byte stream over WebSocket: messages go into one receive queue, which is read by bytes, numbers and strings.
     //
-    // The names are those that noVNC's Websock and the first websock.js of websockify have. What is told in the
-    // comments here in short, docs/websock.md shows with an example for each member. `websock-classic.js` is made of
+    // The names are those of noVNC's Websock and of the first websock.js of websockify. What the comments here
+    // say briefly, docs/websock.md shows with an example for each member. `websock-classic.js` is made from
     // this file, for pages without modules.
 
-    /** What a queue has room for at first, in bytes. It grows. */
+    /** The initial size of a queue, in bytes. It grows. */
     const QUEUE_BYTES = 64 << 10;
 
-    /** What the receive queue may grow to, in bytes, unless the constructor is told otherwise. */
+    /** The default of the largest size of the receive queue, in bytes. */
     const RECEIVE_BYTES_MAX = 40 << 20;
 
-    /** Bytes of a string that are decoded at a time: more arguments of one call than this may not fit the stack. */
+    /** Bytes of a string that are decoded at a time: more arguments in one call may overflow the stack. */
     const PIECE_BYTES = 4096;
 
-    /** The code of a Close frame for what came too fast for its reader: 3000 to 4999 are a program's own. */
+    /** The code of the Close frame if data comes too fast for its reader: 3000 to 4999 are for applications. */
     const TOO_MUCH = 4009;
 
     /** The members that make something a channel. */
     const MEMBERS = ["send", "close", "binaryType", "onerror", "onmessage", "onopen", "protocol", "readyState"];
 
-    /** WebSocket's states, by number. An RTCDataChannel has these words. */
+    /** WebSocket's states, by number. An RTCDataChannel uses these words. */
     const STATES = /** @type {const} */ (["connecting", "open", "closing", "closed"]);
 
     /**
@@ -33,7 +33,7 @@
      */
 
     /**
-     * What bytes travel by: a WebSocket, an RTCDataChannel or something that looks like one.
+     * What carries the bytes: a WebSocket, an RTCDataChannel or something that looks like one.
      *
      * @typedef {object} Channel
      * @property {string} binaryType
@@ -51,14 +51,14 @@
 
     /**
      * @typedef {object} Options
-     * @property {number} [receiveSize] Room of the receive queue at first, in bytes.
-     * @property {number} [receiveMax] What the receive queue may grow to, in bytes.
-     * @property {number} [sendSize] Room of the send queue at first, in bytes.
+     * @property {number} [receiveSize] Initial size of the receive queue, in bytes.
+     * @property {number} [receiveMax] Largest size of the receive queue, in bytes.
+     * @property {number} [sendSize] Initial size of the send queue, in bytes.
      */
 
     /**
      * Its events are `open`, `message`, `close` and `error`. `message` carries no data and comes while there are unread
-     * bytes: what it is about stands in the queue.
+     * bytes, which are in the queue.
      */
     class Websock extends EventTarget {
         /** @type {Channel | null} */
@@ -89,22 +89,22 @@
         // ---- the connection
 
         /**
-         * Connects. The address may be relative to the page, and `http` stands for `ws`. Without protocols none is
-         * asked for. Bytes that were queued before are sent once the connection is open.
+         * Connects. The address may be relative to the page, and `http` stands for `ws`. Without protocols none are
+         * requested. Bytes that were queued before are sent once the connection is open.
          *
          * @param {string | URL} uri
          * @param {string | string[]} [protocols]
-         * @throws {SyntaxError | TypeError} The address is none.
+         * @throws {SyntaxError | TypeError} The address is invalid.
          */
         open(uri, protocols = this.#protocols) {
             this.attach(/** @type {Channel} */ (new WebSocket(address(uri), protocols ?? [])));
         }
 
         /**
-         * Takes a channel that somebody else has made; it may be open already, and then there is no `open` event.
+         * Uses an existing channel; if it is open already, there is no `open` event.
          *
          * @param {Channel} channel
-         * @throws {TypeError} It lacks what a channel has to have.
+         * @throws {TypeError} It lacks a member that a channel must have.
          */
         attach(channel) {
             const lacking = MEMBERS.filter((name) => !(name in Object(channel)));
@@ -127,9 +127,9 @@
         }
 
         /**
-         * Empties both queues and lets go of the connection, which is closed without an event.
+         * Empties both queues and drops the connection, which is closed without an event.
          *
-         * @param {string | string[]} [protocols] What `open` asks for when it is told none.
+         * @param {string | string[]} [protocols] What `open` requests when it is given none.
          */
         init(protocols) {
             this.#protocols = protocols;
@@ -139,7 +139,7 @@
         }
 
         /**
-         * Closes the connection. Messages that still come are dropped; the `close` event comes. What is queued and not
+         * Closes the connection. Messages that still arrive are dropped; the `close` event comes. What is queued and not
          * flushed is lost.
          *
          * @param {number} [code] 1000, or 3000 to 4999.
@@ -148,7 +148,7 @@
         close(code, reason) {
             const channel = this.#channel;
             if (channel === null || !["connecting", "open"].includes(this.readyState)) return;
-            // First, because it throws for codes that there are not, and then nothing is changed.
+            // First, because it throws for invalid codes, and then nothing must have changed.
             if (code === undefined) channel.close();
             else channel.close(code, reason);
             channel.onmessage = () => {};
@@ -163,7 +163,7 @@
             return STATES.find((word) => word === state) ?? "unknown";
         }
 
-        /** The sub-protocol that the server has chosen; empty if none. */
+        /** The sub-protocol that the server chose; empty if none. */
         get protocol() {
             return this.#channel?.protocol ?? "";
         }
@@ -173,7 +173,7 @@
             return this.#channel?.url ?? "";
         }
 
-        /** Bytes that were flushed and that the browser has not handed to the network yet. */
+        /** Bytes that were flushed and that the browser has not sent yet. */
         get bufferedAmount() {
             return this.#channel?.bufferedAmount ?? 0;
         }
@@ -191,12 +191,12 @@
             this.#handlers.set(name, handler);
         }
 
-        /** Takes the handler away that `on` has set. @param {EventName} name */
+        /** Removes the handler that `on` has set. @param {EventName} name */
         off(name) {
             this.#handlers.delete(name);
         }
 
-        // ---- reading. Whatever asks for more bytes than there are throws a RangeError and takes none.
+        // ---- reading. A call that asks for more bytes than there are throws a RangeError and takes none.
 
         /** How many bytes are unread. */
         rQlen() {
@@ -207,10 +207,10 @@
          * Whether fewer than `wanted` bytes are unread; then `goback` bytes that were read before become unread again,
          * so that the next `message` begins with them.
          *
-         * @param {string} _what For people who read the caller.
+         * @param {string} _what For readers of the calling code.
          * @param {number} wanted
          * @param {number} [goback]
-         * @throws {RangeError} So many were not read since this message came.
+         * @throws {RangeError} Fewer than `goback` bytes were read since this message came.
          */
         rQwait(_what, wanted, goback = 0) {
             if (this.rQlen() >= wanted) return false;
@@ -233,12 +233,12 @@
             return this.#received[this.#take("rQshift8", 1)];
         }
 
-        /** The next two bytes as a number, the high one first. */
+        /** The next two bytes as a number, most significant first. */
         rQshift16() {
             return this.#number("rQshift16", 2);
         }
 
-        /** The next four bytes as a number from 0 to 4294967295, the highest one first. */
+        /** The next four bytes as a number from 0 to 4294967295, most significant first. */
         rQshift32() {
             return this.#number("rQshift32", 4);
         }
@@ -246,7 +246,7 @@
         /**
          * The next bytes as a string, one character for each (Latin-1).
          *
-         * @param {number} [length] All, if not given.
+         * @param {number} [length] All by default.
          */
         rQshiftStr(length = this.rQlen()) {
             const from = this.#take("rQshiftStr", length);
@@ -261,8 +261,8 @@
         /**
          * The next bytes.
          *
-         * @param {number} [length] All, if not given.
-         * @param {boolean} [copy] Without a copy they are good until the next message only.
+         * @param {number} [length] All by default.
+         * @param {boolean} [copy] Without a copy they are only valid until the next message.
          */
         rQshiftBytes(length = this.rQlen(), copy = true) {
             const from = this.#take("rQshiftBytes", length);
@@ -272,8 +272,8 @@
         /**
          * The next bytes, which stay unread.
          *
-         * @param {number} [length] All, if not given.
-         * @param {boolean} [copy] Without a copy they are good until the next message only.
+         * @param {number} [length] All by default.
+         * @param {boolean} [copy] Without a copy they are only valid until the next message.
          */
         rQpeekBytes(length = this.rQlen(), copy = true) {
             const from = this.#need("rQpeekBytes", length);
@@ -284,7 +284,7 @@
          * Unread bytes from `start` to `end`, counted from the next one; they stay unread.
          *
          * @param {number} start
-         * @param {number} [end] All behind `start`, if not given.
+         * @param {number} [end] All from `start` on by default.
          */
         rQslice(start, end = this.rQlen()) {
             const from = this.#need("rQslice", end);
@@ -298,7 +298,7 @@
          * Moves the next bytes to the beginning of `target`.
          *
          * @param {Uint8Array} target
-         * @param {number} [length] As many as `target` has room for, if not given.
+         * @param {number} [length] As many as fit into `target` by default.
          */
         rQshiftTo(target, length = target.length) {
             if (length > target.length) {
@@ -308,12 +308,12 @@
             target.set(this.#received.subarray(from, from + length));
         }
 
-        /** Passes over the next bytes. @param {number} length */
+        /** Skips the next bytes. @param {number} length */
         rQskipBytes(length) {
             this.#take("rQskipBytes", length);
         }
 
-        /** Passes over the next byte. */
+        /** Skips the next byte. */
         rQskip8() {
             this.#take("rQskip8", 1);
         }
@@ -330,17 +330,17 @@
             this.#received[this.#read] = byte;
         }
 
-        /** All bytes of the queue that are still there, those read since this message came included. */
+        /** All bytes that are still in the queue, including those read since this message came. */
         rQwhole() {
             return this.#bytes(0, this.#end, true);
         }
 
-        /** The receive queue itself; `rQi` is the place of the next byte in it. A view: see `rQshiftBytes`. */
+        /** The receive queue itself; `rQi` is the index of the next byte in it. A view: see `rQshiftBytes`. */
         get rQ() {
             return this.#bytes(0, this.#end, false);
         }
 
-        /** The place of the next byte in `rQ`. */
+        /** The index of the next byte in `rQ`. */
         get rQi() {
             return this.#read;
         }
@@ -352,7 +352,7 @@
             this.#read = place;
         }
 
-        /** What waits for `flush`, as a view. */
+        /** The bytes that wait for `flush`, as a view. */
         get sQ() {
             return this.#sending.subarray(0, this.#queued);
         }
@@ -384,17 +384,17 @@
             this.#queue(number, 1);
         }
 
-        /** Queues two bytes, the high one first. @param {number} number */
+        /** Queues two bytes, most significant first. @param {number} number */
         sQpush16(number) {
             this.#queue(number, 2);
         }
 
-        /** Queues four bytes, the highest one first. @param {number} number */
+        /** Queues four bytes, most significant first. @param {number} number */
         sQpush32(number) {
             this.#queue(number, 4);
         }
 
-        /** Queues a string, one byte for each character: the low one of its code, not UTF-8. @param {string} text */
+        /** Queues a string, one byte for each character: the low byte of its code, not UTF-8. @param {string} text */
         sQpushString(text) {
             this.sQpushBytes(Uint8Array.from({ length: text.length }, (_, at) => text.charCodeAt(at)));
         }
@@ -408,8 +408,8 @@
         }
 
         /**
-         * Sends what is queued as one binary message. Before the connection is open it stays queued, and goes when it
-         * opens; behind its end it is dropped.
+         * Sends what is queued as one binary message. Before the connection is open it stays queued until it
+         * opens; after its end it is dropped.
          *
          * @returns {boolean} Whether it was sent or will be.
          */
@@ -417,7 +417,7 @@
             switch (this.readyState) {
                 case "open":
                     if (this.#queued > 0) {
-                        // A copy: some channels send later, and the queue is used again at once.
+                        // A copy: some channels send later, and the queue is reused at once.
                         this.#channel?.send(this.#sending.slice(0, this.#queued));
                         this.#queued = 0;
                     }
@@ -456,7 +456,7 @@
         }
 
         /**
-         * `sendString` by its first name.
+         * The original name of `sendString`.
          *
          * @param {string} text
          * @returns {boolean}
@@ -465,10 +465,10 @@
             return this.sendString(text);
         }
 
-        // ---- within
+        // ---- private
 
         /**
-         * The place of the next byte, if so many are there.
+         * The index of the next byte, if there are `length` bytes.
          *
          * @param {string} caller
          * @param {number} length
@@ -481,7 +481,7 @@
         }
 
         /**
-         * The place of the next bytes, which are read with that.
+         * The index of the next bytes, which count as read from now on.
          *
          * @param {string} caller
          * @param {number} length
@@ -495,7 +495,7 @@
         /** @param {string} caller @param {number} length */
         #number(caller, length) {
             const from = this.#take(caller, length);
-            // Not with <<, which makes a negative number of the highest bit.
+            // Not with <<, which would make the number negative if the highest bit is set.
             return this.#received.subarray(from, from + length).reduce((number, byte) => number * 256 + byte, 0);
         }
 
@@ -511,7 +511,7 @@
         /** @param {ArrayBuffer | string} data A message. */
         #receive(data) {
             const bytes = typeof data === "string" ? new TextEncoder().encode(data) : new Uint8Array(data);
-            // What was read is done with, so the views of it are not good any more.
+            // Bytes that were read are dropped, so views of them are no longer valid.
             this.#received.copyWithin(0, this.#read, this.#end);
             this.#end -= this.#read;
             this.#read = 0;
@@ -528,7 +528,7 @@
             if (this.rQlen() > 0) this.#tell("message", undefined, new Event("message"));
         }
 
-        /** Sees to it that so many bytes fit behind those of the receive queue. @param {number} length */
+        /** Makes room for `length` more bytes in the receive queue. @param {number} length */
         #makeRoom(length) {
             const wanted = this.#end + length;
             if (wanted > this.#receiveMax) {
@@ -542,7 +542,7 @@
             this.#end = 0;
         }
 
-        /** Sees to it that so many bytes fit behind those of the send queue. @param {number} length */
+        /** Makes room for `length` more bytes in the send queue. @param {number} length */
         #reserve(length) {
             this.#sending = grown(this.#sending, this.#queued, this.#queued + length, Infinity);
         }
@@ -556,7 +556,7 @@
             }
         }
 
-        /** Lets go of the channel. */
+        /** Drops the channel. */
         #drop() {
             const channel = this.#channel;
             if (channel === null) return;
@@ -566,11 +566,11 @@
         }
 
         /**
-         * Tells the handler and then the listeners.
+         * Calls the handler and then the listeners.
          *
          * @param {EventName} name
          * @param {Event | undefined} argument The handler's argument.
-         * @param {Event} event What listeners get: an event that nobody was told of.
+         * @param {Event} event What listeners get: an event that has not been dispatched.
          */
         #tell(name, argument, event) {
             const handler = this.#handlers.get(name);
@@ -583,7 +583,7 @@
         }
     }
 
-    /** A WebSocket's address: absolute, with a scheme of its own. @param {string | URL} uri */
+    /** A WebSocket's address: absolute, with the scheme ws or wss. @param {string | URL} uri */
     function address(uri) {
         const url = new URL(uri, globalThis.location?.href);
         url.protocol = url.protocol.replace(/^http/, "ws");
@@ -598,8 +598,8 @@
     }
 
     /**
-     * A queue with room for `wanted` bytes, with the first `used` of this one: itself if it has it, or else at least
-     * twice as large.
+     * A queue with room for `wanted` bytes that has the first `used` of this one: this one if it is large enough, or
+     * one at least twice as large.
      *
      * @param {Uint8Array<ArrayBuffer>} queue
      * @param {number} used
@@ -613,7 +613,7 @@
         return larger;
     }
 
-    /** An event can't be sent on: this one says the same. @param {any} event */
+    /** An event can't be dispatched again: this is a copy. @param {any} event */
     function sameClose({ code, reason, wasClean }) {
         return Object.assign(new Event("close"), { code, reason, wasClean });
     }

@@ -7,16 +7,16 @@ import { Terminal } from "./vendor/xterm.mjs";
 import Websock from "./websock.js";
 import { ending } from "./ending.js";
 
-/** Bytes that may wait for the terminal to show them; it takes 50 MB, and drops what is beyond. */
+/** Bytes that may wait for the terminal to show them; it accepts 50 MB and drops the rest. */
 const UNSHOWN_BYTES_MAX = 32 << 20;
 
-/** The code of the Close frame with which a session ends whose output is too much. */
+/** The code of the Close frame for a session with too much output. */
 const TOO_MUCH = 4009;
 
-/** Ends what a session may have left on: colours, mouse reports, bracketed paste, a hidden cursor. */
+/** Resets what a session may have left on: colours, mouse reports, bracketed paste, a hidden cursor. */
 const SETTLE = "\x1b[!p\x1b[?9;1000;1002;1003;1006;2004l\x1b[?25h";
 
-/** Leaves the other screen, for whoever is there: from the first one this would move the cursor. */
+/** Leaves the alternate screen, if it is active: on the main screen this would move the cursor. */
 const FIRST_SCREEN = "\x1b[?1049l";
 
 const THEMES = {
@@ -76,7 +76,7 @@ reader.addEventListener("change", () => {
     terminal.options.screenReaderMode = reader.checked;
 });
 
-// ---- what the page says
+// ---- messages of the page
 
 /**
  * @param {string} text
@@ -94,7 +94,7 @@ function target() {
     const base = `${field("encrypt").checked ? "wss" : "ws"}://${host}:${value("port")}`;
     let url;
     try {
-        // One slash, so that a path can't name another host.
+        // A single slash, so that a path can't name another host.
         url = new URL(`/${value("path").replace(/^[/\\]+/, "")}`, base);
     } catch {
         throw new Error(`${base} is no address`);
@@ -107,14 +107,14 @@ function target() {
 
 const encoder = new TextEncoder();
 
-/** One connection, from the click to its end. */
+/** One connection, from the click to the end. */
 class Session {
     #ws = new Websock();
     #telnet = new Telnet({ columns: terminal.cols, rows: terminal.rows });
     #editor = new LineEditor();
     #wasOpen = false;
     #unshown = 0;
-    /** What is said at the end, if that is known before the connection's own end. */
+    /** The closing message, if it is known before the connection ends. */
     #last = "";
 
     /** @param {URL} url */
@@ -138,7 +138,7 @@ class Session {
         const { data, reply, events } = this.#telnet.receive(this.#ws.rQshiftBytes(undefined, false));
         if (reply.length > 0) this.#ws.send(reply);
         const echoes = events.some((event) => event.type === "option" && event.side === "them");
-        // What was typed of a line belongs to a server that takes over in the middle of it.
+        // If the server takes over echoing in the middle of a line, what was typed of it is sent.
         if (echoes && this.#telnet.serverEchoes) this.#send(this.#editor.take());
         this.#unshown += data.length;
         if (this.#unshown > UNSHOWN_BYTES_MAX) {
@@ -167,7 +167,7 @@ class Session {
         if (interrupt) this.#ws.send(Telnet.command("IP"));
     }
 
-    /** @param {string} bytes One for each character: reports of the mouse in an old form. */
+    /** @param {string} bytes One for each character: mouse reports in an old form. */
     typeBytes(bytes) {
         this.#ws.send(this.#telnet.encode(Uint8Array.from(bytes, (char) => char.charCodeAt(0))));
     }
@@ -212,7 +212,7 @@ function begin() {
  */
 function over(text, isBad) {
     session = null;
-    // Behind what is still to be shown.
+    // After what is still to be shown.
     terminal.write(SETTLE, () => {
         terminal.write(`${terminal.buffer.active.type === "alternate" ? FIRST_SCREEN : ""}\r\n`);
     });
@@ -244,7 +244,7 @@ async function copy() {
     const text = terminal.getSelection();
     if (text === "") return;
     try {
-        // There is none for pages that are not from this host and not encrypted.
+        // There is no clipboard for unencrypted pages from other hosts.
         if (navigator.clipboard === undefined) document.execCommand("copy");
         else await navigator.clipboard.writeText(text);
     } catch {

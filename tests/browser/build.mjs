@@ -1,6 +1,6 @@
-// Makes what is made of others in include/: websock-classic.js, for pages without modules; the types (.d.ts) for
-// TypeScript; the copies in vendor/ of what npm has, without the lines that name maps for debuggers. With --check it
-// only says whether the committed files are what it would make. It checks the types of all modules, strictly.
+// Generates files in include/: websock-classic.js, for pages without modules; the types (.d.ts) for
+// TypeScript; the copies of npm packages in vendor/, without the lines that name source maps. With --check it
+// only says whether the committed files are up to date. It type-checks all modules, strictly.
 
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -21,7 +21,7 @@ const TYPED = ["websock", "telnet"];
 /** The types of what the modules take from vendor/. */
 const VENDORED = ["xterm", "addon-fit"];
 
-/** The files of vendor/, and those of npm's that they are copies of. */
+/** The files of vendor/, and the npm files that they are copies of. */
 const COPIES = {
     "xterm.mjs": "@xterm/xterm/lib/xterm.mjs",
     "xterm.css": "@xterm/xterm/css/xterm.css",
@@ -30,7 +30,7 @@ const COPIES = {
     "LICENSE.addon-fit": "@xterm/addon-fit/LICENSE",
 };
 
-/** Checks the modules of include/, and returns what the compiler makes of them: the types, by file. */
+/** Checks the modules of include/, and returns the type declarations by file. */
 function types() {
     const modules = readdirSync(INCLUDE).filter((name) => name.endsWith(".js") && !name.includes("-classic"));
     // A copy, since the types that vendor/ needs are not shipped.

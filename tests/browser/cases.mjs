@@ -1,5 +1,5 @@
 // include/ in Debian's Chromium, through the gateway: the examples of docs/websock.md, and the telnet page with
-// servers that others wrote. One Chromium has a window of its own for each case.
+// third-party servers. Each case has its own window in one Chromium.
 
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ const PICTURES = `${WORK}/pictures`;
 const stage = new Stage(`${WORK}/cases`);
 const pem = stage.file("both.pem");
 
-/** What telnet servers start instead of login: nobody needs an account. */
+/** What telnet servers start instead of login, so that no account is needed. */
 const program = stage.file("login");
 
 function expect(holds, complaint) {
@@ -53,7 +53,7 @@ async function gateway(name, options, ...target) {
 /** Starts busybox's telnet server; returns its address. */
 async function busybox() {
     const port = await freePort();
-    // -K: the session ends with the shell, also when the shell has left something behind.
+    // -K: the session ends with the shell, even if the shell has left processes behind.
     stage.start("busybox", ["busybox", "telnetd", "-F", "-K", "-p", port, "-b", "127.0.0.1", "-l", program]);
     await stage.until("busybox", () => listens(port));
     return `127.0.0.1:${port}`;
@@ -85,7 +85,7 @@ async function session(page, { scheme, terminal, farewell = /^The session ended:
     const [, rows, columns] = (await page.shows(/^size (\d+) (\d+)$/m)).map(Number);
     expect(rows === (await page.rows()), `the server knows ${rows} rows`);
     await page.tab.setViewportSize({ width: 700, height: 500 });
-    // The news goes to the server when the terminal has changed, and so before what is typed then.
+    // The server is told when the terminal has changed, and so before what is typed then.
     await stage.until("smaller terminal", async () => (await page.rows()) < rows);
     await page.type("clear; echo later $(stty size)");
     const [, fewer, narrower] = (await page.shows(/^later (\d+) (\d+)$/m)).map(Number);
@@ -104,11 +104,11 @@ async function session(page, { scheme, terminal, farewell = /^The session ended:
     await page.says(farewell);
 }
 
-/** Another session behind the first one, by the key that the page names. */
+/** Another session after the first one, by the key that the page names. */
 async function again(page) {
     await page.tab.keyboard.press("Enter");
     await page.says(/^Connected to /);
-    // That of the first session was cleared away.
+    // The first session's output was cleared.
     await page.shows(/^ready, /m);
     await page.type("echo again-$((1+1))");
     await page.shows(/^again-2$/m);
@@ -166,10 +166,10 @@ const CASES = {
         return page;
     },
 
-    /** A telnet server that listens by itself and serves one client: it is moved to another port, and started again. */
+    /** A telnet server that listens itself and serves one client: it is moved to another port, and restarted. */
     async "telnetd-ssl"(browser) {
         const port = await freePort();
-        // It does not start without a certificate, and takes no key but RSA's.
+        // It does not start without a certificate, and accepts only RSA keys.
         const own = stage.file("rsa.pem");
         certify(own, "rsa:2048");
         const options = ["-z", `cert=${own}`, "-z", `key=${own}`, "-L", program, "-debug", port];
@@ -193,7 +193,7 @@ const CASES = {
         return page;
     },
 
-    /** A server that speaks no telnet: lines are shown and mended here, and go whole. */
+    /** A server that does not speak telnet: lines are shown and edited here, and sent whole. */
     async "plain"(browser) {
         let got = "";
         const target = await server((socket) => {
@@ -223,7 +223,7 @@ const CASES = {
         return page;
     },
 
-    /** Why there is no session, or none any more, in words; and the token's way. */
+    /** Why there is no session, or none any more, in words; and where the token goes. */
     async "endings"(browser) {
         const target = await server((socket) => socket.on("error", () => {}).write("Hello.\r\n"));
         writeFileSync(stage.file("tokens"), `a+b&c: ${target}\ngone: 127.0.0.1:${await freePort()}\n`);

@@ -6,7 +6,7 @@ import { ROOT } from "./places.mjs";
 /** The address in the document. */
 export const ADDRESS = "ws://localhost:6080/websockify";
 
-/** What stands in front of each example. */
+/** What precedes each example. */
 const BEFORE = `const ws = new Websock();\nws.open("${ADDRESS}");\n`;
 
 /**

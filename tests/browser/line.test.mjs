@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 import LineEditor from "../../include/line.js";
 import { ending } from "../../include/ending.js";
 
-/** What is shown and sent of what is typed, key by key or at once. */
+/** What is shown and what is sent for typed text, key by key or at once. */
 function typed(...texts) {
     const editor = new LineEditor();
     const all = { screen: "", server: "", interrupt: false };
@@ -62,7 +62,7 @@ describe("a line", () => {
 test("an ending has words for its code and says its reason", () => {
     for (const [code, reason, wasOpen, words] of [
         [1000, "Target closed", true, "The session ended: the other side has closed it (1000, Target closed)."],
-        [1000, "", true, "The session ended: it was closed in order (1000)."],
+        [1000, "", true, "The session ended: it was closed normally (1000)."],
         [1006, "", true, "The session ended: the connection broke off (1006)."],
         [1011, "Failed to connect to downstream server", true, /could not connect to its target \(1011, Failed/],
         [4000, "mine", true, "The session ended: the server gave a code of its own (4000, mine)."],

@@ -12,7 +12,7 @@ const text = (string) => [...new TextEncoder().encode(string)];
 const sub = (option, ...bytes) => [IAC, SB, option, ...bytes, IAC, SE];
 const [IS, SEND] = [0, 1];
 
-/** What comes of bytes that come in these pieces. */
+/** The result of bytes that come in these pieces. */
 function heard(pieces, telnet = new Telnet()) {
     const all = { data: [], reply: [], events: [] };
     for (const piece of pieces) {
@@ -28,7 +28,7 @@ const reply = (bytes, telnet) => heard([bytes], telnet).reply;
 const data = (bytes, telnet) => heard([bytes], telnet).data;
 const option = (side, option, on) => ({ type: "option", side, option, on });
 
-/** What real servers begin with, and what they have to hear. */
+/** What real servers begin with, and the answers that they need. */
 const GREETINGS = {
     busybox: {
         says: [IAC, DO, ECHO, IAC, DO, NAWS, IAC, WILL, ECHO, IAC, WILL, SGA, ...text("login: ")],
@@ -88,7 +88,7 @@ describe("every split", () => {
     }
 
     test("any bytes mean the same however they are cut", () => {
-        // The bytes that mean something, mixed; the generator is a small one with a fixed seed.
+        // A mix of the bytes with a meaning; a small generator with a fixed seed.
         const likely = [IAC, IAC, IAC, SB, SE, DO, DONT, WILL, WONT, DM, 13, 0, 10, ECHO, SGA, TTYPE, NAWS, SEND, 65];
         let seed = 1;
         const random = (below) => {

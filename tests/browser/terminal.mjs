@@ -12,7 +12,7 @@ export class TerminalPage {
         return [...this.#faults].slice(0, 10);
     }
 
-    /** Each is there once. */
+    /** Without duplicates. */
     #faults = new Set();
     /** The addresses of the page's WebSockets. */
     sockets = [];

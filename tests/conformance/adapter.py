@@ -1,9 +1,9 @@
-"""Fits Autobahn's cases to a gateway in front of a byte stream; run.py says what is changed and why."""
+"""Adapts Autobahn's cases to a gateway in front of a byte stream; run.py says what is changed and why."""
 
 TEXT, BINARY, PING = 1, 2, 9
 FAILED, OK = "FAILED", "OK"
 
-# What the numbers stand for in Autobahn's own catalogue.
+# The meaning of the numbers in Autobahn's own catalogue.
 GROUPS = {
     "1": "framing",
     "2": "pings and pongs",
@@ -36,7 +36,7 @@ def adapt(cases):
 
 
 def is_about_bad_text(case_id, case):
-    """Cases that send text which is not UTF-8. The gateway takes no text, so it does not look that far."""
+    """Cases that send invalid UTF-8 as text. The gateway accepts no text, so it does not get that far."""
     return case_id.startswith(("6.3.", "6.4.")) or not getattr(case, "isValid", True)
 
 
@@ -113,7 +113,7 @@ class Sender:
         if payload_len is not None:
             options["payload_len"] = payload_len
         sent_as = BINARY if opcode == TEXT else opcode
-        # As bytes, so that nobody has to guess in which encoding a continuation is meant.
+        # As bytes, so that the encoding of a continuation need not be guessed.
         self.protocol.sendFrame(opcode=sent_as, payload=latin1(payload), fin=fin, rsv=rsv, **options)
         if opcode <= BINARY and rsv == 0:
             self.echo.sent(opcode, repeated(payload, payload_len), fin)
@@ -136,7 +136,7 @@ class Echo:
         self.wrong = None
 
     def sent(self, opcode, payload, fin):
-        """Notes one good fragment. What breaks the rules of fragmentation is not expected back."""
+        """Notes one valid fragment. Violations of the rules of fragmentation are not expected back."""
         if (opcode == 0) != (self.open is not None):
             return
         if opcode:
@@ -162,7 +162,7 @@ class Echo:
         return ours
 
     def whole_messages(self):
-        """Takes out what has come back whole: text or bytes as the case expects it, and which it was."""
+        """Takes a complete message that came back: text or bytes as the case expects it, and which it was."""
         while self.expected:
             was_text, payload, tag = self.expected[0]
             if tag is not None and tag not in self.confirmed or len(self.bytes) < len(payload):

@@ -1,4 +1,4 @@
-"""A TCP service that sends back what comes, one thread for each connection."""
+"""A TCP echo service, with one thread per connection."""
 
 import socket
 import threading
@@ -29,7 +29,7 @@ def serve(connection):
 
 
 def free_port():
-    """A port that nobody listens on at the moment."""
+    """A port on which nothing listens at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 

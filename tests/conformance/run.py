@@ -96,7 +96,7 @@ def certificate():
 
 
 def tls_to(port):
-    """The cases' client speaks no TLS: what comes to the port returned here goes over TLS to `port`."""
+    """The cases' client has no TLS: connections to the port returned here are forwarded over TLS to `port`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -136,7 +136,7 @@ def start_gateway(program, service, log, options):
     for line in gateway.stdout:
         log.write(line)
         if re.search(r"proxying from ", line):
-            # Nobody else reads the pipe; a gateway may not be stopped by that, but this one is kept out of it.
+            # Nothing else reads the pipe; that must not stop a gateway, but this test is not about it.
             threading.Thread(target=lambda: log.writelines(gateway.stdout), daemon=True).start()
             wait_for_port(port)
             return port, gateway
@@ -170,7 +170,7 @@ def client(url, cases, exclude):
 
 def has_passed(result):
     if result.case_id.startswith("12."):
-        # The case notes that its offer was not taken up, and goes no further.
+        # The case notes that its offer was not accepted, and goes no further.
         return result.behavior.value == "UNIMPLEMENTED"
     return result.behavior.value in PASSED and result.behavior_close.value in ("OK", "INFORMATIONAL")
 

@@ -1,4 +1,4 @@
-"""The gateway in several set-ups, each with a client that tells whether it serves."""
+"""The gateway in several set-ups, each with a client that checks whether it serves."""
 
 import os
 import pathlib
@@ -33,7 +33,7 @@ CLIENTS = 4
 
 
 class Setup:
-    """What the command line asks for, in words that the report uses."""
+    """What the command line asks for, in the words of the report."""
 
     def __init__(self, name, options=(), **what):
         self.name = name
@@ -44,9 +44,9 @@ class Setup:
         self.path = what.get("path", "")
         # A page to ask for before a session.
         self.page = what.get("page")
-        # Whether other programs are started, whose calls are their own.
+        # Whether other programs are started, whose calls do not count.
         self.programs = what.get("programs", False)
-        # Whether HUP is for the log, and not the end.
+        # Whether HUP reopens the log instead of ending the gateway.
         self.reopens = "--log-file" in self.options
         # Whether the command line names the target.
         self.target = what.get("target", True)
@@ -125,7 +125,7 @@ class Gateway:
         os.kill(self.pid, signal.SIGCONT)
 
     def held_thread(self, seconds):
-        """The thread that waits to be traced, or None if there is none so soon. Some start with the first client."""
+        """The thread that waits to be traced, or None if it does not exist yet. Some start with the first client."""
         begun, has_client = time.monotonic(), False
         while not self.held.exists():
             waited = time.monotonic() - begun
@@ -141,7 +141,7 @@ class Gateway:
         return int(self.held.read_text())
 
     def come_again(self, deadline):
-        """One client behind the other until the thread is there."""
+        """One client after another until the thread exists."""
         while not self.held.exists() and not self.is_cleared and time.monotonic() < deadline:
             self.serves(0.5)
 
@@ -215,13 +215,13 @@ class Gateway:
         return answer == struct.pack("!BB", 0x82, len(data)) + data
 
     def waits(self, seconds):
-        """Waits until it serves, and returns True, or has ended, and returns False; None if neither came true."""
+        """Waits until it serves (True) or has ended (False); None if neither happens."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             status = self.ended()
             if status is not None and not (self.setup.daemon and status == 0):
                 return False
-            # Who is not served may have met the fault; the next one must not.
+            # A client that is not served may have met the fault; the next one must not.
             if self.serves(min(1.0, seconds / 4)):
                 return True
             time.sleep(0.02)
@@ -233,7 +233,7 @@ class Gateway:
         return self.errors.read().decode(errors="replace")
 
     def logged(self):
-        """What it has said, to standard error or into its file."""
+        """Its output, on standard error or in its file."""
         text = self.text()
         if self.setup.daemon and (self.folder / "log").exists():
             text += (self.folder / "log").read_text(errors="replace")
@@ -248,7 +248,7 @@ class Gateway:
         # The next gateway has the same port.
         for client in self.clients:
             client.join()
-        # Nobody here is told of its end, and its port is wanted again.
+        # Its exit is not reported here, and its port is needed again.
         while self.setup.daemon and (pid := self.service_pid()):
             try:
                 os.kill(pid, signal.SIGKILL)

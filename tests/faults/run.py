@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes one system call of the gateway fail at a time, and looks what it does.
+"""Makes the gateway's system calls fail, one at a time, and checks what it does.
 
 strace's fault injection lets the nth call of a kind fail. Every call that deals with files, sockets, descriptors,
 processes or limits gets its turn, with several errors, in several set-ups. A library (stop.c) stops the program
@@ -40,7 +40,7 @@ import echo
 import gateway
 
 KINDS = "%file,%network,%desc,%process,setrlimit,prlimit64"
-# Nothing can be done without these, and they don't fail.
+# Nothing works without these, and they don't fail.
 NEVER = {"exit", "exit_group", "execve", "execveat", "rt_sigreturn", "munmap"}
 # Errors that a call may have, by its name.
 ERRORS = {
@@ -228,7 +228,7 @@ class Run:
                 server.go()
                 tid = server.held_thread(8)
                 if tid is None:
-                    # How many there are goes by how busy they are.
+                    # Their number depends on how busy they are.
                     print(f"{setup.name} has not started thread {held} again", flush=True)
                     continue
                 trace = Trace(server.folder / "trace", tid, ["-e", f"trace={KINDS}"])
@@ -264,7 +264,7 @@ class Run:
                 server.clear()
 
     def settled(self, server):
-        """Lets it serve a few, so that threads are there that are started when they are needed."""
+        """Has it serve a few clients, so that threads that are started on demand exist."""
         for _ in range(2):
             if not server.waits(20):
                 raise SystemExit(f"{server.setup.name} does not serve: {server.text()}")
@@ -282,7 +282,7 @@ class Run:
                     return
                 time.sleep(0.01)
         else:
-            # What the signal has caused is done when a client has been served.
+            # The signal has been handled once a client has been served.
             time.sleep(0.05)
             server.serves(1)
 
@@ -291,7 +291,7 @@ class Run:
     def judge(self, fault):
         outcome, text = self.attempt(fault, self.options.seconds)
         if outcome not in FINE:
-            # A machine that was busy is no fault of the gateway.
+            # A busy machine is not the gateway's fault.
             outcome, text = self.attempt(fault, 2 * self.options.seconds)
         return fault, outcome, text
 
@@ -364,7 +364,7 @@ STARTING = re.compile(
 
 
 def verdict(status, text):
-    """What an end is worth: 1, and one line beyond those of a start that says what has failed."""
+    """Checks an ending: status 1, and besides the lines of a start one line that says what has failed."""
     if status != 1:
         return f"STATUS {status}"
     lines = [line for line in text.splitlines() if line and not STARTING.match(line)]
@@ -391,7 +391,7 @@ def some_of(counts, fault):
 
 
 def following(setup):
-    """Whether strace follows what comes of the process: not into programs that it starts."""
+    """Whether strace follows the process's children: not into programs that it starts."""
     return [] if setup.programs else ["-f"]
 
 
@@ -429,11 +429,11 @@ def threads_of(pid):
 
 
 class Trace:
-    """strace, attached to a thread, or to a process with all that comes of it."""
+    """strace, attached to a thread, or to a process and its children."""
 
     def __init__(self, file, pid, options):
         self.file = file
-        # -qq: what it says about itself would be another's line.
+        # -qq: its own messages would be taken for the gateway's.
         command = ["strace", "-qq", "-o", file, "-p", str(pid), *options]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -486,7 +486,7 @@ class Trace:
         try:
             self.process.wait(1)
         except subprocess.TimeoutExpired:
-            # It waits for a process that init has not taken yet.
+            # It waits for a process that init has not reaped yet.
             self.process.kill()
             self.process.wait()
         self.process.stderr.close()

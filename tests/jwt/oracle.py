@@ -36,7 +36,7 @@ PLAIN = serialization.NoEncryption()
 
 def certificate(private):
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer")])
-    # Long over: it only carries the key.
+    # Long expired: it only carries the key.
     start = datetime.datetime(2001, 1, 1)
     builder = x509.CertificateBuilder(name, name, private.public_key(), 1, start, start + datetime.timedelta(1))
     algorithm = None if isinstance(private, ed25519.Ed25519PrivateKey) else hashes.SHA256()
@@ -91,7 +91,7 @@ def read(file):
 
 
 def is_taken(file, token):
-    """What the Python program does, but for its checks of the times, and for a signature inside being a must."""
+    """What the Python program does, except for its checks of times, and requiring a signature inside."""
     try:
         key = read(file)
         if token.count(".") == 4:
@@ -141,7 +141,7 @@ def say(file, what, token):
 
 
 def tried(files, others, what, token):
-    """Sound with each of the files, and not in any other way."""
+    """Valid with each of the files, and in no other way."""
     for file in files:
         say(file, what, token)
     for variant in sorted(set(damaged(token)) - {token}):

@@ -86,7 +86,7 @@ def put(sink, packet):
     try:
         os.write(sink, packet)
     except OSError:
-        # The far system has no room or no use for it, as the systems of real paths may.
+        # The far system has no room or no use for it, as happens on real paths.
         pass
 
 

@@ -44,7 +44,7 @@ def inside(namespace, command, **options):
 
 
 def end(processes):
-    """Kills what was started inside, the last first."""
+    """Kills what was started inside, in reverse order."""
     for process in reversed(processes):
         # Some have a process for each session.
         os.killpg(process.pid, signal.SIGKILL)
@@ -52,7 +52,7 @@ def end(processes):
 
 
 def role(*words):
-    """The command that has the running program play a part: the function that has that name."""
+    """The command that runs the function of this name in this program."""
     return [sys.executable, os.path.abspath(sys.argv[0]), "--role", *words]
 
 

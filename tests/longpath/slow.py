@@ -32,7 +32,7 @@ NEAR, FAR = "10.98.0.1", "10.98.0.2"
 UPDATE = 2048
 RATE_MBIT = 5
 SETTLE = 4
-# What of the link is for TCP's payload: 1448 of 1500 bytes.
+# The share of the link that is TCP payload: 1448 of 1500 bytes.
 LINK_BYTES = RATE_MBIT * 1e6 / 8 * 1448 / 1500
 
 
@@ -159,7 +159,7 @@ def client(scheme, seconds):
             raw += got
             while raw:
                 if frame_left:
-                    # Whole frames count only, as a browser hands them on.
+                    # Only whole frames count, since a browser delivers only those.
                     if len(raw) < frame_left:
                         break
                     data += raw[:frame_left]
@@ -184,7 +184,7 @@ def client(scheme, seconds):
                 known += 1
                 times.append(now - sent.pop(known))
     full = measured / (time.monotonic() - first) / LINK_BYTES * 100
-    # One that has not come by now takes this long at least.
+    # An echo that has not come by now takes at least this long.
     times = sorted(times + [time.monotonic() - at for at in sent.values()])
     at = lambda part: times[min(len(times) - 1, int(len(times) * part))] * 1000
     print(at(0.5), at(0.99), times[-1] * 1000, len(times), full, flush=True)

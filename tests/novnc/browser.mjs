@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { HEIGHT, ROOT, ROOT_POINT, TERMINAL, TERMINAL_POINT, WIDTH } from "./desktop.mjs";
 import { STEP_MS, WORK } from "./stage.mjs";
 
-// npm's packages lie below target/, where an import by name would not look.
+// npm's packages are below target/, where an import by name would not look.
 const { chromium } = createRequire(`${WORK}/`)("playwright-core");
 
 /** The names of noVNC's page (and of ours) for the element that holds the picture. */
@@ -13,7 +13,7 @@ const CANVAS = "#noVNC_container canvas";
 /** A file that noVNC asks for its version and that Debian's package leaves out. */
 const LACKED = "/package.json";
 
-/** Without these Chromium needs a sandbox that root has not, and asks for its maker's hosts at every start. */
+/** Without these Chromium needs a sandbox that root does not have, and contacts its vendor's hosts at every start. */
 const FLAGS = [
     ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
     ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],

@@ -1,4 +1,4 @@
-// Every way from a browser to a desktop that is promised to work, each tried as a person would.
+// Every supported way from a browser to a desktop, each tried as a person would.
 //
 // A case is a row of the table: how the gateway is started, and the address that the browser opens. What is
 // then looked at is the same for all.
@@ -21,7 +21,7 @@ const newest = `${WORK}/newest`;
 const ours = `${WORK}/ours`;
 const certificate = `${WORK}/cert.pem`;
 const key = `${WORK}/key.pem`;
-/** Certificate and key in one file, as many installations have it. */
+/** Certificate and key in one file, as in many installations. */
 const pem = `${WORK}/both.pem`;
 
 /** A web server that has nothing to do with the gateway. */
@@ -92,7 +92,7 @@ const CASES = [
         scheme: "ws",
     },
     {
-        // The token stands in the page's address, in the parameter that noVNC takes its WebSocket's path from.
+        // The token is in the page's address, in the parameter that noVNC takes its WebSocket's path from.
         name: "token",
         prepare: (stage, target) => writeFileSync(stage.file("tokens"), `${TOKEN}: ${target}\n`),
         command: (listen, target, folder) => [
@@ -118,7 +118,7 @@ const CASES = [
         secrets: [PASSWORD, HASH, Buffer.from(`${USER}:${PASSWORD}`).toString("base64"), "websockify-auth-"],
     },
     {
-        // The whole recipe: nothing is said of directories, pages and paths.
+        // The whole recipe: no directories, pages or paths are given.
         name: "novnc",
         command: (listen, target) => [GATEWAY, "--novnc", listen, target],
         page: (port) => `http://localhost:${port}/`,
@@ -171,7 +171,7 @@ const CASES = [
         scheme: "ws",
     },
     {
-        // What is shown when the session ends is what its recording shows when it has been played.
+        // The recording, once played, shows what was shown when the session ended.
         name: "recorded-ws",
         command: (listen, target, folder) => [
             ...[GATEWAY, "--web", newest, "--record", `${folder}/np`, listen, target],
@@ -363,5 +363,5 @@ let failures = 0;
 for (const row of chosen) {
     if (!(await attempt(row))) failures += 1;
 }
-// Whatever a case past its deadline still waits for is not waited for.
+// A case past its deadline is not waited for.
 process.exit(failures > 0 ? 1 : 0);

@@ -1,6 +1,6 @@
 // How fast noVNC's page (some 70 small files) loads in Chromium from us and from Python's websockify.
 //
-// They take turns, so that whatever else the machine does falls on all. A round is a load with empty
+// They take turns, so that other load on the machine affects all of them. A round is a load with empty
 // caches and then the same page again with what the browser has kept: from us it asks whether that is still
 // good (`no-cache`, our default), unless told to keep it; for files from Python it makes a guess.
 

@@ -1,4 +1,4 @@
-// What README shows in a browser, as it is written: its commands start the desktop and the gateways, and each page that
+// README's browser examples, as they are written: its commands start the desktop and the gateways, and each page that
 // it tells to open is opened in Chromium and must show the desktop. Its picture is made here, too.
 //
 // It has fixed ports and a fixed display, so `run` starts this in namespaces of its own, with a loopback and a /tmp

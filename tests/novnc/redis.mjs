@@ -1,5 +1,5 @@
-// A day with a restart of Redis in it: whoever works goes on, whoever comes meanwhile is refused clearly, and whoever
-// comes later gets in.
+// A restart of Redis: running sessions continue, newcomers meanwhile get a clear refusal, and those who
+// come later are admitted.
 
 import { execFileSync } from "node:child_process";
 import { randomInt } from "node:crypto";

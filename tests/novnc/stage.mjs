@@ -8,7 +8,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync } fro
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Where everything lies that these tests install or write: `run` says it. */
+/** The directory of everything that these tests install or write, from `run`. */
 export const WORK = process.env.work;
 
 /** Debian's noVNC. */
@@ -20,7 +20,7 @@ export const GATEWAY = process.env.WEBSOCKIFY_BIN;
 /** Milliseconds that one step may take. Steps take under a second; a loaded machine may be much slower. */
 export const STEP_MS = 20_000;
 
-/** Milliseconds that a program has for its end before it is killed, when a case is over. */
+/** Milliseconds that a program has to exit before it is killed, when a case is over. */
 export const END_MS = 5_000;
 
 export class Stage {
@@ -39,7 +39,7 @@ export class Stage {
         return `${this.folder}/${name}`;
     }
 
-    /** What the file `name` holds by now; nothing if there is none yet. */
+    /** The content of the file `name` so far; empty if it does not exist yet. */
     read(name) {
         try {
             return readFileSync(this.file(name), "latin1");
@@ -48,7 +48,7 @@ export class Stage {
         }
     }
 
-    /** The names of the logs with something in them, and what that is. */
+    /** The names and contents of the logs that are not empty. */
     logs() {
         const names = readdirSync(this.folder).filter((name) => name.endsWith(".log"));
         return names.map((name) => [name, this.read(name)]).filter(([, log]) => log !== "");
@@ -100,12 +100,12 @@ export class Stage {
             const over = () => program.ended !== null && done() && program.ended;
             return await this.until(`end of ${program.name}`, over);
         } finally {
-            // What it has left in its group goes, too.
+            // Whatever it has left in its group is killed, too.
             killGroup(program);
         }
     }
 
-    /** No longer minds how a program ends. */
+    /** From now on ignores how a program ends. */
     forget(program) {
         this.#programs.splice(this.#programs.indexOf(program), 1);
     }
@@ -115,7 +115,7 @@ export class Stage {
         this.#atEnd.push(act);
     }
 
-    /** Ends everything, the last started first. */
+    /** Ends everything, in reverse order. */
     async clear() {
         for (const program of this.#programs.splice(0).reverse()) {
             program.child.kill("SIGTERM");
@@ -126,7 +126,7 @@ export class Stage {
             try {
                 act();
             } catch {
-                // What is gone already is no matter.
+                // It may be gone already.
             }
         }
     }
@@ -140,7 +140,7 @@ function killGroup(program) {
     }
 }
 
-/** A TCP port that nobody listens on at this moment. */
+/** A TCP port on which nothing listens at the moment. */
 export function freePort() {
     return new Promise((resolve, reject) => {
         const server = createServer();

@@ -1,4 +1,4 @@
-"""Plugin classes that do what none should, and one that tells what it finds."""
+"""Plugin classes that do what none should do, and one that reports what it finds."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ class Trouble(TokenPlugin):
             for number in range(1000):
                 print("line", number, token)
         elif word == "write":
-            # Nothing that is printed gets among the answers, and nothing that is read comes from the questions.
+            # Nothing printed ends up among the answers, and nothing read comes from the questions.
             os.write(1, b'{"id":2,"target":["127.0.0.1",1]}\n')
             print("read:", repr(sys.stdin.read()))
         elif word == "text":

@@ -14,7 +14,7 @@ from websockify.token_plugins import BasePlugin as TokenPlugin
 
 
 class Database(TokenPlugin):
-    """A table of machines in SQLite, opened for each look-up."""
+    """A table of machines in SQLite, opened for each lookup."""
 
     def lookup(self, token):
         with sqlite3.connect(self.source) as database:
@@ -35,7 +35,7 @@ class Address(TokenPlugin):
 
 
 class Signed(TokenPlugin):
-    """The token is signed, and good until a time."""
+    """The token is signed, and has an expiry time."""
 
     def __init__(self, src):
         super().__init__(src)
@@ -51,7 +51,7 @@ class Signed(TokenPlugin):
 
 
 class Cookie(AuthPlugin):
-    """A session of the site's own login; who has none is sent there."""
+    """A session of the site's own login; clients without one are redirected there."""
 
     def authenticate(self, headers, target_host, target_port):
         found = re.search(r"(?:^|; )session=(\w+)", headers.get("Cookie", ""))
@@ -62,7 +62,7 @@ class Cookie(AuthPlugin):
 
 
 class Tenants(AuthPlugin):
-    """Passwords, and for each user the targets that are his."""
+    """Passwords, and for each user their own targets."""
 
     def __init__(self, src=None):
         self.users = dict(line.split("=") for line in src.split(";"))
