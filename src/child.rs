@@ -1,11 +1,12 @@
-//! Programs that this one starts: wrapped ones, and those that plugins are.
+//! Programs that this one starts: wrapped programs, and plugins that are programs.
 //!
-//! A child starts as from a shell: with an empty signal mask, the default action of every signal, the limit of open
-//! files that this program was started with, and no descriptor above 2 but those that it is given. Its environment
-//! is ours, from which what a service manager says to this process alone was removed at the start.
+//! A child starts as from a shell: with an empty signal mask, the default action of every signal, the limit
+//! of open files that this program was started with, and no descriptor above 2 but those that it is given.
+//! Its environment is ours, without the service manager's variables for this process, which were removed at
+//! startup.
 //!
-//! Orphans are reaped here, too ([`reap_orphans`]), since both have to agree on whose a child is: the
-//! status of an own one is its owner's.
+//! Orphans are reaped here, too ([`reap_orphans`]), because the two must agree on whose child it is: the
+//! status of our own child goes to its owner.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,7 +19,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
 use crate::sys;
 use crate::sys::process::ended_child;
 
-/// How a child is started, beside what its `Command` says.
+/// How a child is started, besides what its `Command` says.
 #[derive(Debug, Default)]
 pub struct Terms {
     /// In a process group of its own, so that signals reach all that it starts.
@@ -34,23 +35,22 @@ pub struct Terms {
 pub struct Child {
     process: process::Child,
     own_group: bool,
-    /// How it has ended, once that was taken.
+    /// Its exit status, once taken.
     status: Option<ExitStatus>,
 }
 
 /// Starts a program.
 ///
-/// # Errors
-/// The system's: there is no such program, it is not executable, its folder is not there, or there are too many
-/// processes or descriptors.
+/// # Errors The system's: there is no such program, it is not executable, its directory does not exist, or
+/// there are too many processes or descriptors.
 pub fn start(mut command: Command, terms: Terms) -> io::Result<Child> {
     if terms.own_group {
         command.process_group(0);
     }
     let kept = terms.kept.iter().map(AsRawFd::as_raw_fd).collect();
     sys::child::start_clean(&mut command, kept, sys::open_files_at_start());
-    // A child that ends at once must not be taken for an orphan before its number is known here, nor one whose exec
-    // fails, for which std waits.
+    // A child that exits at once must not be taken for an orphan before its process ID is known here, nor one
+    // whose exec fails, which std waits for.
     registry().starting += 1;
     let started = command.spawn();
     let mut registry = registry();
@@ -88,9 +88,9 @@ impl Child {
         self.process.stderr.take()
     }
 
-    /// Sends a signal to the child, or to its whole group if it has one of its own. Until the status was taken
-    /// nobody else can have the number: the group of a child that has ended can still be reached before
-    /// [`Child::try_wait`], and not after it.
+    /// Sends a signal to the child, or to its whole group if it has one of its own. Until the status is taken
+    /// no other process can have its ID, so the group of a child that has exited can be signalled before
+    /// [`Child::try_wait`], but not after it.
     ///
     /// # Errors
     /// The system's (kill(2)); ESRCH when the status was taken.
@@ -106,25 +106,26 @@ impl Child {
         self.status.is_some() || self.look(WaitIdOptions::NOHANG)
     }
 
-    /// Takes how the child has ended, if it has. Said again whenever it is asked again.
+    /// The child's exit status, if it has exited; the same at each further call.
     ///
     /// # Errors
     /// The system's (waitpid(2)).
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.status.is_none() {
-            // The number is free for another process from this moment, so both belong together.
+            // From here on the ID may be reused, so both happen under one lock.
             let mut registry = registry();
             self.status = self.process.try_wait()?;
             if self.status.is_some() {
                 registry.forget(self.process.id());
-                // The system names one that has ended at a time, and this one may have stood before others.
+                // The kernel reports one exited child at a time, and this one may have hidden others.
                 registry.reap_orphans();
             }
         }
         Ok(self.status)
     }
 
-    /// Blocks until the child has ended, and takes how. For tests: the program has something else to do meanwhile.
+    /// Blocks until the child has exited and returns its status. For tests: the program itself never waits
+    /// like this.
     ///
     /// # Errors
     /// The system's (waitpid(2)).
@@ -156,20 +157,20 @@ impl Drop for Child {
     }
 }
 
-/// Takes notice of children that have ended and that nobody here has started: as process 1 of a container this
-/// program becomes the parent of every process whose own has ended, and a script that starts helpers and then
-/// becomes this program by exec leaves them as its children, too. When they exit they have to be reaped, or they
-/// stay as zombies.
+/// Reaps children that have exited and that were not started here: as process 1 of a container this program
+/// becomes the parent of every process whose own has ended, and a script that starts helpers and then becomes
+/// this program by exec leaves them as its children, too. When they exit they have to be reaped, or they stay
+/// as zombies.
 ///
-/// To be called at the start, and whenever SIGCHLD comes. From the first time on it is done beside every start and
-/// end of an own child, too.
+/// To be called at startup and at every SIGCHLD. From the first call on it also happens at every start and
+/// exit of our own children.
 pub fn reap_orphans() {
     let mut registry = registry();
     registry.reaps = true;
     registry.reap_orphans();
 }
 
-/// Kills those that are to end with this program, at its end.
+/// Kills the children that must not outlive this program.
 pub fn kill_remaining() {
     for own in registry().own.iter().filter(|own| own.ends_with_us) {
         // It may have ended by itself.
@@ -177,10 +178,10 @@ pub fn kill_remaining() {
     }
 }
 
-/// What has been started here and has not been reaped yet.
+/// Children that were started here and not reaped yet.
 struct Registry {
     own: Vec<Own>,
-    /// Starts that have begun and whose numbers are not known yet.
+    /// Starts under way whose process IDs are not known yet.
     starting: usize,
     /// Whether orphans are reaped in this process.
     reaps: bool,
@@ -194,13 +195,13 @@ struct Own {
 
 impl Registry {
     fn reap_orphans(&self) {
-        // With a start under way nobody knows whose a child is. When it is through this is called again.
+        // While a start is under way, an unknown child may be ours. This is called again when it is done.
         while self.reaps
             && self.starting == 0
             && let Some(child) = ended_child()
         {
-            // Of several that have ended the system names the same one until that one is taken; who takes an own
-            // one calls this again.
+            // Of several exited children the kernel reports the same one until it is reaped; whoever reaps
+            // one of ours calls this again.
             let is_own = self.own.iter().any(|own| i64::from(own.pid) == i64::from(child));
             if is_own || !take(child) {
                 return;

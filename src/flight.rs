@@ -1,23 +1,23 @@
-//! What services are asked with: an answer now, later or not at all; and one flight for a question, so that a
-//! thousand who ask the same cost one answer.
+//! How services are asked: the answer comes now, later or not at all. Equal questions share one flight, so
+//! that a thousand of them cost one answer.
 
 use std::time::{Duration, Instant};
 
 /// Takes an answer, on whatever thread it was found.
 pub type ReplyTo<T> = Box<dyn FnOnce(T) + Send>;
 
-/// What a service says at once when it is asked.
+/// What a service returns when it is asked.
 #[derive(Debug)]
 pub enum Asked<T> {
     /// This is the answer; [`ReplyTo`] is not called.
     Now(T),
     /// The answer comes from a helper.
     Later,
-    /// Too much is being asked. There will be no answer, but one may ask again.
+    /// There are too many questions. No answer will come; the caller may ask again.
     Busy,
 }
 
-/// A question that is being answered, and who waits for it.
+/// A question that is being answered, and those who wait for it.
 pub struct Flight<T> {
     since: Instant,
     waiting: Vec<ReplyTo<T>>,
@@ -45,7 +45,7 @@ impl<T: Clone> Flight<T> {
         self.since.elapsed() > limit
     }
 
-    /// How many wait.
+    /// How many are waiting.
     #[cfg(test)]
     pub fn waiting(&self) -> usize {
         self.waiting.len()

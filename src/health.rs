@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-/// What the main thread, the acceptor and the operator have noted. Read without waiting by whoever is asked.
+/// What the main thread, the acceptor and the operator have set. Can be read without blocking.
 #[derive(Debug, Default)]
 pub struct Health {
     phase: AtomicU8,
@@ -13,7 +13,7 @@ pub struct Health {
     full: AtomicBool,
 }
 
-/// How far the service's life has come.
+/// The phases of the service's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum Phase {
     /// Not every reactor serves yet.
@@ -36,7 +36,7 @@ pub struct Check {
 }
 
 impl Health {
-    /// How far the service has come.
+    /// The current phase.
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Starting,
@@ -46,7 +46,7 @@ impl Health {
         }
     }
 
-    /// Takes in that the service has come so far. It never goes back.
+    /// Enters a phase. It never goes back.
     pub fn enter(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::Relaxed);
     }
@@ -61,13 +61,13 @@ impl Health {
         self.withdrawn.load(Ordering::Relaxed)
     }
 
-    /// Takes in that a client came for whom there was no place.
+    /// Notes that there was no place for a client.
     pub fn note_full(&self) {
         self.full.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the places count as all taken while `live` are: from all on until a twentieth is free, so that a
-    /// balancer does not go back and forth.
+    /// Whether the service counts as full with `live` connections: from when all places are taken until a
+    /// twentieth is free again, so that a load balancer does not flap.
     pub fn is_full(&self, live: usize, most: usize) -> bool {
         let full = live >= most || live * 20 >= most * 19 && self.full.load(Ordering::Relaxed);
         self.full.store(full, Ordering::Relaxed);

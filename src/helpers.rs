@@ -1,8 +1,8 @@
 //! Threads for everything that can block, in bounded lanes, so that one dead server stalls only its own.
 //!
-//! A lane has a few threads, started when there is work, and a bounded queue before them. A job answers by
-//! whatever it was built with (a reactor's inbox, for instance). The caller never waits for a helper: threads
-//! are detached, and a stuck one does not delay the exit of the process.
+//! A lane has a few threads, started when there is work, and a bounded queue before them. A job delivers its
+//! answer through whatever it was built with (a reactor's inbox, for instance). The caller never waits for a
+//! helper: threads are detached, and a stuck one does not delay the exit of the process.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,12 +16,12 @@ use crate::log::describe;
 /// Work that may block.
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// Kept by the one who waits for a job. Dropping it calls the job off, if it has not begun: it gives up its
-/// place in the queue.
+/// Kept by whoever waits for a job. Dropping it cancels a job that has not begun, which gives up its place in
+/// the queue.
 #[derive(Debug, Default)]
 pub struct Ticket(Arc<()>);
 
-/// What a job knows of the [`Ticket`] that it was handed in with.
+/// The job's end of the [`Ticket`] that it was submitted with.
 #[derive(Clone, Debug)]
 pub struct Stub(Weak<()>);
 
@@ -60,7 +60,7 @@ struct State {
     refused: u64,
 }
 
-/// What a lane has done, those of the same name taken together.
+/// What a lane has done; lanes of the same name are added up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// The lane's name.
@@ -73,7 +73,7 @@ pub struct Load {
     pub idle: usize,
     /// Jobs that are done.
     pub done: u64,
-    /// Jobs for which there was no room or thread.
+    /// Jobs refused for lack of room or of a thread.
     pub refused: u64,
 }
 
@@ -116,13 +116,13 @@ impl Queued {
     }
 }
 
-/// Lets reactors go before this thread, for work that keeps a processor busy and that strangers can ask for.
+/// Gives this thread a lower priority than reactors have, for expensive work that strangers can cause.
 pub fn give_way() {
-    // Of a process number 0 Linux takes the calling thread alone. A failure only makes the others slower.
+    // For process 0 Linux changes the calling thread only. A failure only makes the other threads slower.
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
-/// Half of the way to the lowest priority: a tenth of the processor beside a busy reactor.
+/// Halfway to the lowest priority: a tenth of the processor next to a busy reactor.
 const NICENESS: i32 = 10;
 
 /// In words for the log.
@@ -140,9 +140,9 @@ impl fmt::Display for Refused {
 /// Why a lane did not take a job.
 #[derive(Debug)]
 pub enum Refused {
-    /// As many jobs wait as may.
+    /// The queue is full.
     Full,
-    /// No thread could be started, and none is there.
+    /// No thread could be started, and the lane has none.
     NoThread(io::Error),
 }
 
@@ -163,8 +163,8 @@ impl Lane {
         self.push(Queued { job, wanted: None })
     }
 
-    /// Like [`Lane::submit`], for a job that is left out if it is not `wanted` any more when its turn comes;
-    /// such a job also makes room for another one when the queue is full. It is dropped then, on whatever thread.
+    /// Like [`Lane::submit`], for a job that is skipped if it is no longer `wanted` when its turn comes; such
+    /// a job also makes room for another one when the queue is full. It is then dropped, on any thread.
     ///
     /// # Errors
     /// As those of [`Lane::submit`].
@@ -203,14 +203,14 @@ impl Lane {
         }
         drop(state);
         self.0.filled.notify_one();
-        // What a job drops may take locks of its own.
+        // Dropping a job may take other locks.
         drop(left_out);
         Ok(())
     }
 }
 
 impl Lane {
-    /// Whether a job waits for a thread: then one that could go on for long makes room.
+    /// Whether a job is waiting for a thread: then a long-running one makes room.
     pub fn has_waiting(&self) -> bool {
         !self.0.lock().queue.is_empty()
     }

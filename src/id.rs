@@ -1,8 +1,8 @@
-//! Names of connections, and how a name and a side share one `mio::Token`; and the names by which operators know
-//! sessions, the same in logs and wherever else a session is spoken of.
+//! Names of connections, and how a name and a side share one `mio::Token`; and the names by which operators
+//! know sessions, the same in logs and everywhere else.
 //!
-//! A slot of the slab is used again; a generation is not, for four billion connections of one slot. So an
-//! event, a timer or a helper's answer that is late finds a different generation and is dropped.
+//! Slots of the slab are reused; a generation is not, for four billion connections in one slot. So a late
+//! event, timer or helper's answer meets a different generation and is dropped.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -13,7 +13,7 @@ use std::str::FromStr;
 pub struct ConnId {
     /// Index in the slab, below [`SLOTS_MAX`].
     pub slot: u32,
-    /// How many connections had the slot before, modulo 2^32.
+    /// How many connections used the slot before, modulo 2^32.
     pub generation: u32,
 }
 
@@ -60,13 +60,13 @@ impl ConnId {
     }
 }
 
-/// Which running gateway: a number that is drawn when a process starts, so that names of sessions are those of no other
-/// process.
+/// Identifies a running gateway: a random number chosen at startup, so that two processes never use the same
+/// session name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Instance(u32);
 
 impl Instance {
-    /// Draws one.
+    /// Chooses one at random.
     pub fn draw() -> Instance {
         // The seeds of the standard library's hash maps are the system's random numbers.
         Instance(RandomState::new().build_hasher().finish() as u32)
@@ -103,7 +103,7 @@ impl fmt::Display for SessionName {
     }
 }
 
-/// A text that is not a name of a session.
+/// The text is not the name of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoName;
 
@@ -136,7 +136,7 @@ impl FromStr for SessionName {
     }
 }
 
-/// Slots that a token has room for; the tokens above them belong to the reactor itself.
+/// The number of slots that fit into a token; higher tokens belong to the reactor itself.
 pub const SLOTS_MAX: u32 = (1 << 31) - 16;
 
 // A token carries 31 bits of slot, 32 of generation and one of side.
@@ -166,7 +166,7 @@ mod tests {
             let text = name.to_string();
             assert_eq!(text.parse(), Ok(name), "{text}");
             assert!(text.len() <= SessionName::LEN_MAX, "{text}");
-            // Whatever one sign is changed into, it is refused or another name.
+            // Whatever one character is changed to, the text is refused or is another name.
             for at in 0..text.len() {
                 for sign in ["0", "a", "A", "+", "-", " ", "", "x", "00"] {
                     let other = format!("{}{sign}{}", &text[..at], &text[at + 1..]);

@@ -1,5 +1,5 @@
-//! How many lines of a kind the log takes in a while: an attacker who can cause a line must not be able to
-//! fill a disk with it, or to drown the others. And how many connections there may be.
+//! How many lines of a kind may be logged in a period: an attacker who can cause a line must not be able to
+//! fill a disk with it or drown the others. And how many connections there may be.
 
 use std::fmt;
 use std::num::NonZero;
@@ -19,7 +19,7 @@ struct Window {
 }
 
 impl Limiter {
-    /// One kind for each of these numbers, which says how many of its lines there may be in [`WINDOW`].
+    /// One kind for each of these numbers, which is how many of its lines may be written per [`WINDOW`].
     pub fn new(kinds: impl IntoIterator<Item = u32>) -> Limiter {
         let window =
             |lines_max| Mutex::new(Window { since: None, lines: 0, lines_max, left_out: 0, suppressed: 0 });
@@ -48,7 +48,7 @@ impl Limiter {
         self.0.iter().map(|window| window.lock().unwrap_or_else(PoisonError::into_inner).suppressed).sum()
     }
 
-    /// How many lines of each kind were left out and not yet accounted for.
+    /// How many lines of each kind were left out and not yet reported.
     pub fn left_out(&self) -> impl Iterator<Item = u64> + '_ {
         self.0.iter().map(|window| window.lock().unwrap_or_else(PoisonError::into_inner).left_out)
     }
@@ -63,7 +63,7 @@ pub struct Places {
     pub open_files: Option<NonZero<u32>>,
 }
 
-/// That they are all taken, and what to change.
+/// Says that all places are taken, and what to change.
 impl fmt::Display for Places {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "all {} connections are in use (--max-connections", self.connections_max)?;

@@ -9,7 +9,7 @@ use websockify::server;
 fn main() -> ExitCode {
     server::prepare_for_faults();
     if cli::asks_for_inetd(std::env::args_os().skip(1)) && server::spare_outputs().is_err() {
-        // What would be said might go to a client.
+        // A message might go to a client.
         return ExitCode::FAILURE;
     }
     match cli::parse(std::env::args_os().skip(1), &Environment::of_process()) {

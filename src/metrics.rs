@@ -136,21 +136,21 @@ pub struct Metrics {
     pub accept_errors: Labelled<{ AcceptError::NAMES.len() }>,
     /// Upgrades that were answered with 101, by [`Transport`].
     pub upgraded: Labelled<{ Transport::NAMES.len() }>,
-    /// Sessions that are there, by [`Transport`].
+    /// Current sessions, by [`Transport`].
     pub sessions: [Gauge; Transport::NAMES.len()],
-    /// How long sessions were.
+    /// Durations of sessions.
     pub durations: Histogram<{ DURATIONS.len() }>,
     /// Connections by [`Stage`].
     pub stages: [Gauge; Stage::NAMES.len()],
-    /// Sessions whose receiving end takes nothing now, by [`Way`].
+    /// Sessions whose receiving end is not reading, by [`Way`].
     pub stalled: [Gauge; Way::NAMES.len()],
     /// Tokens whose target was found.
     pub tokens_found: Counter,
     /// Unknown tokens.
     pub tokens_unknown: Counter,
-    /// Requests of clients that may not.
+    /// Requests of clients that were not admitted.
     pub denied: Counter,
-    /// Requests about which nothing could be found out.
+    /// Requests whose lookup failed.
     pub lookups_failed: Counter,
     /// Names that were looked up, by [`Resolve`].
     pub resolves: Labelled<{ Resolve::NAMES.len() }>,
@@ -158,7 +158,7 @@ pub struct Metrics {
     pub resolve_times: Histogram<{ TIMES.len() }>,
     /// Dials, by [`Dial`].
     pub dials: Labelled<{ Dial::NAMES.len() }>,
-    /// How long those took that reached a target, from the 101 on.
+    /// Durations of the dials that reached a target, from the 101 on.
     pub dial_times: Histogram<{ TIMES.len() }>,
     /// Completed handshakes of TLS clients, by [`Handshake`].
     pub handshakes: Labelled<{ Handshake::NAMES.len() }>,
@@ -191,8 +191,8 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Adds `count`.
     pub fn add(&self, count: u64) {
-        // There is one writer, so nothing is lost between the load and the store, and on the data path they
-        // cost a tenth of an atomic addition.
+        // There is one writer, so nothing is lost between the load and the store, and they cost a tenth of an
+        // atomic addition on the data path.
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
@@ -263,7 +263,7 @@ impl<const N: usize> Histogram<N> {
         Histogram { bounds, counts, above: Counter::default(), sum_ns: Counter::default() }
     }
 
-    /// Takes a value in.
+    /// Counts a value.
     pub fn note(&self, value: Duration) {
         let at = self.bounds.partition_point(|bound| *bound < value);
         self.counts.get(at).unwrap_or(&self.above).add(1);

@@ -1,4 +1,4 @@
-//! Whose word is taken for who a client is: networks, and whoever may connect to the Unix sockets.
+//! The proxies that are trusted to say who a client is: networks, and the clients of the Unix sockets.
 
 use std::net::IpAddr;
 
@@ -15,8 +15,7 @@ pub struct Networks {
 impl Networks {
     /// Adds an address, a network (`10.0.0.0/8`, `fd00::/8`) or `unix`.
     ///
-    /// # Errors
-    /// It is none of these, in words for the user.
+    /// # Errors It is none of these; in words for the user.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         if text == "unix" {
             self.unix = true;

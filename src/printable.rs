@@ -1,4 +1,5 @@
-//! Text from outside, shown to people: no character of it may act instead of being seen.
+//! Text from outside that is shown to people: none of its characters may have an effect instead of being
+//! visible.
 
 use std::fmt::{self, Write};
 

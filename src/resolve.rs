@@ -1,5 +1,5 @@
-//! Names to addresses, on helper threads, with one flight per name: a thousand clients that wait for the
-//! same name cost one question.
+//! Names to addresses, on helper threads, with one flight per name: a thousand clients that wait for the same
+//! name cost one lookup.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,8 +20,8 @@ pub type Addresses = Result<Arc<[SocketAddr]>, Unresolved>;
 pub struct Unresolved(pub String);
 
 impl Unresolved {
-    /// Whether the name was asked for and has no address. What else there may be is the resolver's own trouble, which
-    /// it says in words alone.
+    /// Whether the lookup found that the name has no address. Any other error is the resolver's own, which it
+    /// reports only as text.
     pub fn is_unknown(&self) -> bool {
         ["Name or service not known", "No address associated with hostname", "Name does not resolve"]
             .contains(&self.0.as_str())
@@ -60,7 +60,8 @@ impl Resolver {
     /// Looks up `host`; `to` gets the result, on a helper thread.
     pub fn ask(&self, host: &str, to: ReplyTo<Addresses>) -> Asked<Addresses> {
         let mut flights = lock(&self.flights);
-        // A flight that hangs may never land, and those who wait for it have left. The name is asked again.
+        // A flight that hangs may never land, and those who waited for it have left. The name is looked up
+        // again.
         if let Some(flight) = flights.get_mut(host)
             && !flight.is_hanging(HANGING)
         {
@@ -122,7 +123,7 @@ fn lock(flights: &Mutex<Flights>) -> MutexGuard<'_, Flights> {
     flights.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A dead name server takes some ten seconds, and a connection waits no longer for it.
+/// A dead name server costs about ten seconds, and a connection does not wait longer.
 const HANGING: Duration = Duration::from_secs(30);
 
 /// Names looked up at a time. A dead name server holds a thread for some ten seconds.

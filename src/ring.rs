@@ -7,7 +7,7 @@
 
 use crate::sys;
 
-/// Capacity of a lent ring in bytes. ARCHITECTURE.md has the figures that chose it. Two directions of a
+/// Capacity of a lent ring in bytes. docs/performance.md has the figures behind it. Two directions of a
 /// session can hold one each, which makes 256 KiB the bound of a session; it is a little less than half of
 /// that, because the allocator's header would add a whole page to a mapping of whole pages.
 pub const RING_BYTES: usize = 128 * 1024 - 64;
@@ -15,7 +15,7 @@ pub const RING_BYTES: usize = 128 * 1024 - 64;
 /// A leftover of at most this many bytes moves to a buffer of its own size, and its ring goes back.
 pub const LEFTOVER_BYTES: usize = 16 * 1024;
 
-/// What the process may hold of bytes that peers refused, unless `--memory-limit` says otherwise; its
+/// How many bytes that peers refused the process may hold, unless `--memory-limit` says otherwise; its
 /// reactors share it equally.
 pub const HELD_BYTES_MAX: usize = 512 * 1024 * 1024;
 
@@ -91,7 +91,7 @@ impl Ring {
         self.tail = 0;
     }
 
-    /// Lets the data of an empty ring start at `room`, so that a header fits before it.
+    /// Makes the data of an empty ring start at `room`, so that a header fits before it.
     pub fn leave_room(&mut self, room: usize) {
         debug_assert!(self.is_empty() && room <= self.bytes.len());
         self.head = room as u32;
@@ -128,7 +128,7 @@ impl Held {
         self.0.is_empty()
     }
 
-    /// What it costs in bytes, however much of it is written.
+    /// Its memory cost in bytes, however much of it has been written.
     pub fn capacity(&self) -> usize {
         self.0.capacity()
     }
@@ -139,7 +139,7 @@ pub struct Pool {
     free: Vec<Ring>,
     held_bytes: usize,
     budget_bytes: usize,
-    /// The fewest free rings since the last [`Pool::trim`]: this many were of no use.
+    /// The fewest free rings since the last [`Pool::trim`]: this many were not needed.
     unused: usize,
     /// Bytes in small buffers now, and the most there were since the heap was last trimmed. They are too
     /// small for mappings of their own, so freeing them gives nothing back.
@@ -169,7 +169,7 @@ impl Pool {
         }
     }
 
-    /// Keeps the data of `ring` beyond the turn, in a buffer of its own size where that is small.
+    /// Keeps the data of `ring` beyond the turn; little data moves to a buffer of its own size.
     pub fn hold(&mut self, ring: Ring) -> Held {
         let held = if ring.len() <= LEFTOVER_BYTES {
             let small = Ring::holding(ring.data());
@@ -213,7 +213,7 @@ impl Pool {
         self.held_bytes
     }
 
-    /// Bytes of rings that wait for their next use.
+    /// Bytes in free rings.
     pub fn free_bytes(&self) -> usize {
         self.free.len() * RING_BYTES
     }
@@ -223,14 +223,14 @@ impl Pool {
         self.held_bytes > self.budget_bytes
     }
 
-    /// How many bytes one read may ask for whose receiver has been slow: a whole ring, or little while half of the
-    /// budget is spent, so that many peers that stop reading cost little each.
+    /// How many bytes may be read at a time for a slow receiver: a whole ring, or only a little once half of
+    /// the budget is spent, so that many peers that stop reading cost little each.
     pub fn read_limit(&self) -> usize {
         if self.held_bytes < self.budget_bytes / 2 { RING_BYTES } else { PRESSED_READ_BYTES }
     }
 
-    /// Gives back to the system the rings that were of no use since the last call, and what many small
-    /// buffers have left behind.
+    /// Returns to the system the rings that were not needed since the last call, and what many small buffers
+    /// have left behind.
     pub fn trim(&mut self) {
         if self.has_loose_heap() {
             self.small_bytes_peak = self.small_bytes;

@@ -1,8 +1,8 @@
-//! Where targets that come from tokens may be: `--allow-target`, `--deny-target`, and what is never a target.
+//! Which targets tokens may lead to: `--allow-target`, `--deny-target`, and what is never a target.
 //!
-//! A token service that can be talked into an answer would otherwise make the gateway dial for its clients what
-//! only the gateway can reach: the metadata service of a cloud, or the gateway itself. A target of the command
-//! line is never checked.
+//! Otherwise a token service that can be tricked into an answer would make the gateway dial, for its clients,
+//! what only the gateway can reach: the metadata service of a cloud, or the gateway itself. A target from the
+//! command line is never checked.
 //!
 //! A name is matched as the token has it, an address as it would be dialled, after the name was looked up.
 
@@ -31,9 +31,9 @@ pub struct Rule {
 enum What {
     Net(Net),
     Name(String),
-    /// A name that ends so; begins with a dot.
+    /// A name with this ending, which begins with a dot.
     Suffix(String),
-    /// A path that begins so.
+    /// A path with this beginning.
     Unix(String),
 }
 
@@ -60,8 +60,7 @@ impl Rules {
         Rules { allow, deny }
     }
 
-    /// Whether the addresses of the name `host` may be asked for: false only if nothing that can come of it may
-    /// be dialled.
+    /// Whether the name `host` may be looked up: refused only if no result could be dialled.
     ///
     /// # Errors
     /// The rule that forbids it.
@@ -98,8 +97,8 @@ impl Rules {
         Err(NotAllowed("no --allow-target rule allows it".into()))
     }
 
-    /// Whether the Unix socket at `path` may be connected to. `is_remote` says that a remote service named it:
-    /// then a rule has to allow it. A path with `..` in it is in no directory that a rule allows.
+    /// Whether the Unix socket at `path` may be connected to. `is_remote` says that a remote service named
+    /// it: then a rule has to allow it. No rule allows a path that contains `..`.
     ///
     /// # Errors
     /// Why not.
@@ -281,7 +280,7 @@ fn what_of(text: &str) -> Option<What> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let is_name = |name: &str| {
         let is_part = |char: char| char.is_alphanumeric() || "-_.".contains(char);
-        // A network that is mistyped must not become a name that never matches.
+        // A mistyped network must not become a name that never matches.
         !name.is_empty()
             && name.chars().all(is_part)
             && !name.chars().all(|char| char.is_ascii_digit() || char == '.')

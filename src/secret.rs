@@ -10,7 +10,7 @@ use aws_lc_rs::{constant_time, digest, hmac, rand};
 pub struct Secret(Box<[u8]>);
 
 impl Secret {
-    /// Takes the bytes in.
+    /// Wraps the bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Secret {
         Secret(bytes.into().into_boxed_slice())
     }
@@ -27,8 +27,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whether two secrets are the same. How long that takes says nothing of where they differ, nor of the length of
-/// the one that is kept: what is compared are their hashes.
+/// Whether two secrets are the same. Hashes are compared, so the time reveals neither where they differ nor
+/// the length of the stored one.
 pub fn is_same(one: &[u8], other: &[u8]) -> bool {
     let hash = |bytes| digest::digest(&digest::SHA256, bytes);
     constant_time::verify_slices_are_equal(hash(one).as_ref(), hash(other).as_ref()).is_ok()
@@ -40,7 +40,7 @@ pub fn fingerprint(secret: &[u8]) -> String {
     Fingerprint::of(secret).to_string()
 }
 
-/// The same as a number, for those who keep it. `Display` writes the digits.
+/// The same as a number, for storage. `Display` writes the digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(u64);
 
@@ -58,8 +58,8 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// `text` with every occurrence of the secret replaced by `shown` that stands for itself, and not within a word: a
-/// secret `a` is not told by every word with an `a` in it.
+/// `text` with every occurrence of the secret replaced by `shown`, except inside of words: a secret `a` is
+/// not revealed by every word that has an `a`.
 pub fn hide(text: &str, secret: &str, shown: &str) -> String {
     if secret.is_empty() {
         return text.to_owned();
@@ -100,7 +100,7 @@ impl Key {
         Ok(Key(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
     }
 
-    /// Signs the parts, whose borders count: `["ab", "c"]` is not `["a", "bc"]`.
+    /// Signs the parts; where one ends matters: `["ab", "c"]` is not `["a", "bc"]`.
     pub fn sign(&self, parts: &[&[u8]]) -> Signature {
         let mut context = hmac::Context::with_key(&self.0);
         for part in parts {

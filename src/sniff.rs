@@ -5,7 +5,7 @@
 pub enum Protocol {
     /// A TLS handshake.
     Tls,
-    /// Anything else; the HTTP parser sees to it.
+    /// Anything else; the HTTP parser deals with it.
     Plain,
 }
 

@@ -1,7 +1,7 @@
-//! What an option points to: a text, or a file that is read when it has changed.
+//! What an option points to: a text, or a file that is reread when it has changed.
 //!
-//! A file of tokens or passwords is changed by other programs while it is read, so that needs care: it is never
-//! parsed with half a line at its end, and what was read while it might still change unnoticed is not kept.
+//! Other programs may change a file of tokens or passwords while it is read, so it is never parsed with half
+//! a line at its end, and a result from a time when it could still change unnoticed is not kept.
 
 use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -21,7 +21,7 @@ pub enum Fault {
     NotRegular,
     /// It has more bytes than [`BYTES_MAX`].
     TooLarge,
-    /// What the system said.
+    /// The system's error.
     System(io::Error),
 }
 
@@ -49,7 +49,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// What tells one state of a file from all others.
+/// What distinguishes one state of a file from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     device: u64,
@@ -78,20 +78,20 @@ impl Identity {
         self.age().is_some_and(|age| age < granule)
     }
 
-    /// Time since the last change; nothing if a clock that is ahead has stamped it.
+    /// Time since the last change; `None` if the timestamp is in the future.
     fn age(&self) -> Option<Duration> {
         let since = Duration::new(u64::try_from(self.changed.0).ok()?, u32::try_from(self.changed.1).ok()?);
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + since).ok()
     }
 }
 
-/// What a file says, parsed once for each state of the file.
+/// A file's content, parsed once for each state of the file.
 pub struct CachedFile<T> {
     kept: Mutex<Option<Kept<T>>>,
 }
 
 struct Kept<T> {
-    /// Nothing if the file may have changed since without a trace.
+    /// `None` if the file may have changed since without a trace.
     identity: Option<Identity>,
     /// When the reading began.
     begun: Instant,
@@ -105,8 +105,8 @@ impl<T> Default for CachedFile<T> {
 }
 
 impl<T> CachedFile<T> {
-    /// What the file says now. An unchanged one costs a `stat`; while it is parsed, only those wait who want
-    /// this file.
+    /// The file's current content. An unchanged file costs a `stat`; while it is parsed, only callers that
+    /// need this file wait.
     ///
     /// # Errors
     /// The file can't be used.
@@ -117,7 +117,7 @@ impl<T> CachedFile<T> {
         let identity = Identity::of(&metadata);
         let mut kept = lock(&self.kept);
         if let Some(kept) = &*kept
-            // Who has waited for the lock takes what was read meanwhile.
+            // A caller that has waited for the lock uses what was read meanwhile.
             && (kept.identity == Some(identity) || kept.begun >= asked)
         {
             return Ok(Arc::clone(&kept.value));
@@ -130,23 +130,23 @@ impl<T> CachedFile<T> {
     }
 }
 
-/// The bytes of a regular file, and its identity if that will tell the next state from this one. A last line
-/// without an end may be half of one that is just being written: it is waited for, for a moment, and left out
-/// if the file still changes then.
+/// The bytes of a regular file, and its identity if that distinguishes the next state from this one. A last
+/// line without a line end may be incomplete: it is awaited for a moment, and omitted if the file is still
+/// changing then.
 ///
 /// # Errors
 /// The file can't be used.
 pub fn read(path: &Path) -> Result<(Vec<u8>, Option<Identity>), Fault> {
     let deadline = Instant::now() + TORN_WAIT;
     loop {
-        // Before it is opened, which already does something to a device, and fails for a socket.
+        // Before it is opened, since that may have an effect on a device, and fails for a socket.
         check(&fs::metadata(path)?)?;
         let mut file = open(path)?;
         let before = file.metadata()?;
         check(&before)?;
         let before = Identity::of(&before);
         let mut bytes = Vec::with_capacity(usize::try_from(before.size).unwrap_or(0) + 1);
-        // One byte more than may be: a file that grows meanwhile is found out.
+        // One byte more than allowed, so that a file that grows meanwhile is noticed.
         file.by_ref().take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > BYTES_MAX {
             return Err(Fault::TooLarge);
@@ -200,8 +200,8 @@ pub fn read_argument(path: &Path) -> Result<Vec<u8>, Fault> {
     Ok(text.strip_suffix(b"\r").unwrap_or(text).to_vec())
 }
 
-/// Where a relative path may be meant: below the directory that the program was started in, or below the web
-/// root, into which the Python program changes.
+/// The candidates for a relative path: below the directory that the program was started in, or below the web
+/// root, which the Python program makes its working directory.
 #[derive(Clone, Debug)]
 pub struct Place {
     first: PathBuf,
@@ -233,8 +233,7 @@ fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Opens for reading without waiting for anybody: what turns out to be a FIFO or a terminal does not hold the
-/// thread.
+/// Opens for reading without blocking, even if the path is a FIFO or a terminal.
 ///
 /// # Errors
 /// The system's.
@@ -273,7 +272,7 @@ const GRANULE: Duration = Duration::from_millis(20);
 /// How long a last line without an end is taken for one that is still being written.
 const TORN_WAIT: Duration = Duration::from_millis(200);
 
-/// Until such a file is looked at again.
+/// Time until such a file is read again.
 const TORN_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long the writer of a pipe may take.

@@ -62,23 +62,24 @@ fn broken_down(unix_seconds: i64, fill: impl Fn(&libc::time_t, &mut libc::tm) ->
     })
 }
 
-/// Milliseconds since this machine was started, as its system noted them some milliseconds ago, which costs
-/// less than to look at the clock (CLOCK_MONOTONIC_COARSE, clock_gettime(2)).
+/// Milliseconds since the machine booted, a few milliseconds stale, which is cheaper than reading the exact
+/// clock (CLOCK_MONOTONIC_COARSE, clock_gettime(2)).
 pub fn uptime_ms() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: std has no such clock, and a wrapper that looks for the kernel's own code by itself does not
-    // find its way under valgrind. The pointer refers to a live local, which the call fills or leaves alone.
+    // SAFETY: std has no such clock, and a wrapper that finds the vDSO by itself does not work under
+    // valgrind. The pointer refers to a live local, which the call fills or leaves alone.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time) };
     time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
 }
 
-/// A counter that runs evenly with time at a rate of its own, as cheap to read as the machine has one: the time
-/// stamp counter of x86-64, the virtual counter of AArch64, elsewhere the monotonic clock in nanoseconds.
+/// A counter that advances at a constant rate of its own, the cheapest that the machine has: the time stamp
+/// counter of x86-64, the virtual counter of AArch64, elsewhere the monotonic clock in nanoseconds.
 #[inline]
 pub fn cycles() -> u64 {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: std has no such counter. RDTSC exists on every x86-64, reads no memory and changes two registers,
-    // which the intrinsic declares. A system may forbid it to a process (PR_SET_TSC), which nobody does by chance.
+    // SAFETY: std has no such counter. RDTSC exists on every x86-64, reads no memory and changes two
+    // registers, which the intrinsic declares. A system may forbid it to a process (PR_SET_TSC), which does
+    // not happen by accident.
     return unsafe { core::arch::x86_64::_rdtsc() };
     #[cfg(target_arch = "aarch64")]
     {
@@ -107,11 +108,11 @@ pub fn thread_cpu_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// How often the scheduler has taken the processor from this thread (ru_nivcsw, getrusage(2)).
+/// How often the scheduler has preempted this thread (ru_nivcsw, getrusage(2)).
 pub fn preemptions() -> u64 {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: std has no getrusage, and rustix has not that of a thread. The pointer refers to a live local of the
-    // right type, which the call fills or leaves alone; zero is valid for all its integers.
+    // SAFETY: std has no getrusage, and rustix lacks the one for a thread. The pointer refers to a live local
+    // of the right type, which the call fills or leaves alone; zero is valid for all its integers.
     let usage = unsafe {
         libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
         usage.assume_init()
@@ -140,14 +141,14 @@ fn waiting_bytes(socket: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<usi
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
-/// Segments that a TCP socket has sent again, or probes of a closed window, since its peer last answered
-/// (TCP_INFO, tcp(7)). A peer that is alive answers both, even when it takes no data.
+/// Retransmissions and window probes that a TCP socket has sent since its peer last answered (TCP_INFO,
+/// tcp(7)). A live peer answers both, even if it reads no data.
 pub fn unanswered(socket: BorrowedFd<'_>) -> io::Result<u8> {
     let info = tcp_info(socket)?;
     Ok(info.tcpi_retransmits.max(info.tcpi_probes))
 }
 
-/// The time to the peer of a TCP socket and back, as far as the system knows it (TCP_INFO).
+/// The round-trip time to the peer of a TCP socket, as the kernel has measured it (TCP_INFO).
 pub fn round_trip(socket: BorrowedFd<'_>) -> io::Result<Duration> {
     Ok(Duration::from_micros(tcp_info(socket)?.tcpi_rtt.into()))
 }
@@ -173,8 +174,7 @@ pub fn buffers_are_locked(socket: BorrowedFd<'_>) -> io::Result<bool> {
     if result != 0 { Err(io::Error::last_os_error()) } else { Ok(locked != 0) }
 }
 
-/// Fixes the size of a socket's buffer for what is not read, or lets the system choose the sizes of its buffers again
-/// (SO_BUF_LOCK).
+/// Locks the size of a socket's receive buffer, or lets the kernel size its buffers again (SO_BUF_LOCK).
 ///
 /// # Errors
 /// The system's.
@@ -183,7 +183,7 @@ pub fn lock_receive_buffer(socket: BorrowedFd<'_>, locks: bool) -> io::Result<()
     set_option(socket, libc::SOL_SOCKET, libc::SO_BUF_LOCK, if locks { 2 } else { 0 })
 }
 
-/// Sets the most that a TCP socket's window may be (TCP_WINDOW_CLAMP, tcp(7)).
+/// Sets the upper limit of a TCP socket's window (TCP_WINDOW_CLAMP, tcp(7)).
 ///
 /// # Errors
 /// The system's.
@@ -192,8 +192,8 @@ pub fn set_window_clamp(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> 
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, bytes)
 }
 
-/// Lets a TCP socket whose buffers are not locked receive at least `bytes` that are not read, as far as the system's
-/// own bound goes (SO_RCVLOWAT, socket(7): the system makes room for what is to be waited for).
+/// Lets a TCP socket whose buffers are not locked receive at least `bytes` before they are read, within the
+/// kernel's own limit (SO_RCVLOWAT, socket(7): the kernel makes room for what the reader waits for).
 ///
 /// # Errors
 /// The system's.
@@ -244,7 +244,7 @@ fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the struct has only integers, for which zero is valid, and the kernel has filled a part of it.
+    // SAFETY: the struct has only integers, for which zero is valid, and the kernel has filled part of it.
     Ok(unsafe { info.assume_init() })
 }
 
@@ -273,8 +273,8 @@ pub fn watch_level(epoll: BorrowedFd<'_>, socket: BorrowedFd<'_>, token: usize, 
     Err(io::Error::last_os_error())
 }
 
-/// Raises the soft limit of open files to the hard one, and returns the limit now in force. What it was is
-/// remembered for the programs that this one starts ([`open_files_at_start`]).
+/// Raises the soft limit of open files to the hard one, and returns the limit now in force. The old value is
+/// kept for the programs that this one starts ([`open_files_at_start`]).
 pub fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: std has no rlimits. The kernel fills a live struct of the type it expects.

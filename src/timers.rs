@@ -2,12 +2,12 @@
 //!
 //! Setting a deadline is one store. The sweep reads four bytes a connection, at most once a tick, and only
 //! when the earliest deadline may have come; so ten thousand idle sessions without a deadline cost nothing,
-//! and with one they cost some microseconds. A deadline that was moved later leaves an early wake behind,
+//! and with one they cost some microseconds. A deadline that was postponed leaves an early wake-up behind,
 //! which finds nothing and corrects itself.
 
 use std::time::Duration;
 
-/// A moment of the reactor's clock, in tenths of a second since it started. Lasts for 13 years.
+/// A moment of the reactor's clock, in tenths of a second since it started. Overflows after 13 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tick(u32);
 

@@ -1,4 +1,4 @@
-//! What is answered to a request.
+//! Answers to requests.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -20,7 +20,8 @@ struct Stream {
     until: Instant,
 }
 
-/// Reads a request, answers it and closes the connection. A peer that is gone or says nothing wants no answer.
+/// Reads a request, answers it and closes the connection. A peer that is gone or sends nothing gets no
+/// answer.
 pub(super) fn exchange(admin: &Admin, socket: Socket, is_unix: bool, role: Role) {
     let mut stream = Stream { socket, until: Instant::now() + REQUEST };
     let (head, rest) = match stream.read_head() {
@@ -89,8 +90,7 @@ impl Stream {
 
     /// Appends what comes next, at most `room` bytes.
     ///
-    /// # Errors
-    /// It was too long in coming, which is told, or nothing comes any more.
+    /// # Errors It took too long, which is answered, or nothing more comes.
     fn read_more(&mut self, bytes: &mut Vec<u8>, room: usize) -> Result<(), Option<Answer>> {
         let mut space = [0; HEAD_MAX];
         let most = room.min(space.len());
@@ -156,13 +156,13 @@ impl Stream {
     }
 }
 
-/// Time for a whole request, however it drips.
+/// Time for a whole request, however slowly it arrives.
 const REQUEST: Duration = Duration::from_secs(10);
 
-/// Time for a peer to take an answer.
+/// Time for a peer to read an answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How long, and how much, a peer is read on behind its answer.
+/// How long, and how much, a peer is still read after its answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;
 

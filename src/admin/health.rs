@@ -4,7 +4,7 @@ use super::Admin;
 use super::answer::Answer;
 use crate::health::Check;
 
-/// Whether the process is alive, and nothing else: a token service that is down is not mended by a restart.
+/// Whether the process is alive, and nothing else: a restart does not repair a token service.
 pub(super) fn live(admin: &Admin) -> Answer {
     let silent = admin.pulse.feel(&admin.gateway).silent;
     match silent.is_empty() {

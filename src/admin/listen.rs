@@ -1,4 +1,4 @@
-//! The threads: one accepts at each socket and does nothing else, and few answer.
+//! The threads: one per socket that only accepts, and a few that answer.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -29,10 +29,10 @@ pub(super) fn serve(admin: &Arc<Admin>, listener: &Listener, role: Role) -> io::
             match socket.accept() {
                 Ok((stream, _)) => {
                     let admin = Arc::clone(&admin);
-                    // One too many is closed with its job.
+                    // If there is no room, the connection is closed with its job.
                     let _ = lane.submit(Box::new(move || exchange(&admin, stream, is_unix, role)));
                 }
-                // It has left already, or there are no descriptors: a moment later there may be.
+                // The peer has left already, or there are no descriptors at the moment.
                 Err(_) => thread::sleep(ACCEPT_RETRY),
             }
         }

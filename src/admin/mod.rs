@@ -1,8 +1,9 @@
 //! The admin listener: what operators and their tools see of the service, and what they may do to it.
 //!
-//! It has threads of its own that may block, and no part in any reactor, so it answers when reactors do not; that
-//! is what being alive is asked for. Counters are read where they are; what only a reactor knows is asked for by
-//! messages, like everything that is said to a reactor. Nobody imports this but the server.
+//! It has threads of its own, which may block, and no part in any reactor, so it answers even if the reactors
+//! do not, which is the point of a liveness check. Counters are read where they are; what only a reactor
+//! knows is asked for by messages, like everything that is said to a reactor. Nobody imports this but the
+//! server.
 
 mod answer;
 mod exchange;
@@ -32,7 +33,7 @@ use security::Security;
 pub use listen::DESCRIPTORS_MAX;
 pub use security::check_tokens;
 
-/// What is served at an admin socket.
+/// What an admin socket serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Everything.
@@ -71,7 +72,7 @@ pub struct Gateway {
 pub struct About {
     /// When the service was started.
     pub started: SystemTime,
-    /// The same by a clock that nobody sets.
+    /// The same by the monotonic clock.
     pub launched: Instant,
     /// What it listens on, and where each of these comes from.
     pub listeners: Vec<(String, &'static str)>,

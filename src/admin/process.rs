@@ -1,4 +1,4 @@
-//! What the system knows of this process, read when somebody asks (proc(5)). Where there is no /proc there is nothing.
+//! What the kernel knows about this process, read on demand (proc(5)). Without /proc there is nothing.
 
 use std::fs;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Whether everything that has to move does: the main thread and each reactor are asked, and answer when they come to
-//! it. What they have answered a moment ago is not asked again, so no number of probes is a load.
+//! Liveness: the main thread and each reactor are asked, and answer when they get to it. A recent answer is
+//! reused, so that any number of probes causes no load.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -35,7 +35,7 @@ struct Party {
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Findings {
-    /// Who has not answered in time, in words; empty if all have.
+    /// Those that have not answered in time, in words; empty if all have.
     pub(super) silent: Vec<String>,
     /// What each reactor has said last, and how long that took.
     pub(super) reactors: Vec<(Option<Vitals>, Duration)>,
@@ -84,7 +84,7 @@ impl State {
         }
     }
 
-    /// Takes answers in until there is nobody to wait for, or it is time.
+    /// Receives answers until all are there, or time is up.
     fn listen(&mut self) {
         let until = Instant::now() + PATIENCE;
         let left = || until.saturating_duration_since(Instant::now());
@@ -125,8 +125,8 @@ impl Party {
     }
 }
 
-/// Who takes longer than this to come to a question is not alive.
+/// A thread that takes longer than this to answer is not alive.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long an answer is good. With the patience it is less than the two seconds in which a probe finds out.
+/// How long an answer is valid. With the patience it is less than the two seconds in which a probe finds out.
 const GOOD_FOR: Duration = Duration::from_millis(500);

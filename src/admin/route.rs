@@ -1,4 +1,4 @@
-//! Which request means what. Who may not learns nothing about what there is.
+//! Routing of requests. Peers without permission learn nothing about what exists.
 
 use serde_json::{Value, json};
 
@@ -81,7 +81,7 @@ pub(super) fn answer(admin: &Admin, request: &Request<'_>, body: &[u8], by: &Cal
     result.unwrap_or_else(|refusal| refusal)
 }
 
-/// Does what a peer asks for who may.
+/// Does what a permitted peer asks for.
 fn act(
     admin: &Admin,
     endpoint: Endpoint<'_>,

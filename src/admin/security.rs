@@ -1,4 +1,4 @@
-//! Who may ask for what: tokens, the Host that a browser was led to, the Origin of its page, and the header that no
+//! Permissions: tokens, the Host that a browser was led to, the Origin of its page, and the header that no
 //! form can send.
 
 use std::fmt;
@@ -64,7 +64,7 @@ pub(super) struct Security {
     file: Option<PathBuf>,
     tokens: CachedFile<Result<Tokens, String>>,
     log: Arc<Log>,
-    /// What is wrong with the file. It has been said.
+    /// What is wrong with the file. It has been logged.
     said: Mutex<Option<String>>,
 }
 
@@ -76,10 +76,9 @@ impl Security {
         Security { file, tokens: CachedFile::default(), log, said: Mutex::default() }
     }
 
-    /// What the peer may do who sends this request.
+    /// What the peer that sends this request may do.
     ///
-    /// # Errors
-    /// Nothing, and what it is told.
+    /// # Errors Nothing; the answer to it.
     pub(super) fn admit(&self, request: &Request<'_>, by: &Caller) -> Result<Grant, Answer> {
         let host = request.header("host").and_then(|host| std::str::from_utf8(host).ok());
         let grant = match &self.file {
@@ -127,7 +126,7 @@ impl Security {
             return unauthorized("a token is needed: Authorization: Bearer TOKEN");
         };
         let Some(given) = bearer(value) else { return unauthorized("Authorization is not 'Bearer TOKEN'") };
-        // All are compared, so that time says nothing of which one it is.
+        // All are compared, so that the time does not reveal which one it is.
         let found = tokens.iter().fold(None, |found: Option<Grant>, (grant, token)| {
             let is_it = secret::is_same(token.reveal(), given);
             if is_it && found != Some(Grant::Full) { Some(*grant) } else { found }
@@ -135,7 +134,7 @@ impl Security {
         found.map_or_else(|| unauthorized("this token is not known"), Ok)
     }
 
-    /// Nobody is let in by a file that can't be read. It is said once.
+    /// A file that can't be read admits nobody. This is logged once.
     fn unusable(&self, path: &Path, text: &str) -> Answer {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.as_deref() != Some(text) {

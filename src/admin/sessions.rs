@@ -37,7 +37,7 @@ impl<'a> Parameters<'a> {
         read(&text).map(Some).ok_or_else(wrong)
     }
 
-    /// None may be there but these: a filter that is mistyped must not mean all.
+    /// Only these are allowed: a mistyped filter must not mean all sessions.
     fn only(&self, names: &[&str]) -> Result<(), Answer> {
         let mut pairs = self.0.split('&').filter(|pair| !pair.is_empty());
         match pairs.find(|pair| !names.contains(&&*query::name(pair))) {
@@ -114,7 +114,7 @@ fn page(gateway: &Gateway, mut query: Query, first: u32) -> Found {
     (rows, None, incomplete)
 }
 
-/// The best of all workers.
+/// The top sessions of all workers.
 fn best(gateway: &Gateway, query: &Query) -> Found {
     let (answer, answers) = channel();
     let shared = Arc::new(query.clone());
@@ -141,7 +141,7 @@ fn best(gateway: &Gateway, query: &Query) -> Found {
     (rows, None, silent)
 }
 
-/// `WORKER-SLOT`, where a page goes on.
+/// `WORKER-SLOT`, where the next page begins.
 fn cursor(text: &str) -> Option<(u32, u32)> {
     let (worker, slot) = text.split_once('-')?;
     Some((worker.parse().ok()?, u32::from_str_radix(slot, 16).ok()?))

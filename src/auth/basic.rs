@@ -54,13 +54,13 @@ struct Basic {
 }
 
 enum Users {
-    /// Of the command line; nothing if that has none.
+    /// From the command line; `None` without one.
     One(Option<(String, Stored)>),
     File(PathBuf, CachedFile<Passwords>),
 }
 
-/// Passwords that were right a short while ago, so that the sixty files of a page cost one hash. What is kept is
-/// a signature of user, password and hash.
+/// Passwords that were verified a short while ago, so that the sixty files of a page cost one hash. A
+/// signature of user, password and hash is stored.
 struct Proven {
     key: Key,
     until: Mutex<HashMap<Signature, Instant>>,
@@ -94,8 +94,8 @@ impl AuthPlugin for Plugin {
 }
 
 impl Basic {
-    /// Decides, with what is kept for users. A user who is not known is compared with the decoy, so that it
-    /// takes as long to refuse one.
+    /// Decides with the stored passwords. An unknown user is compared with the decoy, so that refusing one
+    /// takes as long.
     fn decide<'a>(
         self: &Arc<Self>,
         presented: &Presented<'_>,
@@ -189,8 +189,8 @@ fn wrong() -> Decision {
 /// How long a password counts as proven.
 const PROVEN_LIFE: Duration = Duration::from_secs(60);
 
-/// Passwords that are known to be right at a time: the users of a minute. Those beyond are hashed each time.
+/// Verified passwords that are remembered: the users of a minute. Any beyond are hashed each time.
 const PROVEN_MAX: usize = 10_000;
 
-/// Bad lines that are named one by one.
+/// Bad lines that are logged one by one.
 const COMPLAINTS_MAX: usize = 10;

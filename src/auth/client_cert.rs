@@ -1,5 +1,5 @@
-//! ClientCertCNAuth: only clients whose certificate has one of certain common names may. The certificate is
-//! that of the connection, whatever headers say.
+//! ClientCertCNAuth: only clients whose certificate has one of certain common names are admitted. The
+//! certificate is that of the connection, whatever headers say.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
-//! `--auth-cookie`: a cookie that stands for a password that was right, because some browsers send no
-//! credentials with the opening of a WebSocket (Safari), and pages can't add them.
+//! `--auth-cookie`: a cookie that replaces a verified password, because some browsers (Safari) send no
+//! credentials with a WebSocket handshake, and pages can't add them.
 //!
-//! It says who and until when, and is signed with a key that only this process has, over that and the password
-//! as it is kept: so it ends with the process, with its time, and with a change of the password.
+//! It contains the user and the expiry time, and is signed with a key that only this process has, over these
+//! and the stored password: so it is valid until the process ends, it expires, or the password changes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use super::Cookie;
 use crate::http::credentials;
 use crate::secret::{Key, Secret};
 
-/// Makes cookies, and knows its own.
+/// Issues cookies and recognises them.
 pub(super) struct Cookies {
     name: String,
     key: Key,
@@ -33,7 +33,7 @@ impl Cookies {
         Ok(Cookies { name, key: Key::random()? })
     }
 
-    /// A cookie for this user, whose password is kept as `stored`.
+    /// A cookie for this user, whose stored password is `stored`.
     pub(super) fn issue(&self, user: &str, stored: &[u8]) -> Cookie {
         let until = (now() + LIFE).as_secs();
         let signature = self.key.sign(&[user.as_bytes(), &until.to_be_bytes(), stored]);
@@ -42,8 +42,7 @@ impl Cookies {
         Cookie { name: self.name.clone(), value: Secret::new(value) }
     }
 
-    /// The user whose cookie of ours is in one of the headers and still good. `stored` gives how the password of a
-    /// user is kept.
+    /// The user of a valid cookie of ours in one of the headers. `stored` returns a user's stored password.
     pub(super) fn user<'a>(
         &self,
         headers: &[&[u8]],
@@ -68,10 +67,10 @@ fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// How long a cookie is good: a working day.
+/// How long a cookie is valid: a working day.
 pub(super) const LIFE: Duration = Duration::from_secs(8 * 60 * 60);
 
-/// Cookies of the name that are looked at. Each costs a signature.
+/// Cookies of this name that are checked. Each costs a signature.
 const VALUES_MAX: usize = 8;
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! Auth plugins: what decides whether a client is admitted at all. The classes are those of the Python program;
-//! each is one file here and one row in [`PLUGINS`].
+//! Auth plugins, which decide whether a client is admitted at all. The classes are those of the Python
+//! program; each is one file here and one row in [`PLUGINS`].
 //!
-//! A plugin is asked before tokens are looked at, so that a client that is not admitted learns nothing of them.
+//! A plugin is asked before tokens are looked up, so that a client that is not admitted learns nothing about
+//! them.
 
 mod basic;
 mod client_cert;
@@ -21,7 +22,7 @@ use crate::log::Log;
 use crate::plugin::PythonClass;
 use crate::secret::Secret;
 
-/// What decides about clients.
+/// Decides whether clients are admitted.
 pub trait AuthPlugin: Send + Sync {
     /// Whether [`AuthPlugin::decide`] may wait, for a file.
     fn may_block(&self) -> bool;
@@ -29,7 +30,7 @@ pub trait AuthPlugin: Send + Sync {
     /// Decides about a client.
     fn decide(&self, presented: &Presented<'_>) -> Decision;
 
-    /// The same for a client that does not wait for longer than that.
+    /// The same for a client that waits only until then.
     fn decide_until(&self, presented: &Presented<'_>, deadline: Instant) -> Decision {
         let _ = deadline;
         self.decide(presented)
@@ -44,7 +45,7 @@ pub trait AuthPlugin: Send + Sync {
     fn files(&self) -> Vec<PathBuf>;
 }
 
-/// What a client has shown.
+/// What a client has presented.
 #[derive(Clone, Debug, Default)]
 pub struct Presented<'a> {
     /// Names, as they came, and values of all header fields, in their order.
@@ -69,16 +70,16 @@ pub enum Decision {
     Admitted(Admitted),
     /// It is not.
     Denied(Denial),
-    /// It will be if its password is the right one, which takes the processor some time to find out.
+    /// The client is admitted if its password is right, which takes some processor time to check.
     Unproven(Box<dyn FnOnce() -> Decision + Send>),
-    /// It can't be said, because something does not work; says what, for the operator.
+    /// There is no decision because something failed; says what, for the operator.
     Broken(String),
 }
 
 /// What comes with being admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admitted {
-    /// Whom the client has proven to be, for logs.
+    /// The authenticated user, for logs.
     pub user: Option<Arc<str>>,
     /// A cookie, name and value, that will admit the client for some time.
     pub cookie: Option<Cookie>,
@@ -95,13 +96,13 @@ pub struct Cookie {
 /// Why a client is not admitted; the text is for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// It has to say who it is, or has said it wrongly.
+    /// Its credentials are missing or wrong.
     Unauthenticated(&'static str),
-    /// It may not.
+    /// It is not allowed.
     Forbidden(&'static str),
-    /// The page that it was sent by may not.
+    /// The page that sent it is not allowed.
     InvalidOrigin,
-    /// It may not, and is answered in the plugin's own words.
+    /// It is not allowed, and is answered in the plugin's own words.
     InItsWords(Box<Refusal>),
 }
 
@@ -111,11 +112,11 @@ pub struct Plugin {
     pub name: &'static str,
     /// Whether it is a program, with processes of its own.
     pub is_program: bool,
-    /// Makes one of its argument.
+    /// Makes one from its argument.
     pub open: fn(&Source) -> Result<Box<dyn AuthPlugin>, String>,
 }
 
-/// `--auth-source`, and what it is to be understood by.
+/// `--auth-source`, and what is needed to interpret it.
 #[derive(Clone)]
 pub struct Source {
     /// The argument, if there is one.
@@ -123,7 +124,7 @@ pub struct Source {
     /// The port of the listener, for the name of the cookie that `--auth-cookie` asks for. Nothing without
     /// that option.
     pub cookie: Option<Option<u16>>,
-    /// Where a plugin says what is wrong with a file.
+    /// Where a plugin logs what is wrong with a file.
     pub log: Arc<Log>,
     /// The class, for a plugin that is [`PYTHON`].
     pub python: Option<PythonClass>,

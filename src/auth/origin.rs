@@ -1,4 +1,5 @@
-//! ExpectOrigin: only pages of certain origins may. A request without an origin may not, as in Python.
+//! ExpectOrigin: only pages of certain origins are admitted. A request without an origin is not, as in
+//! Python.
 
 use std::path::PathBuf;
 

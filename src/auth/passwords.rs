@@ -10,13 +10,13 @@ use crate::secret::{self, Secret};
 #[derive(Default)]
 pub(super) struct Passwords {
     users: HashMap<String, Stored>,
-    /// Any hash, for users who are not known: so that it takes as long to refuse them.
+    /// Any hash, for unknown users, so that refusing them takes as long.
     decoy: Option<Stored>,
     /// Numbers of lines that can't be used, from 1, and why.
     pub(super) bad: Vec<(usize, &'static str)>,
 }
 
-/// A password as it is kept.
+/// A stored password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
     kind: Kind,
@@ -31,7 +31,7 @@ enum Kind {
 }
 
 impl Passwords {
-    /// Reads a file. A line that can't be used spoils no other; of a user's lines the first counts.
+    /// Reads a file. A bad line does not affect the others; of several lines for a user the first counts.
     pub(super) fn parse(bytes: &[u8]) -> Passwords {
         let mut passwords = Passwords::default();
         for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
@@ -52,12 +52,12 @@ impl Passwords {
         passwords
     }
 
-    /// What is kept for a user.
+    /// A user's stored password.
     pub(super) fn get(&self, user: &str) -> Option<&Stored> {
         self.users.get(user)
     }
 
-    /// What a password of a user who is not known may be compared with, in vain.
+    /// A hash with which the password of an unknown user can be compared, in vain.
     pub(super) fn decoy(&self) -> Option<&Stored> {
         self.decoy.as_ref()
     }
@@ -70,7 +70,7 @@ impl Passwords {
 }
 
 impl Stored {
-    /// A password that is kept as it is.
+    /// A password that is stored as plain text.
     pub(super) fn plain(text: &[u8]) -> Stored {
         Stored { kind: Kind::Plain, text: Secret::new(text) }
     }
@@ -80,7 +80,7 @@ impl Stored {
         self.kind != Kind::Plain
     }
 
-    /// What identifies this state of a user's password.
+    /// Identifies this state of a user's password.
     pub(super) fn text(&self) -> &[u8] {
         self.text.reveal()
     }
@@ -103,7 +103,7 @@ fn entry(line: &[u8]) -> Result<(&str, Stored), &'static str> {
     let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8")?;
     let (user, text) = line.split_once(':').ok_or("it is not user:password")?;
     let kind = match text {
-        // Behind the fields of a hash there may be blanks.
+        // A hash may be followed by blanks.
         _ if text.starts_with("$5$") || text.starts_with("$6$") => Kind::ShaCrypt,
         _ if ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|id| text.starts_with(id)) => Kind::Bcrypt,
         _ if FOREIGN.iter().any(|id| text.starts_with(id)) => {
@@ -142,7 +142,8 @@ fn entry(line: &[u8]) -> Result<(&str, Stored), &'static str> {
 const FOREIGN: &[&str] =
     &["$apr1$", "$1$", "$7$", "$y$", "$gy$", "$argon2", "$scrypt$", "{SHA}", "{SSHA}", "{PLAIN}"];
 
-/// Longer passwords are never right. bcrypt looks at 72 bytes, and the work of SHA-crypt grows with its length.
+/// Longer passwords are never right. bcrypt uses only 72 bytes, and the work of SHA-crypt grows with the
+/// length.
 const PASSWORD_BYTES_MAX: usize = 512;
 
 /// Each step doubles the work: at 15 a password takes some three seconds, and a client waits for ten.

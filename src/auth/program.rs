@@ -69,8 +69,8 @@ impl AuthPlugin for Program {
     }
 }
 
-/// The client's header fields, and what its certificate says as the Python program has it. Fields of such names that
-/// a client sends are worth nothing.
+/// The client's header fields, and what its certificate says as the Python program has it. Header fields of
+/// these names that a client sends are dropped.
 fn trusted(presented: &Presented<'_>) -> Vec<(String, String)> {
     // A byte is a character, as in Python.
     let latin = |bytes: &[u8]| bytes.iter().copied().map(char::from).collect::<String>();
@@ -84,7 +84,7 @@ fn trusted(presented: &Presented<'_>) -> Vec<(String, String)> {
     headers
 }
 
-/// Fields whose names begin so are made here and nowhere else.
+/// Fields whose names begin like this are made only here.
 const RESERVED: &str = "SSL_";
 
 /// Time for an answer if the caller sets no deadline.

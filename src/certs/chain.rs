@@ -1,16 +1,17 @@
-//! Which of the certificates that a peer sends are looked at.
+//! Which of the certificates that a peer sends are considered.
 //!
-//! The library looks for a path from the leaf to an authority in every order that the names allow, which takes
-//! factorial time: ten certificates of one name took 70 ms. Yet a peer may send whatever its administrator put
-//! into a file, in any order: cross-signed certificates, old ones beside new ones, a whole bundle. So the
-//! library gets few of them, those that a walk from the leaf by issuers' names reaches first.
+//! The library looks for a path from the leaf to an authority in every order that the names allow, which
+//! takes factorial time: ten certificates with the same name took 70 ms. Yet a peer may send whatever its
+//! administrator put into a file, in any order: cross-signed certificates, old ones beside new ones, a whole
+//! bundle. So the library gets only a few of them: those that a walk from the leaf along the issuers' names
+//! reaches first.
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
 use super::x509::{KeyIds, Names};
 
-/// Those of `sent` that may lie between `leaf` and an authority, the nearest ones first.
+/// The certificates of `sent` that may be between `leaf` and an authority, nearest first.
 pub(super) fn between<'s>(
     leaf: &CertificateDer<'_>,
     sent: &'s [CertificateDer<'_>],
@@ -21,7 +22,7 @@ pub(super) fn between<'s>(
     let sent: Vec<Sent<'s>> = sent.iter().take(SENT_MAX).filter_map(Sent::read).collect();
     let mut chosen: Vec<&Sent<'s>> = Vec::new();
     let mut bytes = 0;
-    // Names that are wanted, and whose certificates have them as their issuer.
+    // Wanted names, each with a certificate that has it as its issuer.
     let mut wanted: Vec<(&[u8], &[u8])> = vec![(issuer, leaf)];
     let mut at = 0;
     while let Some(&(name, child)) = wanted.get(at) {
@@ -40,7 +41,7 @@ pub(super) fn between<'s>(
     chosen.into_iter().map(|sent| CertificateDer::from(sent.der)).collect()
 }
 
-/// The best certificates of this name: those with the key that `child` says it was signed with, and of these
+/// The best certificates of this name: those with the key that `child` names as its issuer's, and among these
 /// those that an authority may have signed.
 fn of_name<'a, 's>(
     name: &[u8],
@@ -73,7 +74,7 @@ fn of_name<'a, 's>(
     found
 }
 
-/// A certificate that a peer sent, as far as it can be distinguished from others at once.
+/// A certificate that a peer sent, with what distinguishes it from others.
 struct Sent<'s> {
     der: &'s [u8],
     names: Names<'s>,
@@ -85,18 +86,19 @@ impl<'s> Sent<'s> {
     }
 }
 
-/// The certificates that the library gets at most. Public chains have one to three.
+/// The most certificates that the library gets. Public chains have one to three.
 pub(super) const CHOSEN_MAX: usize = 5;
 
-/// Of one name. A certificate authority that was signed by another one, too, or renewed, has two. With two of a
-/// name among five the library tries 18 ways at most; with five it was 325.
+/// The most with the same name. A certificate authority that was cross-signed or renewed has two. With two of
+/// a name among five the library tries at most 18 paths; with five of a name, 325.
 pub(super) const OF_NAME_MAX: usize = 2;
 
-/// All of them together. The library rereads each of them for every step of every way. One has 1 to 2 KiB.
+/// All of them together. The library parses each of them again for every step of every path. One has 1 to 2
+/// KiB.
 pub(super) const CHOSEN_BYTES_MAX: usize = 12 << 10;
 
 /// How many of one name are compared to find the best.
 const COMPARED_MAX: usize = 8;
 
-/// How many are looked at. The TLS library takes 64 KiB of them, which is some hundred real ones.
+/// How many are considered. The TLS library accepts 64 KiB of them, which is some hundred real ones.
 const SENT_MAX: usize = 256;

@@ -1,8 +1,8 @@
-//! How much time the checking of signatures may take that a peer causes with one chain.
+//! How much time a peer can make us spend on checking signatures with one chain.
 //!
-//! A check is charged what it takes before it is made, by the kind and the length of the key. What goes beyond
-//! the limit is not made, and the signature counts as wrong. The library begins at an authority, so a stranger
-//! who has nothing that an authority signed causes one wrong signature for each way that it tries.
+//! Each check is charged in advance, by the type and length of the key. A check beyond the limit is not made,
+//! and the signature counts as wrong. The library begins at an authority, so a stranger who has nothing that
+//! an authority signed causes one wrong signature per path that is tried.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,7 +14,8 @@ use rustls::pki_types::{
 };
 use rustls::{CertificateError, Error, OtherError};
 
-/// A provider whose checks of certificates' signatures are counted. Those of handshakes are not: there is one.
+/// A provider that counts checks of certificates' signatures. Those of handshakes are not counted: there is
+/// only one.
 pub(super) fn metered(provider: &CryptoProvider) -> CryptoProvider {
     let mut provider = provider.clone();
     provider.signature_verification_algorithms.all = &METERED;
@@ -42,7 +43,7 @@ pub(super) fn limited<'c, T>(
     })
 }
 
-/// What a chain has cost. A chain is checked by one thread, from the beginning to the end.
+/// The cost of a chain. A chain is checked by one thread from beginning to end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spent {
     /// Certificates between the leaf and an authority.
@@ -52,7 +53,7 @@ pub(super) struct Spent {
     /// Signatures that were checked, and of these the wrong ones.
     pub(super) checked: usize,
     wrong: usize,
-    /// Signatures that were not checked for what it would have cost.
+    /// Signatures that were not checked because of their cost.
     pub(super) refused: usize,
 }
 
@@ -60,7 +61,7 @@ thread_local! {
     static SPENT: Cell<Spent> = Cell::default();
 }
 
-/// What the last chain on this thread has cost.
+/// The cost of the last chain on this thread.
 #[cfg(test)]
 pub(super) fn spent() -> Spent {
     SPENT.get()
@@ -113,15 +114,15 @@ impl SignatureVerificationAlgorithm for Metered {
     }
 }
 
-/// What a check by this key takes, in microseconds, measured on an x86-64 server (`cargo bench --bench protocol
-/// -- chains`). Only the proportions matter.
+/// How long a check with this key takes, in microseconds, measured on an x86-64 server (`cargo bench --bench
+/// protocol -- chains`). Only the proportions matter.
 fn key_micros(kind: AlgorithmIdentifier, key: &[u8]) -> usize {
     match kind {
         alg_id::ECDSA_P256 => 50,
         alg_id::ECDSA_P384 => 180,
         alg_id::ED25519 => 40,
-        // 18 for 2048 bits, 62 for 4096, 235 for 8192, which is the most that the library takes. The modulus is
-        // nearly all of the key.
+        // 18 for 2048 bits, 62 for 4096, 235 for 8192, which is the most that the library accepts. The
+        // modulus is nearly all of the key.
         alg_id::RSA_ENCRYPTION => key.len().min(2 * RSA_BYTES_MAX).pow(2) / 4400,
         // P-521, and whatever is to come.
         _ => 300,
@@ -136,11 +137,11 @@ static INNER: LazyLock<Vec<Metered>> = LazyLock::new(|| {
 static METERED: LazyLock<Vec<&'static dyn SignatureVerificationAlgorithm>> =
     LazyLock::new(|| INNER.iter().map(|algorithm| algorithm as _).collect());
 
-/// For a chain whose signatures are right. It is enough for three certificates below a P-521 key, five below
-/// P-384, as many as are looked at below all smaller ones, RSA of 4096 bits included.
+/// The limit for a chain whose signatures are right. It is enough for three certificates below a P-521 key,
+/// five below P-384, and as many as are considered below all faster ones, RSA of 4096 bits included.
 const MICROS_MAX: usize = 900;
 
-/// For one with a wrong signature, which may be another way's.
+/// The limit once a signature was wrong, which may belong to another path.
 const MICROS_MAX_ONCE_WRONG: usize = 600;
 
 /// Bytes of a certificate that are hashed in a microsecond, at least.

@@ -1,9 +1,9 @@
-//! Certificates that an authority of the list has issued itself, and that the library refuses for their form:
-//! those of X.509 version 1, which `openssl x509 -req` makes without a file of extensions, and those that say of
-//! themselves that they are an authority. OpenSSL believes both.
+//! Certificates that a listed authority has issued itself, but that the library refuses for their form: those
+//! of X.509 version 1, which `openssl x509 -req` makes without an extensions file, and those that claim to be
+//! an authority. OpenSSL accepts both.
 //!
-//! All is checked here that OpenSSL checks of two certificates: names, key identifiers, signature, dates, what each
-//! may be used for, and that no extension is critical that is not known. Of a longer chain nothing is believed.
+//! Everything that OpenSSL checks of two certificates is checked here: names, key identifiers, signature,
+//! dates, permitted uses, and that no unknown extension is critical. Longer chains are never accepted here.
 
 use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -28,15 +28,15 @@ pub(super) enum Purpose {
     Server,
 }
 
-/// Whether `leaf` is of a form that the library refuses and that is looked at here.
+/// Whether `leaf` has a form that the library refuses and that is handled here.
 pub(super) fn is_of_such_a_form(leaf: &[u8]) -> bool {
     parser()
         .parse(leaf)
         .is_ok_and(|(_, leaf)| leaf.version() == X509Version::V1 || is_authority(&leaf) == Ok(true))
 }
 
-/// Checks `leaf` but for its name, which is the caller's to check. It is to be called within a limit for checks of
-/// signatures.
+/// Checks `leaf` except for its name, which the caller checks. To be called within a limit for signature
+/// checks.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -50,7 +50,7 @@ pub(super) fn verify(
     let names = Names::of(leaf).ok_or(CertificateError::BadEncoding)?;
     let ids = KeyIds::of(leaf).ok_or(CertificateError::BadEncoding)?;
     let signed = Signed::of(leaf).ok_or(CertificateError::BadEncoding)?;
-    // What is signed says by which algorithm, too.
+    // The signed part names the algorithm, too.
     if cert.tbs_certificate.signature != cert.signature_algorithm {
         return Err(CertificateError::BadEncoding);
     }
@@ -90,7 +90,7 @@ pub(super) fn verify(
 /// Whether an authority that has signed a certificate was allowed to.
 fn may_issue(issuer: &X509Certificate<'_>, purpose: Purpose, now: UnixTime) -> Result<(), CertificateError> {
     is_usable(issuer, purpose, now)?;
-    // Which names it may issue is not looked at here.
+    // Name constraints are not supported here.
     if issuer.extensions().iter().any(|extension| extension.oid == OID_X509_EXT_NAME_CONSTRAINTS) {
         return Err(CertificateError::UnhandledCriticalExtension);
     }
@@ -107,7 +107,7 @@ fn may_issue(issuer: &X509Certificate<'_>, purpose: Purpose, now: UnixTime) -> R
     }
 }
 
-/// Dates, purposes and critical extensions, which count for both certificates.
+/// Checks dates, purposes and critical extensions, as for both certificates.
 fn is_usable(cert: &X509Certificate<'_>, purpose: Purpose, now: UnixTime) -> Result<(), CertificateError> {
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     if now < cert.validity().not_before.timestamp() {
@@ -162,7 +162,7 @@ fn read<'c, T: FromDer<'c, x509_parser::error::X509Error>>(
     }
 }
 
-/// Extensions that are looked at, here or for names, and those that OpenSSL takes note of and no more.
+/// Extensions that are evaluated, here or for names, and those that OpenSSL only accepts.
 const KNOWN: [Oid<'static>; 9] = [
     OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER,
     OID_X509_EXT_CERTIFICATE_POLICIES,

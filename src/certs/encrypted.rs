@@ -19,9 +19,9 @@ use super::pem::Block;
 /// The key in PKCS#8's own form of encryption (RFC 5958).
 ///
 /// # Errors
-/// It can't be had, in words that go behind the file's name.
+/// It can't be decrypted; in words that follow the file's name.
 pub(super) fn decrypted_pkcs8(data: &[u8], password: &[u8]) -> Result<Vec<u8>, String> {
-    // What the library says are numbers of ciphers, which help nobody.
+    // The library reports object identifiers of ciphers, which help nobody.
     let unknown = || format!("{BAD_CIPHER} (openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW)");
     let key = EncryptedPrivateKeyInfoRef::try_from(data).map_err(|_| unknown())?;
     match key.decrypt(password) {
@@ -37,7 +37,7 @@ pub(super) fn decrypted_pkcs8(data: &[u8], password: &[u8]) -> Result<Vec<u8>, S
 /// OpenSSL's own).
 ///
 /// # Errors
-/// It can't be had, in words that go behind the file's name.
+/// It can't be decrypted; in words that follow the file's name.
 pub(super) fn decrypted_traditional(block: &Block, data: &[u8], password: &[u8]) -> Result<Vec<u8>, String> {
     let info = block.header("DEK-Info").unwrap_or_default();
     let unknown = || format!("{BAD_CIPHER}: '{info}'");

@@ -8,16 +8,16 @@ use std::time::SystemTime;
 
 use crate::source::{self, Identity};
 
-/// What tells one state of some files from another, without reading them.
+/// What distinguishes one state of some files from another without reading them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     files: Vec<Option<Identity>>,
-    /// Whether the last change is long enough ago for the next one to show in the times.
+    /// Whether the last change is long enough ago for the next one to change the timestamps.
     settled: bool,
 }
 
 impl Stamp {
-    /// Looks at the files, which may be missing.
+    /// The stamp of the files, which may be missing.
     pub(super) fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Stamp {
         let found: Vec<Option<Metadata>> = paths.into_iter().map(|path| fs::metadata(path).ok()).collect();
         let settled = found.iter().flatten().all(is_settled);
@@ -30,18 +30,18 @@ impl Stamp {
     }
 }
 
-/// The text of a file. Bytes that are no UTF-8 can only be comments, and are replaced.
+/// The text of a file. Invalid UTF-8 can only be in comments, and is replaced.
 ///
 /// # Errors
-/// It can't be read, in words that go behind its name.
+/// It can't be read, in words that follow its name.
 pub(super) fn read(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     let found = fs::metadata(path).map_err(|error| describe(&error))?;
-    // Anything else may keep the reader waiting for ever, or do something when it is opened.
+    // Anything else may block the reader for ever, or have a side effect when it is opened.
     if !found.is_file() {
         return Err("is not a regular file".to_owned());
     }
-    // Nor is it waited for if it is something else by now.
+    // Nor does this block if it has been replaced by now.
     let file = source::open(path).map_err(|error| describe(&error))?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| describe(&error))?;
     match bytes.len() as u64 {
@@ -51,8 +51,8 @@ pub(super) fn read(path: &Path) -> Result<String, String> {
     }
 }
 
-/// Whether every user of this machine may read a file: its own permissions and those of all directories on the way
-/// to it say so. What can't be told counts as no.
+/// Whether every user of this machine may read a file: according to its own permissions and those of all
+/// directories above it. If in doubt, no.
 pub(super) fn is_open_to_all(path: &Path) -> bool {
     let Ok(path) = fs::canonicalize(path) else { return false };
     let may = |path: &Path, bits| fs::metadata(path).is_ok_and(|found| found.mode() & bits == bits);
@@ -76,10 +76,10 @@ pub(super) fn describe(error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::NotFound { "not found".to_owned() } else { words.to_owned() }
 }
 
-/// A large bundle of authorities has some hundred kilobytes.
+/// A large bundle of authorities has a few hundred kilobytes.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// Two changes within the grain of a file system's times look like one. The coarsest grain in use is 2 s.
+/// Two changes within the resolution of a file system's timestamps look like one. The coarsest in use is 2 s.
 const TIME_GRAIN_SECONDS: u64 = 3;
 
 #[cfg(test)]

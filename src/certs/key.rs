@@ -9,7 +9,7 @@ use super::pem::Block;
 /// The first private key among `blocks`, decrypted; `None` if there is none.
 ///
 /// # Errors
-/// It can't be had, in words that go behind the file's name.
+/// It can't be had, in words that follow the file's name.
 pub(super) fn private_key(
     blocks: &[Block],
     password: Option<&[u8]>,
@@ -55,7 +55,7 @@ fn decrypted_traditional(_: &Block, _: &[u8], _: &[u8]) -> Result<Vec<u8>, Strin
     Err(NOT_BUILT.to_owned())
 }
 
-/// What a key that a password protects needs first of all.
+/// What is missing for a key that a password protects.
 const NO_PASSWORD: &str = match cfg!(feature = "encrypted-keys") {
     true => "the key in it is encrypted: give its password with --key-password",
     false => NOT_BUILT,

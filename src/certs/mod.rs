@@ -1,8 +1,8 @@
-//! Certificates: what TLS clients are shown, and what is asked of them and of targets.
+//! Certificates: those that TLS clients are shown, and the checks of those of clients and targets.
 //!
-//! Files are looked at when a handshake starts, at most once a second and never on a reactor's thread, so a
-//! renewed certificate is served without a restart and one that appears turns TLS on. What was read last
-//! and is in order stays in use until something better is available.
+//! Files are checked when a handshake starts, at most once a second and never on a reactor's thread, so a
+//! renewed certificate is served without a restart and one that appears enables TLS. The last valid version
+//! stays in use until there is a better one.
 
 mod chain;
 mod checks;
@@ -44,19 +44,19 @@ use crate::helpers::Lane;
 use crate::log::Log;
 use store::Store;
 
-/// What TLS clients are served with, as the command line has it.
+/// How TLS clients are served, from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerOptions {
-    /// Certificates and their keys; the first is for clients that name no server, or one that no certificate
-    /// is for. Paths are absolute. Files need not exist.
+    /// Certificates and their keys; the first is for clients that name no server, or one without a
+    /// certificate. Paths are absolute. Files need not exist.
     pub pairs: Vec<Pair>,
-    /// What opens encrypted keys (`--key-password`).
+    /// The password of encrypted keys (`--key-password`).
     pub key_password: Option<Vec<u8>>,
     /// Versions to accept.
     pub versions: Versions,
     /// Cipher suites to accept, from [`parse_suites`]; `None` for the library's choice.
     pub suites: Option<Vec<CipherSuite>>,
-    /// Who vouches for clients, if they have to show a certificate (`--verify-client`).
+    /// The authorities for clients, if they must show a certificate (`--verify-client`).
     pub clients: Option<Authorities>,
 }
 
@@ -78,7 +78,7 @@ pub enum Versions {
     Only13,
 }
 
-/// Whose certificates are believed.
+/// Which authorities are trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authorities {
     /// The system's; if SSL_CERT_FILE or SSL_CERT_DIR is set, those there instead.
@@ -87,7 +87,7 @@ pub enum Authorities {
     File(PathBuf),
 }
 
-/// How targets are spoken to (`--ssl-target`).
+/// TLS towards targets (`--ssl-target`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetOptions {
     /// The authorities for targets; `None` when none is needed (`--ssl-target-insecure`).
@@ -111,11 +111,11 @@ pub struct Report {
     pub expiries: Vec<Option<i64>>,
     /// How often a certificate was read.
     pub loaded: u64,
-    /// How often one could not be.
+    /// How often one could not be read.
     pub failed: u64,
 }
 
-/// What to serve a client with; `None` when that is impossible, and [`Certificates::refusal`] says why.
+/// The configuration for a client; `None` if there is none, and [`Certificates::refusal`] says why.
 pub type Served = Option<Arc<ServerConfig>>;
 
 struct Inner {
@@ -127,9 +127,9 @@ struct Inner {
 struct Found {
     config: Served,
     refusal: String,
-    /// When the files were looked at.
+    /// When the files were last checked.
     looked: Instant,
-    /// A look at the files that is under way.
+    /// A check of the files that is under way.
     flight: Option<Flight<Served>>,
 }
 
@@ -139,7 +139,7 @@ impl Certificates {
         Certificates::open_with(options, log, FRESH)
     }
 
-    /// What is the same for ever, and follows no files; for tests and benches.
+    /// A fixed configuration without files; for tests and benches.
     #[cfg(any(test, feature = "testing"))]
     pub fn fixed(config: Arc<ServerConfig>) -> Certificates {
         let (versions, log) = (Versions::From12, Arc::new(Log::in_memory(false)));
@@ -162,13 +162,13 @@ impl Certificates {
         }
     }
 
-    /// Whether TLS clients can be served, as far as is known.
+    /// Whether TLS clients can be served, as of the last check.
     pub fn are_there(&self) -> bool {
         lock(&self.inner.found).config.is_some()
     }
 
-    /// Whether TLS clients can be served, for one who asks again and again. Never waits: when the files have not been
-    /// looked at for a second, a helper does, and the next one learns what it has found.
+    /// Whether TLS clients can be served, for repeated questions. Never blocks: if the last check is more
+    /// than a second ago, a helper checks the files, and the next caller gets its result.
     pub fn are_usable(&self) -> bool {
         match self.ask(Box::new(|_| {})) {
             Asked::Now(config) => config.is_some(),
@@ -176,8 +176,8 @@ impl Certificates {
         }
     }
 
-    /// What to serve a client with whose handshake starts now. Never waits for a file: when they have not
-    /// been looked at for a second, `to` gets the result from a helper.
+    /// The configuration for a client whose handshake starts now. Never waits for a file: if the last check
+    /// is more than a second ago, `to` gets the result from a helper.
     pub fn ask(&self, to: ReplyTo<Served>) -> Asked<Served> {
         let mut found = lock(&self.inner.found);
         if found.looked.elapsed() < self.fresh {
@@ -185,7 +185,7 @@ impl Certificates {
         }
         let old = found.config.clone();
         match &mut found.flight {
-            // The file system hangs: what was good a moment ago is served, and without that the client is refused
+            // The file system hangs: the last valid configuration is used; without one the client is refused
             // instead of waiting for an answer that may never come.
             Some(flight) if flight.is_hanging(HANGING) => return Asked::Now(old),
             Some(flight) => flight.join(to),
@@ -200,7 +200,7 @@ impl Certificates {
         Asked::Later
     }
 
-    /// What an operator may want to know. Blocks while the files are looked at.
+    /// What an operator may want to know. Blocks while the files are checked.
     pub fn report(&self) -> Report {
         lock(&self.inner.store).report()
     }
@@ -218,7 +218,7 @@ impl Certificates {
 }
 
 impl Inner {
-    /// Looks at the files and gives all who wait the result.
+    /// Checks the files and gives the result to all who wait.
     fn look(&self) {
         let looked = Instant::now();
         let (config, refusal) = {
@@ -245,5 +245,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A replaced certificate is served to handshakes that start this much later.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// A look at files takes milliseconds.
+/// A check of files takes milliseconds.
 const HANGING: Duration = Duration::from_secs(2);

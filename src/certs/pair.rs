@@ -1,4 +1,4 @@
-//! A certificate and its key, loaded from their files, and held against each other.
+//! A certificate and its key, loaded from their files and checked against each other.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(super) struct Loaded {
     pub(super) certified: Arc<CertifiedKey>,
     /// What the certificate says.
     pub(super) info: CertInfo,
-    /// The key's file, if every user of this machine may read a key in it that no password protects.
+    /// The key's file, if it is readable by every user of this machine and not protected by a password.
     open_key: Option<PathBuf>,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn load(
 }
 
 impl Loaded {
-    /// What the operator should know about the certificate's dates, in words that go behind the file's name.
+    /// What the operator should know about the certificate's dates, in words that follow the file's name.
     pub(super) fn warning(&self) -> Option<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
         let expired = self.info.not_after < now;
@@ -73,17 +73,18 @@ impl Loaded {
         }
     }
 
-    /// What the key costs, if that is much; in words that go behind the file's name.
+    /// What the key costs, if that is a lot; in words that follow the file's name.
     pub(super) fn cost(&self) -> Option<String> {
         let bits = rsa_bits(&self.info.public_key).filter(|bits| *bits > RSA_BITS_USUAL)?;
-        // Signing takes the third power of the length. At 4096 bits it is 18 times (1,570 to 86 us a hello).
+        // Signing takes time proportional to the cube of the length. At 4096 bits it is 18 times (1,570 to 86
+        // us a hello).
         let times = 18 * bits.pow(3) / 4096_usize.pow(3);
         Some(format!(
             "each TLS handshake with its RSA key of {bits} bits costs about {times} times one with a P-256 key"
         ))
     }
 
-    /// That everybody may read the key.
+    /// Says that everybody may read the key.
     pub(super) fn exposure(&self) -> Option<String> {
         let file = self.open_key.as_ref()?.display();
         Some(format!("every user of this machine may read its private key: chmod go= {file}"))
@@ -98,13 +99,13 @@ impl Loaded {
 /// All certificates among `blocks`, in order.
 ///
 /// # Errors
-/// One is damaged, or there is none; in words that go behind the file's name.
+/// One is damaged, or there is none; in words that follow the file's name.
 pub(super) fn certificates(blocks: &[Block]) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut found = Vec::new();
     for block in blocks {
         match block.label.as_str() {
             "CERTIFICATE" | "X509 CERTIFICATE" => found.push(CertificateDer::from(block.data()?.to_vec())),
-            // OpenSSL's own form, which has what the certificate is trusted for after it.
+            // OpenSSL's own form, in which the certificate is followed by its trusted uses.
             "TRUSTED CERTIFICATE" => {
                 let first = first_element(block.data()?).ok_or("the TRUSTED CERTIFICATE in it is damaged")?;
                 found.push(CertificateDer::from(first.to_vec()));
@@ -141,7 +142,7 @@ fn check(chain: &[CertificateDer<'_>], info: &CertInfo, key: &dyn SigningKey) ->
     }
 }
 
-/// RSA keys that are not worth a word.
+/// RSA keys up to this length need no remark.
 const RSA_BITS_USUAL: usize = 3072;
 
 const NO_KEY: &str = "there is no private key in it, and none was given with --key";

@@ -1,12 +1,12 @@
 //! PEM files (RFC 7468, and RFC 1421 for the headers of encrypted keys) as people keep them: with text around
 //! the blocks, any line ends, and blocks of other kinds.
 //!
-//! The `pem` crate reads the blocks, one at a time: so an error has its block's kind, and is none as long as
-//! nobody asks for that block. What the crate is particular about is put right before.
+//! The `pem` crate reads the blocks, one at a time: so an error belongs to one block, and does not matter as
+//! long as nobody asks for that block. What the crate is strict about is normalised before.
 
 use pem::{Pem, PemError};
 
-/// What stands between a BEGIN and its END.
+/// A block between a BEGIN and its END.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Block {
     /// The kind: `CERTIFICATE`.
@@ -23,7 +23,7 @@ impl Block {
     /// The data.
     ///
     /// # Errors
-    /// It is damaged; in words that go behind the file's name.
+    /// It is damaged; in words that follow the file's name.
     pub(crate) fn data(&self) -> Result<&[u8], String> {
         self.content.as_ref().map(Pem::contents).map_err(|error| match error {
             PemError::InvalidData(_) => format!("the {} in it is damaged (bad base64)", self.label),
@@ -35,7 +35,7 @@ impl Block {
 /// The blocks of a file, in order.
 ///
 /// # Errors
-/// A block does not end; in words that go behind the file's name.
+/// A block does not end; in words that follow the file's name.
 pub(crate) fn blocks(text: &str) -> Result<Vec<Block>, String> {
     let mut blocks = Vec::new();
     for part in tidy(text).split(BEGIN).skip(1) {

@@ -1,4 +1,4 @@
-//! Who is believed: certificate authorities, from a file or from the system.
+//! The trusted certificate authorities, from a file or from the system.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(super) struct Roots {
     store: Arc<RootCertStore>,
     /// The same as they were given.
     certs: Arc<[CertificateDer<'static>]>,
-    /// Whether the operator has named their file, and does not just take what the system has.
+    /// Whether the operator has named a file, instead of using the system's.
     are_named: bool,
 }
 
@@ -59,7 +59,7 @@ impl Roots {
     /// Checks the certificates that clients must have.
     ///
     /// # Errors
-    /// The library finds no use for the authorities; in words for the log.
+    /// The library can't use the authorities; in words for the log.
     pub(super) fn of_clients(
         &self,
         provider: &Arc<CryptoProvider>,
@@ -82,7 +82,7 @@ impl Roots {
     /// Checks the certificates of targets.
     ///
     /// # Errors
-    /// The library finds no use for the authorities; in words for the log.
+    /// The library can't use the authorities; in words for the log.
     pub(super) fn of_targets(
         &self,
         provider: &Arc<CryptoProvider>,
@@ -119,7 +119,7 @@ pub fn target_verifier(authorities: &Authorities) -> Result<Arc<dyn ServerCertVe
     Roots::load(authorities)?.of_targets(&super::suites::provider(None))
 }
 
-/// Why there are no authorities of the system, behind what is said of that.
+/// Why the system's authorities can't be used; follows the words about that.
 fn unusable(error: &rustls_native_certs::Error) -> String {
     match &error.kind {
         ErrorKind::Io { inner, path } => format!(": {}: {}", path.display(), file::describe(inner)),

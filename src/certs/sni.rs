@@ -16,17 +16,17 @@ use super::pair::Loaded;
 #[derive(Debug)]
 pub(super) struct CertResolver {
     certificates: Vec<Arc<Loaded>>,
-    /// The cipher suites that are spoken.
+    /// The supported cipher suites.
     suites: Vec<CipherSuite>,
 }
 
 thread_local! {
-    /// Whether the hello that this thread has seen last names a cipher suite that is spoken.
+    /// Whether the last hello that this thread has seen names a supported cipher suite.
     static SHARES_A_SUITE: Cell<bool> = const { Cell::new(true) };
 }
 
-/// Whether the client whose hello this thread has just looked at has a cipher suite in common with us. The library
-/// compares groups before suites, and a client that knows old suites only needs no group, and so names none.
+/// Whether the client whose hello this thread has just looked at has a cipher suite in common with us. The
+/// library compares groups before suites, and a client with only old suites needs no group, so it names none.
 pub fn last_hello_shares_a_suite() -> bool {
     SHARES_A_SUITE.get()
 }
@@ -39,7 +39,7 @@ impl ResolvesServerCert for CertResolver {
 }
 
 impl CertResolver {
-    /// One that chooses among these, for clients that are spoken to as `provider` can.
+    /// A resolver for these certificates, with the suites of `provider`.
     pub(super) fn new(certificates: Vec<Arc<Loaded>>, provider: &CryptoProvider) -> CertResolver {
         CertResolver {
             certificates,
@@ -47,16 +47,16 @@ impl CertResolver {
         }
     }
 
-    /// The certificate for a client that asks for `name` and understands signatures of `schemes`. One that is
-    /// exactly for the name goes before one with a wildcard, and among equals one of the right kind, so that
-    /// an RSA certificate for old clients can stand beside another one.
+    /// The certificate for a client that asks for `name` and understands signatures of `schemes`. An exact
+    /// match is preferred to a wildcard, and among equals one with a fitting key type, so that there can be
+    /// an RSA certificate for old clients besides another one.
     fn find(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Arc<Loaded>> {
         let name = name.map(|name| name.strip_suffix('.').unwrap_or(name));
         let default = self.certificates.first()?;
         let fit = |loaded: &Loaded| match name {
             Some(name) if loaded.info.is_exactly_for(name) => Fit::Exact,
             Some(name) if loaded.info.is_for_host(name) => Fit::Wildcard,
-            // What is for the same hosts as the default can take its place.
+            // A certificate for the same hosts as the default can replace it.
             _ if loaded.info.hosts == default.info.hosts => Fit::Default,
             _ => Fit::None,
         };

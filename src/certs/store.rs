@@ -1,4 +1,4 @@
-//! The certificates in use, and their files: reads what has changed and keeps what is in order.
+//! The certificates in use, and their files: rereads what has changed and keeps what is valid.
 //!
 //! Everything here waits for files, so it runs at the start or on a helper.
 
@@ -17,35 +17,35 @@ use super::sni::CertResolver;
 use super::{Authorities, Pair, Report, ServerOptions, suites};
 use crate::log::{Level, Log, Topic};
 
-/// What clients are served with, and what that was made from.
+/// The configuration for clients, and what it was made from.
 pub(super) struct Store {
     options: ServerOptions,
     log: Arc<Log>,
     provider: Arc<CryptoProvider>,
     pairs: Vec<Kept<Loaded>>,
     authorities: Kept<(Roots, Arc<dyn ClientCertVerifier>)>,
-    /// Made for the first certificate, since its random numbers take a while. Never where clients show
-    /// certificates: that of a client which comes back would not be checked again, and it may have expired
+    /// Made with the first certificate, since its random numbers take a while. Never if clients show
+    /// certificates: a resuming client's certificate would not be checked again, and may have expired
     /// meanwhile.
     resumption: Option<Resumption>,
     config: Option<Arc<ServerConfig>>,
-    /// Whether the files have been looked at before.
+    /// Whether the files have been checked before.
     started: bool,
     /// How often a certificate was read, and could not be.
     loaded: u64,
     failed: u64,
 }
 
-/// Something made from files: the last one that was in order.
+/// Something made from files: the last valid version.
 struct Kept<T> {
     stamp: Option<Stamp>,
     good: Option<Arc<T>>,
-    /// What is wrong with the files now. It has been said.
+    /// What is wrong with the files now. It has been logged.
     error: Option<String>,
 }
 
-/// What lets clients come back without a full handshake. It outlives a change of certificates: who comes back
-/// has seen the former one, which was in order.
+/// State for resuming sessions without a full handshake. It outlives a change of certificates: a resuming
+/// client has seen the previous one, which was valid.
 struct Resumption {
     tickets: Option<Arc<dyn ProducesTickets>>,
     sessions: Arc<ServerSessionMemoryCache>,
@@ -68,7 +68,7 @@ impl Store {
         }
     }
 
-    /// Reads what has changed, and says what is wrong with it, once. Returns what to serve clients with.
+    /// Rereads what has changed, and logs what is wrong with it, once. Returns the configuration for clients.
     pub(super) fn look(&mut self) -> Option<Arc<ServerConfig>> {
         let mut changed = self.look_at_authorities();
         for number in 0..self.pairs.len() {
@@ -200,8 +200,8 @@ impl Store {
                 }
             }
             Some(_) => {
-                // The first random numbers of a process take 20 to 30 ms of work, which tickets cost here already.
-                // Should there be none, the handshakes say so.
+                // The first random numbers of a process cost 20 to 30 ms, which creating tickets has already
+                // paid here. If there are none, the handshakes report it.
                 let _ = self.provider.secure_random.fill(&mut [0; 32]);
                 config.session_storage = Arc::new(NoServerSessionStorage {});
                 config.send_tls13_tickets = 0;
@@ -224,12 +224,12 @@ impl<T> Kept<T> {
         if self.stamp.as_ref().is_some_and(|before| stamp.is_still(before)) {
             return false;
         }
-        // Taken before the files are read: whatever changes while they are read shows next time.
+        // Taken before the files are read: a change while they are read is noticed next time.
         self.stamp = Some(stamp);
         true
     }
 
-    /// Notes what is wrong, and says it unless that was the last thing said.
+    /// Notes what is wrong, and logs it unless that was logged last.
     fn fail(&mut self, log: &Log, text: String) {
         if self.error.as_ref() != Some(&text) {
             match self.good {
@@ -242,7 +242,7 @@ impl<T> Kept<T> {
             }
         }
         self.error = Some(text);
-        // It may have been the system, which was short of something: the same files are tried again.
+        // The system may have been short of a resource: the same files are tried again.
         self.stamp = None;
     }
 }
@@ -264,12 +264,13 @@ impl Pair {
     }
 }
 
-/// Whether a file is there. One that may not be looked at is: it is then read in vain, and the reason is said.
+/// Whether a file is there. An inaccessible file counts as existing: reading it then fails, and the reason is
+/// logged.
 pub fn is_there(path: &Path) -> bool {
     path.try_exists().unwrap_or(true)
 }
 
-/// Sessions kept for clients that know no tickets; each takes some hundred bytes.
+/// Sessions kept for clients without ticket support; each takes a few hundred bytes.
 const SESSIONS_MAX: usize = 1024;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `--ssl-version` and `--ssl-ciphers`: which versions and cipher suites are spoken.
+//! `--ssl-version` and `--ssl-ciphers`: which versions and cipher suites are supported.
 //!
 //! The provider of all cryptography is named here, once, instead of being installed for the whole process,
 //! where a dependency could install another one.
@@ -10,9 +10,9 @@ use rustls::{CipherSuite, SupportedCipherSuite, SupportedProtocolVersion, versio
 
 use super::Versions;
 
-/// Reads a list of cipher suites, separated by colons, commas or blanks, in IANA's names or OpenSSL's, or in OpenSSL's
-/// words for groups of suites (`HIGH`, `ECDHE+AESGCM`, `!CHACHA20`; openssl-ciphers(1)), which mean those of ours that
-/// belong to them. What is left comes with the names that no suite here has, which count for nothing.
+/// Reads a list of cipher suites, separated by colons, commas or blanks, in IANA's names or OpenSSL's, or in
+/// OpenSSL's words for groups of suites (`HIGH`, `ECDHE+AESGCM`, `!CHACHA20`; openssl-ciphers(1)), which
+/// select those of ours that belong to them. Returns the suites and the unknown names, which are ignored.
 ///
 /// # Errors
 /// Nothing is left; in words for the user, with the known names.
@@ -26,7 +26,7 @@ pub fn parse_suites(list: &str) -> Result<(Vec<CipherSuite>, Vec<String>), Strin
         let meant: Vec<CipherSuite> =
             TABLE.iter().filter(|row| row.is_meant(name)).map(|row| row.suite).collect();
         match sign {
-            // The order is the list's, and the level the library's.
+            // `@STRENGTH` and `@SECLEVEL` are ignored.
             b'@' => {}
             b'!' | b'-' => {
                 found.retain(|suite| !meant.contains(suite));

@@ -1,11 +1,11 @@
-//! What is checked of the certificate of a client or a target.
+//! Verifies the certificates of clients and targets.
 //!
-//! The library's verifiers do the work. They don't accept some things that people have and OpenSSL accepts, so
-//! those are added here: a self-signed certificate that is itself in the list of authorities (`openssl req
-//! -x509` makes such); the host's name in the common name alone, but only when the operator has named a file of
-//! authorities, since public ones don't issue that any more; certificates of version 1, and such as say that they
-//! are authorities, which one of the list has issued itself ([`direct`]); and signatures by the key of a
-//! certificate of version 1, once it is believed for another reason.
+//! The library's verifiers do the work. They reject some things that people use and OpenSSL accepts, so those
+//! are added here: a self-signed certificate that is itself in the list of authorities (`openssl req -x509`
+//! makes such); the host's name in the common name alone, but only when the operator has named a file of
+//! authorities, since public ones don't issue that any more; certificates of version 1, and those that claim
+//! to be authorities, if a listed one has issued them itself ([`direct`]); and signatures by the key of a
+//! version 1 certificate that is accepted for another reason.
 
 use std::sync::Arc;
 
@@ -35,12 +35,12 @@ pub(super) struct Clients {
 /// Checks targets.
 #[derive(Debug)]
 pub(super) struct Targets {
-    /// `None` when every target is believed; it must have its certificate's key even then.
+    /// `None` if every target is accepted; even then it must have its certificate's key.
     pub(super) inner: Option<Arc<WebPkiServerVerifier>>,
     pub(super) roots: Arc<RootCertStore>,
     /// Certificates that are trusted by themselves.
     pub(super) trusted: Arc<[CertificateDer<'static>]>,
-    /// Whether a common name will do where there are no alternative names.
+    /// Whether a common name is enough if there are no alternative names.
     pub(super) takes_common_name: bool,
     pub(super) known: WebPkiSupportedAlgorithms,
 }
@@ -48,7 +48,7 @@ pub(super) struct Targets {
 type Signature<'a> = (&'a [u8], &'a CertificateDer<'a>, &'a DigitallySignedStruct);
 
 impl Targets {
-    /// Believes every target that has its certificate's key.
+    /// Accepts every target that has its certificate's key.
     pub(super) fn any(known: WebPkiSupportedAlgorithms) -> Targets {
         Targets {
             inner: None,
@@ -126,7 +126,7 @@ impl ServerCertVerifier for Targets {
             return Err(Error::InvalidCertificate(wrong));
         }
         let chain = chain::between(cert, intermediates, &self.roots, &self.trusted);
-        // What is believed without the library is believed but for its name.
+        // For certificates accepted without the library, the name is still to be checked.
         let verified = checks::limited(&chain, |chain| {
             let verified = inner.verify_server_cert(cert, chain, name, ocsp, now);
             let named = || Error::InvalidCertificate(CertificateError::NotValidForName);
@@ -185,7 +185,7 @@ fn signed_13(of: Signature<'_>, known: &WebPkiSupportedAlgorithms) -> Result<Han
     by_bare_key(crypto::verify_tls13_signature(of.0, of.1, of.2, known), of, known)
 }
 
-/// Checks a signature again by the key alone if the library has no use for the certificate that the key is in.
+/// Checks a signature again with the key alone if the library can't use the certificate around it.
 fn by_bare_key(
     result: Result<HandshakeSignatureValid, Error>,
     (message, cert, signature): Signature<'_>,

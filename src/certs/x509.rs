@@ -1,8 +1,8 @@
-//! What a certificate says about itself, as far as it decides something here: names, dates and key.
+//! The fields of a certificate that matter here: names, dates and key.
 //!
 //! Read by `x509-parser`, and not by the TLS library, because the reader must not be stricter than the peers
-//! that will read the same bytes: an X.509 version 1 certificate is served like any other. What is read here
-//! never decides whom to trust; chains and signatures are the library's.
+//! that will read the same bytes: an X.509 version 1 certificate is served like any other. Nothing read here
+//! decides whom to trust; chains and signatures are left to the library.
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
-/// Who a client is, by its certificate. Worth something only for a certificate that was verified.
+/// Who a client is, according to its certificate. Meaningful only if the certificate was verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientIdentity {
     /// The subject's common name; the last one if there are several, as the Python program has it.
@@ -78,7 +78,7 @@ impl CertInfo {
         };
         let mut extensions = certificate.extensions().iter();
         if let Some(names) = extensions.find(|extension| extension.oid == OID_X509_EXT_SUBJECT_ALT_NAME) {
-            // An unreadable list does not make the common name count.
+            // If the list is unreadable, the common name still does not count.
             info.has_alt_names = true;
             match SubjectAlternativeName::from_der(names.value) {
                 Ok((_, names)) => info.read_names(&names.general_names),
@@ -151,7 +151,7 @@ pub(super) struct Names<'c> {
 
 impl Names<'_> {
     /// Skips to the names of a certificate (DER, RFC 5280 section 4.1) without reading the rest: there may be
-    /// hundreds to tell apart. `None` if it is none.
+    /// hundreds to compare. `None` if it is none.
     pub(super) fn of(certificate: &[u8]) -> Option<Names<'_>> {
         let (_, certificate) = Any::from_der(certificate).ok()?;
         let (_, fields) = Any::from_der(certificate.data).ok()?;
@@ -247,7 +247,7 @@ pub(super) fn first_element(bytes: &[u8]) -> Option<&[u8]> {
     Some(&bytes[..bytes.len() - rest.len()])
 }
 
-/// Few of the extensions matter here; damage in the others is not for this reader to find.
+/// Only a few extensions matter here; this reader need not find damage in the others.
 pub(super) fn parser() -> X509CertificateParser {
     X509CertificateParser::new().with_deep_parse_extensions(false)
 }
@@ -267,8 +267,8 @@ pub(super) fn rsa_bits(info: &[u8]) -> Option<usize> {
     }
 }
 
-/// The common name that the Python program knows a client by: the last one, and of the attributes that a part of the
-/// subject joins only the first counts. One that can't be read is none, and no other stands in for it.
+/// The common name that the Python program knows a client by: the last one, and of a multi-valued RDN only
+/// the first attribute. If it can't be read, there is none, and no other replaces it.
 fn common_name(subject: &X509Name<'_>) -> Option<String> {
     let firsts = subject.iter_rdn().filter_map(|part| part.iter().next());
     firsts.filter(|first| *first.attr_type() == OID_X509_COMMON_NAME).last().and_then(text)

@@ -1,5 +1,5 @@
-//! The client's side of a connection: its socket, what it sent too early, and what is committed to be sent
-//! to it before anything else.
+//! The client's side of a connection: its socket, what it sent too early, and bytes that are committed to be
+//! sent before anything else.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -20,19 +20,19 @@ use crate::ws::{code, encode};
 /// The client of a connection, in every state.
 #[derive(Debug)]
 pub struct Client {
-    /// Its socket, with TLS on it or without.
+    /// Its socket, with or without TLS.
     pub socket: Transport,
     /// Who it is.
     pub who: Who,
     /// How many connections the process had accepted when it came, itself included.
     pub number: u64,
-    /// When it came.
+    /// When it was accepted.
     pub accepted_at: Tick,
-    /// When its session was granted; `Tick::NEVER` as long as it has none.
+    /// When its session was granted; `Tick::NEVER` before that.
     pub upgraded_at: Tick,
     /// The port that it comes from, where logs tell it.
     pub port: Option<NonZeroU16>,
-    /// Whether what its session does is logged: there are only so many such sessions in a while.
+    /// Whether its session is logged: the number of logged sessions per period is limited.
     pub is_logged: bool,
     /// Bytes that were received and not yet used: a part of a request head, frames that came with it. In a
     /// buffer of its own size.
@@ -62,7 +62,7 @@ impl Client {
         if self.socket.tls().is_some() { Channel::Wss } else { Channel::Ws }
     }
 
-    /// Whether it is so far away that bytes for it are best held back.
+    /// Whether it is so far away that the data in flight to it is kept small.
     pub fn is_far(&self) -> bool {
         matches!(&self.who.socket, Peer::Ip(address) if !address.is_loopback()) && self.socket.is_far()
     }
@@ -72,17 +72,17 @@ impl Client {
         self.upgraded_at != Tick::NEVER
     }
 
-    /// When its first request is overdue, however it was held up before.
+    /// The deadline of its first request, whatever delayed it before.
     pub fn first_request_by(&self) -> Tick {
         self.accepted_at.after(FIRST_REQUEST)
     }
 
-    /// Appends what the client has sent to what is kept of it; false when nothing was there.
+    /// Appends what the client has sent to the bytes kept; false if there was nothing.
     ///
     /// # Errors
     /// The client left.
     pub fn read_more(&mut self, cx: &mut Cx<'_>) -> Result<bool, End> {
-        // Who reads heads and bodies refuses those that are longer, so there is always room for a byte.
+        // Readers of heads and bodies refuse longer ones, so there is always room for a byte.
         let room = (HEAD_MAX + 1).saturating_sub(self.kept.len()).max(1);
         let mut ring = cx.rings.take();
         let space = ring.space();
@@ -102,7 +102,7 @@ impl Client {
         more
     }
 
-    /// Writes out what is committed; true when nothing is left.
+    /// Writes what is committed; true when nothing is left.
     ///
     /// # Errors
     /// The client's connection is broken.
@@ -114,7 +114,7 @@ impl Client {
         Ok(self.out.flush(&mut self.socket, rings)? && self.socket.flush(rings)?)
     }
 
-    /// The same for what is the last of all: if nothing is left, the writing side is to be ended at once.
+    /// The same for the last bytes of all: if nothing is left, the writing side is shut down at once.
     ///
     /// # Errors
     /// The client's connection is broken.
@@ -123,7 +123,7 @@ impl Client {
     }
 }
 
-/// Reads from `socket` and drops it, until nothing is there, the end, or `budget` bytes.
+/// Reads from `socket` and drops the bytes, until nothing is left, the stream ends, or `budget` is used up.
 ///
 /// # Errors
 /// The connection is broken.
@@ -152,10 +152,9 @@ pub fn discard(
 /// (RFC 6455 section 5.5.3 allows to answer only the most recent ping).
 #[derive(Debug, Default)]
 pub struct Out {
-    /// What has been sent is gone from here, so that a client that takes a little at a time leaves nothing
-    /// behind.
+    /// Sent bytes are removed at once, so that a client that reads a little at a time leaves nothing behind.
     bytes: Vec<u8>,
-    /// Bytes before this index are never dropped: they are no control frames, or the rest of one.
+    /// Bytes before this index are never dropped: they are not control frames, or are the rest of one.
     committed: u32,
     /// The code of the Close frame that is queued or sent, 1005 if it has none; nothing may follow it (RFC 6455
     /// section 5.5.1).
@@ -246,8 +245,8 @@ impl Out {
     }
 }
 
-/// Time from the accepting of a connection until its first request is whole: less than the first byte, TLS and the
-/// request may take by themselves.
+/// Time from accepting a connection until its first request is complete: less than the sum of the deadlines
+/// for the first byte, TLS and the request.
 pub const FIRST_REQUEST: Duration = Duration::from_secs(28);
 
 /// Answers to pings that may wait, in bytes.

@@ -1,5 +1,5 @@
-//! Closing both sockets in order: the last bytes have been written; now end the writing side, read and drop
-//! what still comes, and close when the peer has ended its side, too, or a deadline has come.
+//! Closing both sockets cleanly: after the last bytes, shut down the writing side, read and drop what still
+//! comes, and close when the peer has ended its side, too, or at a deadline.
 //!
 //! A socket that is closed while unread input is waiting sends a reset, and a reset destroys what was sent
 //! before it and not yet received. So neither side is closed while its peer may still miss something: the
@@ -12,7 +12,7 @@ use crate::net::socket::ReadEnd;
 use crate::net::transport::Transport;
 use crate::timers::Tick;
 
-/// Both ends on their way out.
+/// Both sockets while they are being closed.
 #[derive(Debug)]
 pub struct Close {
     client: Linger,
@@ -20,9 +20,10 @@ pub struct Close {
 }
 
 impl Close {
-    /// Ends the writing side of both ends. The socket of a client that has ended its side (`is_done`) is closed at once
-    /// if it has everything but the last few bytes: there is nothing to wait for, and the system delivers them with
-    /// the end. A Close is not enough: some send more after it, and the reset would cost them the answer.
+    /// Ends the writing side of both ends. The socket of a client that has ended its side (`is_done`) is
+    /// closed at once if it has everything but the last few bytes: there is nothing to wait for, and the
+    /// system delivers them with the end. A Close frame is not enough: some clients send more after it, and
+    /// the reset would destroy our answer.
     pub fn begin(client: &mut Client, is_done: bool, target: Option<Transport>, cx: &mut Cx<'_>) -> Close {
         client.kept = Vec::new();
         let mut linger = Linger::new(cx.now);
@@ -50,14 +51,14 @@ impl Close {
         self.drop_finished_target(cx);
         match (self.client.done, &self.target) {
             (true, None) => return Turn::Done(()),
-            // It is needed no more, however long the target takes.
+            // It is no longer needed, however long the target takes.
             (true, Some(_)) => client.socket.close(cx.rings),
             (false, _) => {}
         }
         Turn::Wait(())
     }
 
-    /// Looks whether the peers still take what was sent; gives up on those that are done or don't.
+    /// Checks whether the peers still read what was sent; gives up on those that are done or don't.
     pub fn expired(&mut self, client: &Client, cx: &mut Cx<'_>) {
         self.client.expired(&client.socket, cx);
         if let Some((socket, linger)) = &mut self.target {
@@ -81,7 +82,7 @@ impl Close {
         self.target.as_ref().map_or(0, |(socket, _)| socket.held_bytes())
     }
 
-    /// When an end took something last: the earlier of the two.
+    /// When either end last read something: the earlier of the two.
     pub fn stalled_at(&self) -> Tick {
         let target = self.target.as_ref().map_or(Tick::NEVER, |(_, linger)| linger.delivery.progress_at);
         self.client.delivery.progress_at.min(target)
@@ -152,7 +153,7 @@ impl Linger {
     }
 }
 
-/// What the answer to a client's Close has at most, header included (RFC 6455 section 5.5).
+/// The most bytes of the answer to a client's Close, header included (RFC 6455 section 5.5).
 const LAST_BYTES: usize = 127;
 
 /// Bytes dropped in a tenth of a second.

@@ -1,4 +1,4 @@
-//! What a connection is lent while it is driven, and what comes back to it.
+//! What a connection is lent while it is driven, and the answers that come back to it.
 
 use std::sync::Arc;
 
@@ -39,11 +39,11 @@ pub struct Cx<'a> {
     pub frontend: &'a Frontend,
     /// Where helpers leave their answers.
     pub inbox: &'a Inbox,
-    /// How many connections of this reactor that move much wait for their turn.
+    /// How many bulk connections of this reactor are waiting for their turn.
     pub bulk_waiting: usize,
     /// Set by a connection that has used up its share of the turn and has more to do.
     pub again: bool,
-    /// Bytes that this drive has worked on, whatever came of them.
+    /// Bytes that this drive has processed, whatever became of them.
     pub worked: usize,
 }
 
@@ -67,7 +67,7 @@ pub enum Answer {
     Resolved(Addresses),
     /// What to serve a TLS client with; `None` without a usable certificate.
     Certificate(Served),
-    /// What the gate decides.
+    /// What the gate has decided.
     Verdict(Verdict),
     /// The answer to a plain request.
     Page(Box<Response>),
@@ -130,7 +130,7 @@ impl Resources {
     }
 }
 
-/// How far a step came: not to its end, or there.
+/// The result of a step: waiting, or done.
 #[derive(Debug)]
 pub enum Turn<S, T> {
     /// The state waits for an event, an answer or its deadline.

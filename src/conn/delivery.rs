@@ -1,16 +1,16 @@
-//! Whether what was sent still arrives, and how long a peer may take for what is owed to it.
+//! Whether sent data still arrives, and how long a peer may take to receive it.
 
 use std::time::Duration;
 
 use super::cx::Cx;
 use crate::timers::Tick;
 
-/// Whether a peer still takes, however slowly, what the system holds for it. Looked at twice in the time
+/// Whether a peer is still receiving, however slowly, what the kernel holds for it. Checked twice in the time
 /// that a peer has to answer once it has everything.
 #[derive(Debug)]
 pub struct Delivery {
     left: usize,
-    /// What was left when the peer had last taken [`LEAST_BYTES`], and when that was.
+    /// What was left when the peer had last received [`LEAST_BYTES`], and when that was.
     mark: usize,
     pub(super) progress_at: Tick,
     /// When the peer's system was last known to answer.
@@ -23,8 +23,8 @@ impl Delivery {
         Delivery { left: usize::MAX, mark: usize::MAX, progress_at: now, answered_at: now }
     }
 
-    /// Takes in that `left` bytes are unacknowledged now. True when waiting on is of no use: at two looks in
-    /// a row nothing was left, or the peer has taken less than [`LEAST_BYTES`] for [`STALL`].
+    /// Notes that `left` bytes are unacknowledged now. True when waiting any longer is useless: at two looks
+    /// in a row nothing was left, or the peer has taken less than [`LEAST_BYTES`] for [`STALL`].
     pub fn is_over(&mut self, left: usize, now: Tick) -> bool {
         if self.mark.saturating_sub(left) >= LEAST_BYTES {
             (self.mark, self.progress_at) = (left, now);
@@ -35,8 +35,8 @@ impl Delivery {
         if left == 0 { was_left == 0 } else { now.since(self.progress_at) >= STALL }
     }
 
-    /// Takes in how often the system has repeated itself without an answer. True when the peer's has answered
-    /// nothing for one and a half heartbeats, if there are such: what is left can't be delivered then.
+    /// Notes the number of unanswered retransmissions and probes. True when the peer's system has answered
+    /// nothing for one and a half heartbeats, if there are heartbeats: what is left can't be delivered then.
     pub fn is_hopeless(&mut self, unanswered: u8, cx: &Cx<'_>) -> bool {
         if unanswered <= UNANSWERED_MAX {
             self.answered_at = cx.now;
@@ -46,19 +46,20 @@ impl Delivery {
     }
 }
 
-/// Repetitions of the system's without an answer that a living peer may show for a moment.
+/// Unanswered retransmissions that a live peer may show for a moment.
 pub const UNANSWERED_MAX: u8 = 1;
 
 /// How long a peer that has received everything may take to end its side.
 pub const LINGER: Duration = Duration::from_secs(5);
 
-/// How long a peer may take less than [`LEAST_BYTES`]. Long, because browsers suspend the tabs of laptops that sleep.
+/// How long a peer may read less than [`LEAST_BYTES`]. Long, because browsers suspend the tabs of laptops
+/// that sleep.
 pub const STALL: Duration = Duration::from_secs(15 * 60);
 
-/// The least that a peer has to take in each [`STALL`] while data waits for it.
+/// The least that a peer has to read in each [`STALL`] while data waits for it.
 pub const LEAST_BYTES: usize = 16 * 1024;
 
-/// Whether a peer takes at least as much of what is sent to it as it has to.
+/// Whether a peer reads at least as much as it has to of what is sent to it.
 #[derive(Debug)]
 pub struct Pace {
     since: Tick,
@@ -71,7 +72,7 @@ impl Pace {
         Pace { since: now, taken: 0 }
     }
 
-    /// Takes in how much the peer has taken since the beginning. True when it is too little for too long.
+    /// Notes how much the peer has received since the beginning. True when it was too little for too long.
     pub fn is_too_slow(&mut self, taken: usize, now: Tick) -> bool {
         if now < self.deadline() {
             return false;

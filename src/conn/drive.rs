@@ -1,4 +1,4 @@
-//! What follows what: the one place that moves a connection from state to state.
+//! The transitions: the one place that moves a connection from state to state.
 
 use std::sync::Arc;
 
@@ -32,8 +32,8 @@ impl Conn {
     /// Goes on as far as possible. False when the connection is gone.
     #[inline(always)]
     pub(super) fn go_on(&mut self, cx: &mut Cx<'_>) -> bool {
-        // Nearly all drives are of a session that goes on. What else may follow stays out of their code, which is
-        // then small enough to stand where it is used.
+        // Nearly all drives are of a session that continues. All other cases are kept out of their code, so
+        // that it is small enough to be inlined.
         if let State::Relay(relay) = &mut self.state {
             match relay.pump(&mut self.client, cx) {
                 Ok(None) => return true,
@@ -44,7 +44,7 @@ impl Conn {
         self.go_through(cx)
     }
 
-    /// Goes on behind a session that is over: in order, or not.
+    /// Continues after a session that is over, cleanly or not.
     #[inline(never)]
     fn go_on_behind(&mut self, end: Result<End, End>, cx: &mut Cx<'_>) -> bool {
         let next = end.map(|end| self.close(end, cx));
@@ -108,8 +108,8 @@ impl Conn {
                     Ok(Turn::Done(Served::Last)) => Ok(self.close(End::Served, cx)),
                     Ok(Turn::Done(Served::Next(served))) => {
                         self.state = State::Handshake(Box::new(Handshake::again(&self.client, served, cx)));
-                        // The next head has a turn of its own: others have theirs, and it finds the listener's
-                        // frontend as it is then.
+                        // The next head gets a turn of its own: others have theirs first, and it meets the
+                        // listener's frontend as it is then.
                         cx.again = !self.client.kept.is_empty() || self.client.socket.is_readable();
                         return true;
                     }
@@ -219,8 +219,8 @@ impl Conn {
                 self.serve(*page, cx)
             }
             (Request::Page(mut page), Verdict::Refused(why, refusal)) => {
-                // The connection goes on behind the answer: browsers ask again with a password. But a verdict that
-                // comes too late must not be taken for that of another request.
+                // The connection continues after the answer: browsers ask again with a password. But a late
+                // verdict must not be taken for that of another request.
                 page.options.keep &= why != Why::Broken;
                 page.action = Action::Refuse(refusal);
                 self.serve(*page, cx)
@@ -293,7 +293,7 @@ impl Conn {
         State::Reply(reply)
     }
 
-    /// The dial is over: relay, or tell the client that there is no target, or see it off.
+    /// The dial is over: relay, or tell the client that there is no target, or close.
     fn relay(
         &mut self,
         to: Arc<Destination>,
@@ -313,7 +313,7 @@ impl Conn {
                     Failure::NotAllowed(_) => End::NotAllowed,
                 };
                 report::not_reached(&end, &to, &failure, &mut self.client, cx);
-                // The client is told the same, so that it learns nothing.
+                // The client is told the same as for an unreachable target, so that it learns nothing.
                 let close = (code::INTERNAL_ERROR, "Failed to connect to downstream server");
                 State::Relay(Relay::without_target(to, &mut self.client, end, close, decoder, cx))
             }
@@ -322,7 +322,7 @@ impl Conn {
         }
     }
 
-    /// The session is over in order: nothing is owed, both sockets are closed with care.
+    /// The session ended cleanly: nothing is owed, and both sockets are closed gracefully.
     pub(super) fn close(&mut self, end: End, cx: &mut Cx<'_>) -> State {
         self.finish(&end, cx);
         self.close_both(cx)

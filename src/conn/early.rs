@@ -1,5 +1,5 @@
-//! What a client says while its target is looked for: its pings are answered, and one that leaves before it has sent
-//! anything for the target is noticed, so that nobody is dialled for it.
+//! What a client sends while its target is being found: its pings are answered, and if it leaves before it
+//! has sent anything for the target, that is noticed and no target is dialled.
 
 use super::client::Client;
 use super::cx::Cx;
@@ -12,23 +12,23 @@ use crate::ws::decode::{Control, Decoder};
 #[derive(Debug, Default)]
 pub struct Early {
     decoder: Decoder,
-    /// Something for the target has come. It and what follows wait for the target, and bound the client by that.
+    /// Something for the target has come. It and what follows wait for the target, which bounds the client.
     has_payload: bool,
 }
 
-/// What has become of the client.
+/// The state of the client.
 #[derive(Debug)]
 pub enum Heard {
-    /// It waits.
+    /// It is waiting.
     Waiting,
-    /// What is kept of it begins with its Close, or breaks the rules.
+    /// The bytes kept begin with its Close, or violate the protocol.
     Leaving,
     /// Its stream has ended, for this reason.
     Ended(End),
 }
 
 impl Early {
-    /// Takes in what has come from the client, until that is something for the target.
+    /// Processes what has come from the client, until there is something for the target.
     ///
     /// # Errors
     /// The client's connection broke.
@@ -61,7 +61,7 @@ impl Early {
         }
     }
 
-    /// What has been decoded, for the relay, which goes on with what is kept of the client.
+    /// The decoder, for the relay, which continues with the bytes kept.
     pub fn into_decoder(self) -> Decoder {
         self.decoder
     }
@@ -76,8 +76,8 @@ impl Early {
         result
     }
 
-    /// Looks at what is kept of the client. True when nothing for the target is in it and its stream of frames ends
-    /// there, in order or not.
+    /// Examines the bytes kept. True if they contain nothing for the target and the stream of frames ends in
+    /// them, cleanly or not.
     fn is_last(&mut self, client: &mut Client) -> bool {
         // These frames are decoded from here later, so nothing is used up yet.
         let (mut decoder, mut bytes) = (self.decoder.clone(), client.kept.clone());
@@ -98,12 +98,12 @@ impl Early {
     }
 }
 
-/// Whether something for the target is in the frames that a client has sent before it has got its answer.
+/// Whether the frames that a client has sent before its answer contain something for the target.
 pub fn holds_payload(kept: &[u8]) -> bool {
     Decoder::default().feed_and_note(&mut kept.to_vec(), &mut |_| {}, None).payload > 0
 }
 
-/// Bytes read at a time: pings and a Close are small, and what is more waits.
+/// Bytes read at a time: pings and a Close are small, and anything more waits.
 const READ_BYTES: usize = 4096;
 
 /// Bytes taken from one client in a turn.

@@ -18,7 +18,7 @@ pub enum End {
     BadProxyHeader(proxy::Fault),
     /// No first byte came in time.
     Silent,
-    /// As many connections as allowed were there.
+    /// The maximum number of connections was reached.
     Full(Places),
     /// Its request had not come when another one needed its place.
     Displaced(Places),
@@ -48,7 +48,7 @@ pub enum End {
     FileLost,
     /// The target could not be reached.
     Unreachable,
-    /// The target that a token named is none that may be dialled.
+    /// The target that a token named must not be dialled.
     NotAllowed,
     /// The client closed the WebSocket, or its connection without saying so.
     ClientClosed,
@@ -81,7 +81,7 @@ pub enum End {
     System(i32),
 }
 
-/// Who has to do something about an ending.
+/// Who has to act on an ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// The peer. Nothing for the operator to do.
@@ -103,7 +103,7 @@ impl Blame {
 }
 
 impl End {
-    /// Why a session ends whose client can't be read or written any more.
+    /// The ending of a session whose client can't be read or written any more.
     pub fn client_lost(broken: Broken) -> End {
         match broken {
             Broken::System(kind) => End::ClientReset(kind),
@@ -112,7 +112,7 @@ impl End {
         }
     }
 
-    /// Who ends a session that ends so: whoever does not go on with it, whatever the other ends would like.
+    /// Who ends a session with this ending.
     pub fn by(&self) -> &'static str {
         match self {
             End::ClientClosed | End::ClientReset(_) | End::ClientCut | End::ClientTls(_) => "client",
@@ -128,7 +128,7 @@ impl End {
         }
     }
 
-    /// What went wrong, where the name of the ending does not say it all.
+    /// What went wrong, if the name of the ending does not say everything.
     pub fn error(&self) -> Option<String> {
         match self {
             End::ClientReset(kind) => Some(kind.to_string()),
@@ -166,7 +166,7 @@ impl End {
         }
     }
 
-    /// Whether an alert of TLS is on its way that tells the client why: it has to be delivered.
+    /// Whether a TLS alert has been queued that tells the client why: it must be delivered.
     pub fn owes_alert(&self) -> bool {
         matches!(self, End::TlsFailed(_) | End::ClientTls(_))
     }

@@ -33,10 +33,10 @@ pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx
         session_ended(end, session, client, cx);
     }
     match (session, end) {
-        // Said when it was found out.
+        // Logged when it was found out.
         (_, End::Refused(_) | End::Denied(_) | End::UnknownToken(_) | End::LookupFailed(_)) => {}
         (Some(Session { relay: Some(_), .. }), _) => {}
-        // That is the end of its session, in the form that has fields.
+        // In the form with fields that is the end of its session.
         (Some(_), _) if cx.shared.log.is_json() => {}
         (_, End::NoCertificate) => {
             let refusal = cx.frontend.tls.as_ref().map(|certificates| certificates.refusal());

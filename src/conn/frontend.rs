@@ -27,17 +27,17 @@ pub struct Frontend {
     pub tls: Option<Arc<Certificates>>,
     /// Whether clients without TLS are refused (`--ssl-only`).
     pub tls_only: bool,
-    /// What every request has to pass.
+    /// The gate that every request has to pass.
     pub gate: Gate,
     /// Where sessions go; without it upgrades get 404.
     pub sessions: Option<Sessions>,
     /// What plain requests get (`--web`); 405 without it.
     pub pages: Option<Arc<Pages>>,
-    /// How targets are spoken to in TLS (`--ssl-target`).
+    /// TLS towards targets (`--ssl-target`).
     pub target_tls: Option<TargetTls>,
     /// Time between two pings to a client (`--heartbeat`).
     pub heartbeat: Option<Duration>,
-    /// What is taken down of each session.
+    /// What is recorded of each session.
     pub tape: Option<TapeOptions>,
     /// The path at which a plain request learns whether the service is ready (`--health-path`).
     pub health_path: Option<Box<str>>,
@@ -52,7 +52,7 @@ impl Frontend {
     }
 }
 
-/// What is to be taken down of each session of a listener.
+/// What is recorded of each session of a listener.
 #[derive(Clone)]
 pub struct TapeOptions {
     /// Marks on stdout (`--traffic`).
@@ -84,7 +84,8 @@ pub enum Sessions {
 pub enum Way {
     /// It is dialled, each of its addresses once.
     Dial(Target),
-    /// A program that this one has started listens there, or will. At a port that is at the loopback addresses.
+    /// A program that this one has started listens there, or will. If it is a port, at the loopback
+    /// addresses.
     Await(Awaited),
     /// A program is started for the session, and its standard input and output are the other end.
     Start(Arc<dyn Start>),
@@ -124,20 +125,20 @@ impl Awaited {
     }
 }
 
-/// A target and the words for it.
+/// A target and its names for people.
 #[derive(Debug)]
 pub struct Destination {
-    /// How to come there.
+    /// How to reach it.
     pub way: Way,
     /// The target in lines of the log.
     pub name: String,
     /// What is logged before a dial: `connecting to: HOST:PORT`.
     pub announcement: String,
-    /// What may be dialled; nothing for a target of the command line, which is never checked.
+    /// The rules for what may be dialled; `None` for a target from the command line, which is never checked.
     pub reach: Option<Arc<Reach>>,
-    /// Why this target may not be dialled, as far as that is known already.
+    /// Why this target must not be dialled, if that is known already.
     pub forbidden: Option<String>,
-    /// Until when the token that led here is good, if it says so. Ends nothing.
+    /// When the token that led here expires, if it says so. Sessions continue after that.
     pub expires: Option<SystemTime>,
 }
 
@@ -244,7 +245,7 @@ impl Proxies {
 
 /// TLS towards targets.
 pub struct TargetTls {
-    /// What rustls has to know.
+    /// The configuration for rustls.
     pub config: Arc<ClientConfig>,
     /// What the operator wants.
     pub options: TargetOptions,

@@ -2,7 +2,7 @@
 //! answered with an error.
 //!
 //! The head is collected in the client's own buffer, so a thousand half-open handshakes hold no rings, and
-//! what came after it, frames of an eager client, stays there for the relay.
+//! whatever follows it, such as frames of an eager client, stays there for the relay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,20 +35,20 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// The clock starts now; what the client has sent so far is looked at first.
+    /// Starts the clock; what the client has sent so far is examined first.
     pub fn begin(client: &Client, cx: &Cx<'_>) -> Handshake {
         let deadline = cx.now.after(REQUEST).min(client.first_request_by());
         Handshake { reader: HeadReader::new(), deadline, fresh: true, served: 0, resting: false }
     }
 
-    /// A further request on a connection on which `served` were answered. It need not come.
+    /// Waits for a further request on a connection on which `served` were answered. None has to come.
     pub fn again(client: &Client, served: u32, cx: &Cx<'_>) -> Handshake {
         let resting = client.kept.is_empty();
         let patience = if resting { KEEP_ALIVE } else { REQUEST };
         Handshake { deadline: cx.now.after(patience), served, resting, ..Handshake::begin(client, cx) }
     }
 
-    /// Reads until the head is whole, then decides what it asks for.
+    /// Reads until the head is complete, then decides what it asks for.
     ///
     /// # Errors
     /// The client left.
@@ -76,7 +76,7 @@ impl Handshake {
                 more => more?,
             };
             if !self.fresh {
-                // Records without data may keep coming for as long as they are read: the others have their turn.
+                // Records without data may come without end: others get their turn.
                 cx.again |= client.socket.is_readable();
                 return Ok(Turn::Wait(self));
             }
@@ -87,7 +87,8 @@ impl Handshake {
         }
     }
 
-    /// Whether nothing of a further request has come: the connection may end without anyone to blame.
+    /// Whether nothing of a further request has come, so that the connection may end without that being an
+    /// error.
     pub fn is_resting(&self) -> bool {
         self.resting
     }
@@ -97,12 +98,12 @@ impl Handshake {
         self.served == 0
     }
 
-    /// When the request is overdue, however it drips.
+    /// The deadline of the request, however slowly it arrives.
     pub fn deadline(&self) -> Tick {
         self.deadline
     }
 
-    /// Decides what the request asks for whose head is the first `len` bytes, and leaves what is after it.
+    /// Decides what the request whose head is the first `len` bytes asks for, and leaves the bytes after it.
     fn answer(&self, client: &mut Client, len: usize, cx: &Cx<'_>) -> Wanted {
         let mut head = std::mem::take(&mut client.kept);
         client.kept = head.split_off(len);
@@ -138,7 +139,7 @@ impl Handshake {
                 }
             }
             let Some(pages) = &cx.frontend.pages else {
-                // Only a WebSocket is served, so a plain request is refused like a wrong method.
+                // Only WebSockets are served, so a plain request is refused like a wrong method.
                 let refusal = match is_check {
                     true => Refusal::new(204, ""),
                     false => Refusal::new(405, "Method Not Allowed"),
@@ -174,7 +175,7 @@ fn is_health(request: &Request<'_>, path: Option<&str>) -> bool {
     path.is_some() && asked == path && matches!(request.method, "GET" | "HEAD")
 }
 
-/// What can't be read is refused, and its line is not repeated in the log.
+/// An unreadable head is refused, and its request line is not logged.
 fn malformed(error: &HeadError) -> Wanted {
     Wanted::Refused(Refusal::new(error.status().0, error.to_string()), RequestLine::default())
 }
@@ -191,6 +192,6 @@ fn common_name(client: &Client) -> Option<String> {
 /// Time for a whole request head. A drip of single bytes does not extend it.
 pub const REQUEST: Duration = Duration::from_secs(20);
 
-/// How long a connection may rest between two requests. Browsers load a page's files within this, and each
+/// How long a connection may be idle between two requests. Browsers load a page's files within this, and each
 /// connection counts while it lasts.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);

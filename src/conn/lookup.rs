@@ -1,6 +1,6 @@
-//! Asking the gate before anything is granted: one owned question, one verdict. What comes behind the request
-//! waits with the client, as much of it as a request head may have; it is read for its end alone, so that a
-//! client that leaves gives up its place among those who wait.
+//! Asking the gate before anything is granted: one owned question, one verdict. Bytes after the request wait
+//! in the client's buffer, up to the size of a request head; they are read only to notice the end of the
+//! stream, so that a client that leaves gives up its place in the queue.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::helpers::Ticket;
 use crate::http::request::HEAD_MAX;
 use crate::timers::Tick;
 
-/// A request that waits for a verdict.
+/// A request that is waiting for a verdict.
 #[derive(Debug)]
 pub struct Lookup {
     request: Request,
     verdict: Option<Verdict>,
     deadline: Tick,
-    /// The question's place; dropped, it is free for another one.
+    /// The question's place in the queue; dropping it frees it for another one.
     _place: Ticket,
 }
 
@@ -55,7 +55,7 @@ impl Lookup {
         }
     }
 
-    /// Takes in the verdict.
+    /// Stores the verdict.
     pub fn answered(&mut self, verdict: Verdict) {
         self.verdict.get_or_insert(verdict);
     }
@@ -89,8 +89,8 @@ impl Lookup {
         Ok(Turn::Wait(self))
     }
 
-    /// Whether a client that has ended its side wants nothing any more. One that asks for a page may still read
-    /// it, and one that has sent data behind its upgrade may mean it; pings and a Close are no data.
+    /// Whether a client that has ended its side can be dropped. One that asks for a page may still read it,
+    /// and one that has sent data after its upgrade may want it delivered; pings and a Close are not data.
     fn is_abandoned(&self, client: &Client) -> bool {
         matches!(self.request, Request::Session(_)) && !early::holds_payload(&client.kept)
     }

@@ -84,7 +84,7 @@ pub struct Accepted {
 pub struct Conn {
     client: Client,
     state: State,
-    /// The process is ending: whatever the state, the connection is cut then.
+    /// When the connection is cut, whatever its state, because the process is ending.
     cut_at: Tick,
     /// Whether there was room for it.
     admitted: bool,
@@ -92,7 +92,7 @@ pub struct Conn {
     ended: bool,
     /// How far it is, as it was counted last.
     stage: Option<Stage>,
-    /// What the pool knows of the bytes that have come from both ends and nobody has used yet.
+    /// How many bytes received from both ends and not used yet are charged to the pool.
     kept_bytes: u32,
 }
 
@@ -113,7 +113,7 @@ impl Conn {
         conn
     }
 
-    /// Takes in an event of one of the sockets.
+    /// Applies an event to one of the sockets.
     pub fn note(&mut self, side: Side, event: &Event) {
         match side {
             Side::Client => self.client.socket.note(event),
@@ -136,7 +136,7 @@ impl Conn {
         self.state.target()
     }
 
-    /// Takes in what a helper found.
+    /// Stores a helper's answer.
     pub fn answered(&mut self, answer: Answer, metrics: &Metrics) {
         match (answer, &mut self.state) {
             (Answer::Resolved(addresses), State::Connect(connect)) => connect.answered(addresses, metrics),
@@ -145,9 +145,9 @@ impl Conn {
             (Answer::Verdict(verdict), State::Lookup(lookup)) => lookup.answered(verdict),
             (Answer::Page(response), State::Serve(serve)) => serve.found(*response),
             (Answer::Chunk(chunk), State::Serve(serve)) => serve.read(chunk),
-            // It is a reason to be driven, and no more.
+            // It only causes a drive.
             (Answer::Recorded, _) => {}
-            // The connection has gone on without it, to its end.
+            // The connection has continued without it.
             (
                 Answer::Resolved(_)
                 | Answer::Certificate(_)
@@ -160,7 +160,7 @@ impl Conn {
         }
     }
 
-    /// Goes on as far as possible, through as many states as that takes. False when the connection is gone.
+    /// Continues as far as possible, through any number of states. False when the connection is gone.
     pub fn drive(&mut self, cx: &mut Cx<'_>) -> bool {
         let alive = self.go_on(cx);
         if self.client.kept.capacity() > 0 && self.state.ignores_input() {
@@ -178,7 +178,7 @@ impl Conn {
         alive
     }
 
-    /// What a deadline that has come means for the state. The connection is to be driven afterwards.
+    /// Handles an expired deadline. The connection must be driven afterwards.
     pub fn expired(&mut self, cx: &mut Cx<'_>) {
         let end = if cx.now >= self.cut_at {
             Some(self.state.end_or(End::Shutdown))
@@ -220,7 +220,7 @@ impl Conn {
         self.note_stage(cx);
     }
 
-    /// Takes in how far the connection is now. Whatever changes its state ends with this.
+    /// Notes the connection's stage. Called after every change of state.
     fn note_stage(&mut self, cx: &Cx<'_>) {
         let stage = self.state.stage();
         if stage == self.stage {
@@ -244,7 +244,7 @@ impl Conn {
         self.state.awaits_head()
     }
 
-    /// Ends the connection in order because the process ends; what is left of it is cut at `cut_at`.
+    /// Ends the connection cleanly because the process ends; what is left of it is cut at `cut_at`.
     pub fn drain(&mut self, cut_at: Tick, cx: &mut Cx<'_>) {
         self.cut_at = cut_at;
         match &mut self.state {
@@ -261,7 +261,8 @@ impl Conn {
         self.note_stage(cx);
     }
 
-    /// Ends a session in order: its client is told this, and its answer is awaited. Does nothing to one that is closing.
+    /// Ends a session cleanly: its client is sent `close`, and its answer is awaited. Does nothing if it is
+    /// closing already.
     fn end_session(&mut self, end: End, close: (u16, &str), cx: &mut Cx<'_>) {
         match &mut self.state {
             State::Relay(relay) => relay.end(&mut self.client, end, close, cx),
@@ -283,7 +284,7 @@ impl Conn {
         }
     }
 
-    /// Ends the session because the operator wants it. The connection is to be driven afterwards.
+    /// Ends the session at the operator's request. The connection must be driven afterwards.
     pub fn end(&mut self, ending: Ending, cx: &mut Cx<'_>) {
         self.end_session(End::Killed, (ending.code, ending.reason), cx);
         self.note_stage(cx);
@@ -307,9 +308,9 @@ impl Conn {
         self.cut(cx);
     }
 
-    /// How many bytes are held for this connection beyond a turn, which an end does not take or does not complete,
-    /// and since when; and whether it is served. `None` if there are none. Whatever counts as held makes a
-    /// connection one that can be ended for it.
+    /// How many bytes are held for this connection beyond a turn because an end does not read or does not
+    /// complete something, and since when; and whether the connection is being served. `None` if there are
+    /// none. A connection can be ended for any bytes that count as held.
     pub fn burden(&self) -> Option<(usize, Tick, bool)> {
         let bytes = self.state.held_bytes() + self.kept_bytes as usize + self.client.socket.held_bytes();
         let since = self.state.stalled_at();
@@ -327,7 +328,7 @@ impl Conn {
     }
 
     #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "lists follow"))]
-    /// What its session has moved so far; `None` if there is none whose target was looked for.
+    /// What its session has moved so far; `None` without a session that has got as far as its target.
     pub fn traffic(&self) -> Option<&Traffic> {
         self.state.traffic()
     }
@@ -337,8 +338,8 @@ impl Conn {
         &self.client.who
     }
 
-    /// Counts and logs the one reason for which the connection ends. What goes wrong while it is being closed
-    /// is not another one.
+    /// Counts and logs the one reason for which the connection ends. Faults while it is being closed are not
+    /// a second reason.
     fn finish(&mut self, end: &End, cx: &Cx<'_>) {
         if !std::mem::replace(&mut self.ended, true) {
             if self.is_upgraded() {
@@ -349,7 +350,7 @@ impl Conn {
         }
     }
 
-    /// Closes whatever is open, and gives back whatever is held.
+    /// Closes whatever is open, and releases whatever is held.
     fn cut(&mut self, cx: &mut Cx<'_>) {
         self.state.release(cx);
         self.client.kept = Vec::new();

@@ -1,4 +1,4 @@
-//! Who a line of the log is about, for the form in which that is told in fields.
+//! Whom a log line is about, for the form with fields.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -12,14 +12,14 @@ use crate::net::listen::Peer;
 use crate::target::Target;
 
 impl Client {
-    /// Notes the port that the client comes from, which the system forgets when the connection breaks. Called where
-    /// logs tell it.
+    /// Notes the client's port, which the kernel forgets when the connection breaks. Called if the log shows
+    /// ports.
     pub(super) fn note_port(&mut self) {
         self.port = self.socket.peer_address().and_then(|address| NonZeroU16::new(address.port()));
     }
 }
 
-/// Says an event about a client in the log's form; `to` is where its session goes.
+/// Logs an event about a client; `to` is where its session goes.
 pub(super) fn say(
     log: &Log,
     level: Level,
@@ -77,7 +77,7 @@ fn port(client: &Client) -> Option<u16> {
     noted.or_else(|| client.socket.peer_address().map(|address| address.port()))
 }
 
-/// Where a session goes, by the name that the log has for it: its host may be a token.
+/// Where a session goes, by its name in the log: its host may be a token.
 fn server(to: &Destination) -> (&str, Option<u16>) {
     let is_tcp = match &to.way {
         Way::Dial(target) | Way::Await(Awaited { target, .. }) => matches!(target, Target::Tcp { .. }),

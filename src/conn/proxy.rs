@@ -41,19 +41,19 @@ impl Proxy {
             match client.read_more(cx) {
                 Ok(true) => {}
                 Ok(false) => return Ok(Turn::Wait(self)),
-                // Proxies look in this way whether the port is served.
+                // Proxies check like this whether the port is served.
                 Err(_) if client.kept.is_empty() => return Err(End::Probe),
                 Err(_) => return Err(End::BadProxyHeader(Fault::CutOff)),
             }
         }
     }
 
-    /// When the header is overdue, however it drips.
+    /// The deadline of the header, however slowly it arrives.
     pub fn deadline(&self) -> Tick {
         self.deadline
     }
 }
 
-/// Time from the accepting of a connection to the end of its PROXY header. The proxy has it ready, so this is the time
-/// for a lost packet to come again.
+/// Time from accepting a connection to the end of its PROXY header. The proxy has it ready, so this allows
+/// for retransmissions.
 pub const HEADER: Duration = Duration::from_secs(5);

@@ -25,7 +25,7 @@ impl Reply {
         Reply { deadline: cx.now.after(LINGER) }
     }
 
-    /// Writes what the client takes; done when that is all.
+    /// Writes as much as the client accepts; done when everything is written.
     ///
     /// # Errors
     /// The client's connection broke.
@@ -37,7 +37,7 @@ impl Reply {
         }
     }
 
-    /// When the client should have taken it.
+    /// The deadline for the client to read it.
     pub fn deadline(&self) -> Tick {
         self.deadline
     }

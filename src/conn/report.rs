@@ -1,5 +1,5 @@
-//! How a connection is counted and what is said about it: each ending once, each answered request once, and no
-//! more lines than the limiter lets pass.
+//! How connections are counted and logged: each ending once, each answered request once, and no more lines
+//! than the limiter allows.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -34,14 +34,14 @@ impl Shared {
                 let method = path::redact_method(request.method);
                 format!("{method} {} HTTP/1.{}", self.shown(request.target), request.minor_version)
             }
-            // Nobody will write it.
+            // It will not be written.
             false => String::new(),
         };
         let seen = (self.log.is_json() || self.log.has_access()).then(|| Box::new(self.seen(request)));
         RequestLine { text, head_only: request.method == "HEAD", seen }
     }
 
-    /// What is told of a request in fields.
+    /// What is logged of a request in fields.
     #[cold]
     fn seen(&self, request: &Request<'_>) -> Seen {
         let agent = request.header("user-agent").map(|agent| {
@@ -82,7 +82,7 @@ impl Shared {
         left_out.is_some()
     }
 
-    /// Says how many lines were left out and not yet accounted for; at the end, when no other line will.
+    /// Logs how many lines were left out and not yet reported; at exit, when no later line will.
     pub fn say_all_left_out(&self) {
         for (topic, left_out) in self.limiter.left_out().enumerate() {
             self.say_left_out(topic, left_out);
@@ -108,8 +108,8 @@ impl Shared {
     }
 }
 
-/// A line about how a session fares. One that is left out of the log is said like a connection that never became
-/// one.
+/// A line about a session. If sessions are being left out of the log, it is limited like a line about a
+/// connection that never became one.
 pub(super) fn session_line(
     end: &End,
     level: Level,
@@ -133,7 +133,7 @@ pub(super) fn detail(client: &Client, to: &Destination, text: fmt::Arguments<'_>
     }
 }
 
-/// Says that a session could not begin, and keeps why for its end.
+/// Logs that a session could not begin, and keeps the reason for its end.
 pub(super) fn not_reached(
     end: &End,
     to: &Destination,
@@ -147,7 +147,7 @@ pub(super) fn not_reached(
     }
 }
 
-/// Says that the target was reached, where objects are written.
+/// Logs that the target was reached, if objects are written.
 pub(super) fn connected(to: &Destination, target: &Transport, client: &Client, cx: &Cx<'_>) {
     let log = &cx.shared.log;
     if log.is_json() && client.is_logged {
@@ -157,7 +157,7 @@ pub(super) fn connected(to: &Destination, target: &Transport, client: &Client, c
     }
 }
 
-/// Says what a trusted proxy has said of its client.
+/// Logs what a trusted proxy has said about its client.
 pub(super) fn named(client: &Client, cx: &Cx<'_>) {
     let who = &client.who;
     let Some(facts) = &who.facts else { return };
@@ -191,8 +191,8 @@ pub(super) fn decided(verdict: &Verdict, cx: &Cx<'_>) {
     counter.add(1);
 }
 
-/// Says that an upgrade is granted, and for how long its token is good. Whether the session is one of those that
-/// are logged is decided here.
+/// Logs that an upgrade is granted, and for how long its token is valid. Decides whether the session is one
+/// of those that are logged.
 pub(super) fn upgraded(request: &SessionRequest, to: &Destination, client: &mut Client, cx: &Cx<'_>) {
     let log = &cx.shared.log;
     if log.is_json() || log.has_access() {
@@ -225,7 +225,7 @@ pub(super) fn upgraded(request: &SessionRequest, to: &Destination, client: &mut 
     }
 }
 
-/// Says where a session goes.
+/// Logs where a session goes.
 pub(super) fn connecting(to: &Destination, client: &Client, cx: &Cx<'_>) {
     if client.is_logged {
         let what = What::SessionConnecting(&to.announcement);
@@ -233,7 +233,7 @@ pub(super) fn connecting(to: &Destination, client: &Client, cx: &Cx<'_>) {
     }
 }
 
-/// Says how a plain request is answered, with a body of so many bytes.
+/// Logs how a plain request is answered, with a body of this length.
 pub(super) fn answered(
     line: &RequestLine,
     status: Status,
@@ -246,7 +246,7 @@ pub(super) fn answered(
     refused(&End::Refused(status.0), line, status, reason, Some(body), client, cx);
 }
 
-/// Says how any request is answered with an error, for the reason `end`, of which there are only so many lines.
+/// Logs that a request is answered with an error, for the reason `end`, whose lines are limited in number.
 pub(super) fn refused(
     end: &End,
     line: &RequestLine,
@@ -266,8 +266,8 @@ pub(super) fn refused(
     say_request(line, status, reason, body, client, cx);
 }
 
-/// Says that a request was answered: to those who want details, and to the access log, which has sessions by their
-/// ends.
+/// Logs that a request was answered: with `--verbose`, and in the access log, where a session has its end
+/// instead.
 fn say_request(
     line: &RequestLine,
     status: Status,
@@ -297,7 +297,7 @@ fn say_request(
     }
 }
 
-/// Says once per process and kind what a client, or a proxy in front of this one, should be taught.
+/// Logs a hint about a client, or a proxy in front, once per process and kind.
 fn hint_once(cx: &Cx<'_>, hint: Hint) {
     static SAID: AtomicU8 = AtomicU8::new(0);
     if SAID.fetch_or(hint.bit(), Ordering::Relaxed) & hint.bit() == 0 {
@@ -305,7 +305,7 @@ fn hint_once(cx: &Cx<'_>, hint: Hint) {
     }
 }
 
-/// The topics behind those of the kinds of endings: sessions, and lines of `--verbose`.
+/// The topics after those for the kinds of endings: sessions, and lines of `--verbose`.
 const SESSIONS: usize = Kind::ALL.len();
 const DETAILS: usize = SESSIONS + 1;
 
@@ -315,7 +315,7 @@ const LINES_MAX: u32 = 10;
 /// Sessions that are logged, likewise: three lines when one begins and one when it ends.
 const SESSIONS_MAX: u32 = 1000;
 
-/// Bytes that are kept of what a client calls itself.
+/// How much of a client's User-Agent is kept, in bytes.
 const AGENT_KEPT: usize = 1024;
 
 /// Lines of `--verbose`, likewise.

@@ -1,4 +1,4 @@
-//! What a list of sessions says of one, which sessions are meant, and why one is ended from outside.
+//! A session's row in a list, filters and orders of lists, and how an operator ends a session.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
@@ -19,13 +19,13 @@ pub struct Row {
     pub client: Option<(IpAddr, Option<u16>)>,
     /// What the socket says.
     pub peer: Option<SocketAddr>,
-    /// The Unix socket that it came by, if that is what the socket is.
+    /// The Unix socket that it came through, if it did.
     pub unix: Option<String>,
     /// How the client's address is known.
     pub via: &'static str,
-    /// Where it goes, without what would tell a token.
+    /// Where it goes, without anything that would reveal a token.
     pub target: String,
-    /// What stands for its token.
+    /// Its token's fingerprint.
     pub token: Option<String>,
     /// What a proxy calls its request.
     pub request_id: Option<Box<str>>,
@@ -35,17 +35,17 @@ pub struct Row {
     pub bytes: (u64, u64),
     /// Time since payload was moved last, up and down.
     pub idle: (Duration, Duration),
-    /// From the last ping that was answered to its answer.
+    /// The round-trip time of the last ping that was answered.
     pub round_trip: Option<Duration>,
-    /// The end that takes nothing now.
+    /// The end that is not reading, if any.
     pub stalled: Option<Side>,
     /// Bytes that are held for ends that do not read.
     pub held_bytes: usize,
-    /// Until when its token is good.
+    /// When its token expires.
     pub expires: Option<SystemTime>,
 }
 
-/// What is known of a client's TLS session.
+/// A client's TLS session.
 #[derive(Clone, Debug)]
 pub struct Tls {
     /// `1.2` or `1.3`.
@@ -56,7 +56,7 @@ pub struct Tls {
     pub common_name: Option<String>,
 }
 
-/// Which sessions are meant: those for which all of this holds.
+/// A filter: it matches sessions for which all of this holds.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// The client's address is one of these.
@@ -65,13 +65,13 @@ pub struct Filter {
     pub target: Option<String>,
     /// Its token has this hash.
     pub token: Option<String>,
-    /// No payload has moved for so long.
+    /// No payload has moved for this long.
     pub idle_over: Option<Duration>,
-    /// An end takes nothing now.
+    /// An end is not reading.
     pub stalled: bool,
 }
 
-/// By what the best of a list are chosen: the most of it come first.
+/// The order of a sorted list; the largest come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Bytes moved.
@@ -82,7 +82,7 @@ pub enum Order {
     Idle,
 }
 
-/// What the client of a session is told that the operator ends.
+/// What a client is told when the operator ends its session.
 #[derive(Clone, Copy, Debug)]
 pub struct Ending {
     /// The code of the Close frame.

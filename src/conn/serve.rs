@@ -1,7 +1,7 @@
 //! Answering a plain request: a file, a page about a directory, or a refusal.
 //!
 //! Whatever can block happens on the lane of the files, one question or one chunk at a time for each
-//! connection; the next chunk is asked for when the one before it is written, and what a client does not take
+//! connection; the next chunk is requested when the one before it is written, and what a client does not read
 //! is dropped and read again later. So a download that stalls holds its file, but no memory.
 
 mod outgoing;
@@ -31,17 +31,17 @@ pub struct Serve {
     overdue: bool,
     /// When the answer was found.
     begun_at: Tick,
-    /// Whether the client takes enough of it.
+    /// Whether the client reads fast enough.
     pace: Pace,
     /// Bytes of it that are written.
     written: usize,
-    /// What the client had not acknowledged when that was last looked at.
+    /// How much was unacknowledged at the last check.
     unacknowledged: usize,
-    /// Bytes that wait for the client, as the pool knows them.
+    /// Bytes waiting for the client, as charged to the pool.
     charged: usize,
 }
 
-/// What becomes of the connection behind an answer.
+/// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Served {
     /// It waits for the next request; this many have been answered.
@@ -52,20 +52,20 @@ pub enum Served {
 
 #[derive(Debug)]
 enum Stage {
-    /// The request's body is read away first, so that the next request is found after it.
+    /// The request's body is read and discarded first, so that the next request is found after it.
     Skip(Skipper),
-    /// Nothing has been looked for.
+    /// The answer has not been requested.
     Ask,
-    /// A helper looks for the answer.
+    /// A helper is finding the answer.
     Finding,
     Found(Response),
-    /// The answer is written as far as it is here.
+    /// What is here of the answer is being written.
     Write(Outgoing),
     /// A helper reads the next chunk.
     Reading(Outgoing),
-    /// The lane was full; the next chunk is asked for again then.
+    /// The lane was full; the next chunk is requested again then.
     Pause(Outgoing, Tick),
-    /// What was promised can't be read any more.
+    /// Announced bytes can't be read any more.
     Lost,
 }
 
@@ -90,14 +90,14 @@ impl Serve {
         })
     }
 
-    /// Takes in the answer that a helper found.
+    /// Stores the answer that a helper found.
     pub fn found(&mut self, response: Response) {
         if matches!(self.stage, Stage::Finding) {
             self.stage = Stage::Found(response);
         }
     }
 
-    /// Takes in the chunk that a helper read.
+    /// Stores the chunk that a helper read.
     pub fn read(&mut self, chunk: Chunk) {
         self.stage = match (std::mem::replace(&mut self.stage, Stage::Lost), chunk) {
             (Stage::Reading(mut outgoing), Ok(bytes)) => {
@@ -173,7 +173,7 @@ impl Serve {
         }
     }
 
-    /// Says what it means that the deadline has come: an end, or that the next step has something to do.
+    /// Handles an expired deadline: returns an end, or `None` if the next step has something to do.
     pub fn expired(&mut self, client: &Client, cx: &Cx<'_>) -> Option<End> {
         if cx.now < self.deadline() {
             return None;
@@ -185,7 +185,7 @@ impl Serve {
             Stage::Pause(..) if cx.now >= self.deadline => return Some(End::FileLost),
             Stage::Pause(..) => return None,
             Stage::Write(_) => {
-                // The system may hold much for a slow client, which then takes long to ask for more.
+                // The kernel may hold a lot for a slow client, which then takes long to need more.
                 let left = client.socket.unacknowledged();
                 if self.pace.is_too_slow(self.written.saturating_sub(left), cx.now) {
                     return Some(End::ClientStalled);
@@ -221,7 +221,7 @@ impl Serve {
         }
     }
 
-    /// What waits for the client counts as held no longer: it is written now, or dropped.
+    /// What waits for the client no longer counts as held: it is written now, or dropped.
     pub fn release(&mut self, rings: &mut Pool) {
         rings.discharge(std::mem::take(&mut self.charged));
     }
@@ -236,12 +236,12 @@ impl Serve {
         self.begun_at
     }
 
-    /// No request is to follow this one: the process is ending.
+    /// Makes this the connection's last request: the process is ending.
     pub fn be_last(&mut self) {
         self.page.options.keep = false;
     }
 
-    /// Reads the request's body away.
+    /// Reads and discards the request's body.
     fn skip(
         &mut self,
         mut skipper: Skipper,
@@ -276,7 +276,7 @@ impl Serve {
                 match self.page.pages.ask(question, cx.reply(Answer::Page)) {
                     Asked::Now(response) => Stage::Found(*response),
                     Asked::Later => Stage::Finding,
-                    // The next turn of the loop sends the refusal that has taken the question's place.
+                    // The next pass of the loop sends the refusal that has replaced the question.
                     Asked::Busy => Stage::Ask,
                 }
             }
@@ -371,9 +371,9 @@ const BODY: Duration = Duration::from_secs(20);
 /// Time for a helper to find or read a file. A disk that must spin up takes ten seconds.
 const FILE: Duration = Duration::from_secs(30);
 
-/// How often it is looked at whether a client that asks for nothing more still takes what it was sent. One that
-/// has taken nothing between two looks is given up.
+/// How often it is checked whether a client that needs nothing more still receives what it was sent. One that
+/// has received nothing between two checks is given up.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Until a full lane is tried again.
+/// Time until a full lane is tried again.
 const RETRY_WAIT: Duration = Duration::from_millis(100);

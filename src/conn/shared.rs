@@ -1,6 +1,6 @@
-//! What all connections of the process share, whatever listener they came by. It is never replaced: it knows
-//! which log lines were left out, whether the one session of `--run-once` has begun, and which lookups are on
-//! their way.
+//! What all connections of the process share, whatever their listener. It is never replaced: it knows which
+//! log lines were left out, whether the one session of `--run-once` has begun, and which lookups are on their
+//! way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::resolve::Resolver;
 
-/// The part of a connection's surroundings that lasts as long as the process.
+/// The part of a connection's environment that lasts as long as the process.
 pub struct Shared {
     /// Which process this is, in the names of its sessions.
     pub instance: Instance,
@@ -47,8 +47,9 @@ impl Shared {
 }
 
 impl Shared {
-    /// The conditions of being ready, in the order in which they are reported. `live` connections are there besides the
-    /// one that asks, if one does; `lacks_certificate` if nobody can be served for want of one.
+    /// The conditions of being ready, in the order in which they are reported. `live` is the number of
+    /// connections besides the one that asks, if one does; `lacks_certificate` says that nobody can be served
+    /// for lack of a certificate.
     pub fn checks(&self, live: usize, lacks_certificate: bool) -> [Check; 5] {
         let (phase, most) = (self.health.phase(), self.places.connections_max as usize);
         let check = |name, failure: Option<&str>| Check { name, failure: failure.map(str::to_owned) };
@@ -75,8 +76,8 @@ impl Shared {
         self.metrics.iter().map(|metrics| metrics.live.load(Ordering::Relaxed)).sum()
     }
 
-    /// Why this connection's listener is not ready, for a client that asks on the public port, and is one of the
-    /// connections itself. It was let in, so at the start there is nothing left to wait for.
+    /// Why this connection's listener is not ready, for a client that asks on the public port, and is one of
+    /// the connections itself. It was accepted, so startup is over.
     pub fn unready(&self, lacks_certificate: bool) -> Option<String> {
         let checks = self.checks(self.live().saturating_sub(1), lacks_certificate).into_iter();
         let is_starting = self.health.phase() == Phase::Starting;

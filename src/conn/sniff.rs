@@ -44,6 +44,6 @@ impl Sniff {
     }
 }
 
-/// Time from the accepting of a connection to its first byte. On a lossy link a first packet comes again after 1,
-/// 3 and 7 seconds.
+/// Time from the accepting of a connection to its first byte. On a lossy link a first packet is retransmitted
+/// after 1, 3 and 7 seconds.
 pub const FIRST_BYTE: Duration = Duration::from_secs(10);

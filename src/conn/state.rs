@@ -1,5 +1,5 @@
-//! The state of a connection, and the questions that every state has to answer. No match here has a `_` arm: a
-//! new state is asked all of them by the compiler.
+//! The state of a connection, and the questions that every state has to answer. No match here has a `_` arm,
+//! so the compiler asks all of them of a new state.
 //!
 //! A state that owns a socket or a charge is stepped in place, so that whatever happens it is found here when
 //! the connection is cut. One that owns none is consumed by its step.
@@ -200,7 +200,7 @@ impl State {
         }
     }
 
-    /// Whether the client's input is not looked at any more.
+    /// Whether the client's input is no longer read.
     pub(super) fn ignores_input(&self) -> bool {
         match self {
             State::Reply(_) | State::Close(_) => true,
@@ -216,7 +216,7 @@ impl State {
         }
     }
 
-    /// Bytes that are held here beyond a turn, but for what the client's side holds.
+    /// Bytes that are held here beyond a turn, without those of the client's side.
     pub(super) fn held_bytes(&self) -> usize {
         match self {
             State::Relay(relay) => relay.held_bytes(),
@@ -250,7 +250,7 @@ impl State {
         }
     }
 
-    /// What a session that is closing ends with was decided before; anything else ends with `end`.
+    /// The ending that was decided before, for a session that is closing; otherwise `end`.
     pub(super) fn end_or(&mut self, end: End) -> End {
         match self {
             State::Relay(relay) => relay.end_or(end),
@@ -267,7 +267,7 @@ impl State {
         }
     }
 
-    /// Gives back what is held, and closes what is open but for the client's socket.
+    /// Releases what is held, and closes what is open except the client's socket.
     pub(super) fn release(&mut self, cx: &mut Cx<'_>) {
         match self {
             State::Connect(connect) => connect.abandon(cx),

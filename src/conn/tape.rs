@@ -1,5 +1,5 @@
-//! What is taken down of a session: traffic marks, one character per event on stdout, for watching a session by
-//! eye (`--traffic`), and a recording of all that is moved (`--record`).
+//! What is recorded of a session: traffic marks, one character per event on stdout, for watching a session
+//! (`--traffic`), and a recording of all data (`--record`).
 
 use super::client::Client;
 use super::cx::{Answer, Cx};
@@ -17,17 +17,17 @@ pub struct Tape {
     in_message: bool,
     /// Where messages end in what the client has sent.
     ends: Vec<usize>,
-    /// Messages that came whole since the target took all last.
+    /// Complete messages since the target last accepted everything.
     unsent: usize,
-    /// Since when the disk has taken nothing although it was full of work; `Tick::NEVER` if it has none.
+    /// Since when the disk has accepted nothing although the queue was full; `Tick::NEVER` if it is not.
     stalled_at: Tick,
-    /// What waited for it then.
+    /// How much was waiting for it then.
     waiting: usize,
 }
 
 impl Tape {
-    /// Begins to take down this client's session, which has been granted, if anything is to be. The recording's
-    /// file is opened by a helper.
+    /// Begins to record this client's session, which has been granted, if that is wanted. A helper opens the
+    /// recording's file.
     pub fn begin(client: &Client, cx: &Cx<'_>) -> Option<Box<Tape>> {
         let options = cx.frontend.tape.as_ref()?;
         let recording = options.record.as_ref().map(|record| {
@@ -58,14 +58,14 @@ impl Tape {
         self.mark(LEGEND, cx);
     }
 
-    /// Where the decoder is to note the ends of messages, if they are of use.
+    /// Where the decoder notes the ends of messages, if they are needed.
     pub fn ends(&mut self) -> Option<&mut Vec<usize>> {
         let is_recorded = self.input && self.recording.as_ref().is_some_and(|recording| !recording.is_over());
         (self.traffic || is_recorded).then_some(&mut self.ends)
     }
 
-    /// Payload came from the client, maybe none; `closing` when a Close came after it. Messages end in it where it
-    /// was noted in [`Tape::ends`].
+    /// Payload came from the client, possibly empty; `closing` if a Close followed it. [`Tape::ends`] has the
+    /// ends of messages in it.
     pub fn up(&mut self, payload: &[u8], closing: bool, cx: &Cx<'_>) {
         if self.traffic {
             self.unsent += self.ends.len();
@@ -92,7 +92,7 @@ impl Tape {
         }
     }
 
-    /// One end took bytes; `whole` when it took all that it was offered.
+    /// One end accepted bytes; `whole` if it accepted all that it was offered.
     pub fn sent(&mut self, to: Side, whole: bool, cx: &Cx<'_>) {
         match (to, whole) {
             // One for each message, though they may have left together.
@@ -107,22 +107,22 @@ impl Tape {
         }
     }
 
-    /// Whether so much waits for the disk that neither end is to be read.
+    /// Whether so much is waiting for the disk that neither end should be read.
     pub fn is_full(&self) -> bool {
         self.recording.as_ref().is_some_and(Recording::is_full)
     }
 
-    /// Bytes that wait for the disk. An [`Answer::Recorded`] comes when they have become few.
+    /// Bytes waiting for the disk. An [`Answer::Recorded`] comes when few are left.
     pub fn held_bytes(&self) -> usize {
         self.recording.as_ref().map_or(0, Recording::held_bytes)
     }
 
-    /// Since when the disk has taken nothing of a full queue.
+    /// Since when the disk has accepted nothing of a full queue.
     pub fn stalled_at(&self) -> Tick {
         self.stalled_at
     }
 
-    /// Looks whether the disk still takes something.
+    /// Checks whether the disk still accepts something.
     pub fn look(&mut self, now: Tick) {
         let waiting =
             self.recording.as_ref().filter(|recording| recording.is_full()).map(Recording::held_bytes);
@@ -137,7 +137,7 @@ impl Tape {
         }
     }
 
-    /// The disk has taken nothing for too long: the session goes on without its recording.
+    /// The disk has accepted nothing for too long: the session continues without its recording.
     pub fn give_up(&mut self) {
         if let Some(recording) = &self.recording {
             recording.give_up();
@@ -152,8 +152,8 @@ impl Tape {
     }
 }
 
-/// The messages in `payload`, each of which ends at one of `ends`, and the beginning of one that does not end here.
-/// The rest of one that was `begun` is left out if it is empty.
+/// The messages in `payload`, each of which ends at one of `ends`, and the beginning of one that does not end
+/// here. The rest of a message that was `begun` is omitted if it is empty.
 fn pieces<'a>(payload: &'a [u8], ends: &[usize], begun: bool) -> impl Iterator<Item = &'a [u8]> {
     let rest = ends.last().copied().unwrap_or(0);
     let mut start = 0;
@@ -165,7 +165,7 @@ fn pieces<'a>(payload: &'a [u8], ends: &[usize], begun: bool) -> impl Iterator<I
     whole.chain(open)
 }
 
-/// The longest entry of what a target has sent: the Python program reads no more at a time.
+/// The longest entry of data from a target: the Python program reads no more at a time.
 const ENTRY_BYTES_MAX: usize = 64 * 1024;
 
 /// What the marks mean; printed at the start of each session.

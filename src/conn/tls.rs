@@ -24,7 +24,7 @@ pub struct Tls {
 enum Stage {
     /// A helper looks at the certificate's files.
     Asking,
-    /// This is what there is; `None` without a certificate.
+    /// The answer; `None` without a certificate.
     Answered(Served),
     /// The client's socket has become a TLS session.
     Handshaking,
@@ -42,7 +42,7 @@ impl Tls {
         Tls { stage, begun: Instant::now(), deadline: cx.now.after(HANDSHAKE).min(client.first_request_by()) }
     }
 
-    /// Takes in what a helper found.
+    /// Stores a helper's answer.
     pub fn answered(&mut self, config: Served) {
         if matches!(self.stage, Stage::Asking) {
             self.stage = Stage::Answered(config);
@@ -91,7 +91,7 @@ impl Tls {
         cx.metrics.handshake_times.note(self.begun.elapsed());
     }
 
-    /// When the handshake is overdue.
+    /// The deadline of the handshake.
     pub fn deadline(&self) -> Tick {
         self.deadline
     }

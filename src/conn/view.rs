@@ -1,4 +1,4 @@
-//! What is seen of a connection from outside: its row in a list of sessions.
+//! A connection as seen from outside: its row in a list of sessions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::net::listen::Peer;
 use crate::timers::Tick;
 
 impl Conn {
-    /// Where the session goes; `None` for what is no session, or closes its sockets already.
+    /// Where the session goes; `None` if it is not a session, or is already closing its sockets.
     fn destination(&self) -> Option<&Arc<Destination>> {
         match &self.state {
             State::Connect(connect) => Some(&connect.to),
@@ -48,7 +48,7 @@ impl Conn {
         }
     }
 
-    /// Whether it is a session of this kind.
+    /// Whether it is a session that the filter matches.
     pub fn matches(&self, filter: &Filter, now: Tick) -> bool {
         let Some(to) = self.destination() else { return false };
         let facts = self.client.who.facts.as_ref();
@@ -69,7 +69,7 @@ impl Conn {
             && (!filter.stalled || self.stalled_side().is_some())
     }
 
-    /// How it stands in an order, most first.
+    /// Its rank in an order; the largest come first.
     pub fn rank(&self, order: Order, now: Tick) -> u64 {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         match order {
@@ -82,7 +82,7 @@ impl Conn {
         }
     }
 
-    /// All that is known of the session; `None` if it is none.
+    /// The session's row; `None` if it is not a session.
     pub fn row(&self, id: ConnId, now: Tick) -> Option<Row> {
         let to = self.destination()?;
         let (who, socket) = (&self.client.who, &self.client.socket);
@@ -141,7 +141,7 @@ impl Conn {
         (now.since(up), now.since(down))
     }
 
-    /// Which end takes nothing now.
+    /// Which end is not reading, if any.
     fn stalled_side(&self) -> Option<crate::id::Side> {
         match &self.state {
             State::Relay(relay) => relay.stalled_side(),

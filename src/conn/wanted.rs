@@ -1,4 +1,4 @@
-//! What one request head asks for, in bytes of its own: nothing here borrows the head, and nothing is granted.
+//! What one request head asks for, in owned form: nothing here borrows the head, and nothing is granted yet.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,22 +14,22 @@ use crate::ws::handshake::Upgrade;
 /// What a connection asks for next.
 #[derive(Debug)]
 pub enum Wanted {
-    /// A WebSocket. The request is in order; nothing has been answered.
+    /// A WebSocket. The request is valid; nothing has been answered.
     Session(Box<SessionRequest>),
     /// Something that the web server answers.
     Page(Box<PageRequest>),
     /// Something that can't be granted, whatever the gate says.
     Refused(Refusal, RequestLine),
-    /// Whether the service is ready, which is said without a line in the log.
+    /// Whether the service is ready, which is answered without a log line.
     Health(Refusal, RequestLine),
-    /// Nothing more: the client has ended its side behind the last answer.
+    /// Nothing more: the client has ended its side after the last answer.
     Nothing,
 }
 
-/// What is known of a request line when its request is answered.
+/// What is kept of a request line until its request is answered.
 #[derive(Debug, Default)]
 pub struct RequestLine {
-    /// What the log says of it. Empty when the log won't, or nothing could be read.
+    /// Its text in the log. Empty if it won't be logged, or could not be read.
     pub text: String,
     /// The method is HEAD: the answer has no body.
     pub head_only: bool,
@@ -37,7 +37,7 @@ pub struct RequestLine {
     pub seen: Option<Box<Seen>>,
 }
 
-/// What logs tell of a request in fields, without secrets.
+/// What is logged of a request in fields, without secrets.
 #[derive(Debug)]
 pub struct Seen {
     /// The method.
@@ -46,7 +46,7 @@ pub struct Seen {
     pub target: String,
     /// What the client calls itself.
     pub agent: Option<String>,
-    /// Why the request is taken for a plain one although it looks like an upgrade.
+    /// Why the request is treated as a plain one although it looks like an upgrade.
     pub reason: Option<String>,
 }
 
@@ -59,11 +59,11 @@ pub struct SessionRequest {
     pub line: RequestLine,
     /// The request's target, for the log.
     pub target: LoggedTarget,
-    /// The sub-protocols that the client offers, fit for the log, if none of them is spoken here.
+    /// The sub-protocols that the client offers, safe to log, if none of them is supported.
     pub foreign: Option<String>,
     /// What the gate is to be asked; `None` where it is open.
     pub question: Option<Box<gate::Question>>,
-    /// The host that was asked for, printable, where the target is told.
+    /// The requested host, printable, if targets are told.
     pub host: Option<Box<str>>,
 }
 
@@ -71,13 +71,13 @@ pub struct SessionRequest {
 pub enum LoggedTarget {
     /// As it came, secrets included.
     Whole(Box<str>),
-    /// Fit for the log.
+    /// Safe to log.
     Shown(String),
 }
 
 impl LoggedTarget {
-    /// Keeps a target of up to [`TARGET_KEPT_MAX`] as it is; what is longer is made fit for the log by `shown`
-    /// at once, which makes it short.
+    /// Keeps a target of up to [`TARGET_KEPT_MAX`] as it is; a longer one is made safe to log by `shown` at
+    /// once, which shortens it.
     pub fn new(target: &str, shown: impl FnOnce(&str) -> String) -> LoggedTarget {
         match target.len() <= TARGET_KEPT_MAX {
             true => LoggedTarget::Whole(target.into()),
@@ -85,7 +85,7 @@ impl LoggedTarget {
         }
     }
 
-    /// What the log may say, made by `shown` if it is not made yet; nothing for the usual `/`.
+    /// The text for the log, made by `shown` if it has not been made yet; `None` for the usual `/`.
     pub fn to_log(&self, shown: impl FnOnce(&str) -> String) -> Option<Cow<'_, str>> {
         match self {
             LoggedTarget::Whole(target) if &**target == "/" => None,
@@ -102,7 +102,7 @@ impl fmt::Debug for LoggedTarget {
     }
 }
 
-/// Bytes of a target that are kept until it is known whether they are logged.
+/// The longest target that is kept until it is known whether it is logged, in bytes.
 const TARGET_KEPT_MAX: usize = 4096;
 
 /// A plain request.
@@ -110,7 +110,7 @@ const TARGET_KEPT_MAX: usize = 4096;
 pub struct PageRequest {
     /// The request line.
     pub line: RequestLine,
-    /// What the answer has to know of the connection.
+    /// What the answer depends on besides the request.
     pub options: ResponseOptions,
     /// What the answer will be.
     pub action: Action,
@@ -118,9 +118,9 @@ pub struct PageRequest {
     pub pages: Arc<Pages>,
     /// Requests answered on this connection before this one.
     pub served: u32,
-    /// The body, which is read away first so that the next request is found after it.
+    /// The body, which is read and discarded first so that the next request is found after it.
     pub body: Option<Skipper>,
-    /// The client waits for leave to send its body (RFC 9110, 10.1.1).
+    /// The client waits for `100 Continue` before it sends its body (RFC 9110, 10.1.1).
     pub awaits_continue: bool,
     /// What the gate is to be asked; `None` where it is open.
     pub question: Option<Box<gate::Question>>,
@@ -165,7 +165,7 @@ impl PageRequest {
         let expected = expectations.next().filter(|_| request.minor_version > 0);
         let body = Framing::of(request).and_then(|framing| Ok((framing, Skipper::new(framing)?)));
         match body {
-            // A client that would send a longer body with a method that is refused is told that first of all.
+            // A client with a longer body and a method that is refused is told about the method first.
             Err(BodyError::TooLong) if !is_read => page.options.keep = false,
             Err(error) => page.refuse_body(error),
             Ok((framing, _)) if expected.is_some_and(|what| !what.eq_ignore_ascii_case(b"100-continue")) => {
@@ -203,7 +203,8 @@ fn wants_more(request: &Request<'_>) -> bool {
         && (request.minor_version > 0 || request.has_token("connection", "keep-alive"))
 }
 
-/// Requests on one connection. After this many, a client may well connect again, wherever it is placed then.
+/// Requests on one connection. After this many a client may as well connect again, possibly to another
+/// worker.
 const REQUESTS_MAX: u32 = 1000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Who a client is: what its socket says, and what a trusted proxy says in its place.
+//! Who a client is: what its socket says, and what a trusted proxy says instead.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,17 +15,17 @@ use crate::proxy::{Addresses, Proxied, REQUEST_ID_MAX};
 pub struct Who {
     /// What the socket says.
     pub socket: Peer,
-    /// What is known beyond that.
+    /// Whatever else is known.
     pub facts: Option<Box<Facts>>,
 }
 
 impl Who {
-    /// One of whom nothing is known but its socket.
+    /// A client of which only the socket is known.
     pub fn new(socket: Peer) -> Who {
         Who { socket, facts: None }
     }
 
-    /// What is known beyond the socket, to add to it.
+    /// Whatever else is known, for changing it.
     pub fn facts_mut(&mut self) -> &mut Facts {
         self.facts.get_or_insert_default()
     }
@@ -44,7 +44,7 @@ impl Who {
         }
     }
 
-    /// The client by the address that it is displayed by.
+    /// The client with the address that it is displayed with.
     pub fn named(&self) -> Peer {
         self.real().map_or_else(|| self.socket.clone(), |real| Peer::Ip(real.ip()))
     }
@@ -54,7 +54,7 @@ impl Who {
         self.real().map_or_else(|| self.socket.origin(), |real| Peer::Ip(real.ip()).origin())
     }
 
-    /// Takes in what the PROXY header of the connection says.
+    /// Stores what the PROXY header of the connection says.
     pub fn take_proxied(&mut self, proxied: Proxied) {
         if proxied != Proxied::default() {
             self.facts_mut().proxied = Some(Box::new(proxied));
@@ -62,8 +62,8 @@ impl Who {
         }
     }
 
-    /// Takes in what a trusted proxy says of a request. What an earlier request of the connection said is forgotten:
-    /// it may have been another client's.
+    /// Stores what a trusted proxy says about a request. What an earlier request of the connection said is
+    /// forgotten: it may have come from another client.
     pub fn identify(&mut self, request: &Request<'_>, proxies: &Proxies) -> Outside {
         if proxies.trusted.is_empty() {
             return Outside::default();
@@ -98,14 +98,14 @@ impl Who {
         self.facts.as_ref()?.proxied.as_deref()
     }
 
-    /// Whether a request has said who its client is, or has a name.
+    /// Whether a request has named its client, or has a name itself.
     pub fn is_named_by_request(&self) -> bool {
         let Some(facts) = &self.facts else { return false };
         let unique_id = facts.proxied.as_ref().and_then(|proxied| proxied.unique_id.as_ref());
         facts.via == Some(Via::ForwardedHeader) || facts.request_id.as_ref() != unique_id
     }
 
-    /// What is known of the connection alone.
+    /// Keeps only what is known about the connection.
     fn forget_request(&mut self) {
         let Some(facts) = &mut self.facts else { return };
         let proxied = facts.proxied.as_deref();

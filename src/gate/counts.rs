@@ -1,6 +1,6 @@
-//! What the gate has asked, and what came of it, as counters.
+//! Counters of the gate's questions and their answers.
 //!
-//! Reactors and helpers count here, once for a request, so there is a lock before the counters.
+//! Reactors and helpers count here, once per request, so the counters have a lock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::token::Answer;
 pub struct Counts {
     /// Tokens that were looked up, by [`Lookup`].
     pub lookups: Labelled<{ Lookup::NAMES.len() }>,
-    /// How long that took, where it was not known at once.
+    /// Their durations, if the answer was not known at once.
     pub lookup_times: Histogram<{ TIMES.len() }>,
     /// What the auth plugin has said, by [`Auth`].
     pub auths: Labelled<{ Auth::NAMES.len() }>,
@@ -71,7 +71,7 @@ impl Counts {
     }
 }
 
-/// A lookup on its way. One that is dropped while its client still waits found no room.
+/// A lookup under way. If it is dropped while its client still waits, there was no room for it.
 pub(super) struct Looking {
     counts: Arc<Counts>,
     begun: Instant,

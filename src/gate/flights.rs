@@ -1,7 +1,7 @@
 //! One lookup for all who ask for the same token at the same time.
 //!
-//! Those who come while it is on its way get the answer of the next one, which begins when it has ended: so
-//! nobody is answered with what was read before they asked, and a token whose lookup hangs holds one thread.
+//! Those who come while it is under way get the answer of the next one, which begins when it has ended: so
+//! nobody gets an answer that was read before they asked, and a token whose lookup hangs blocks one thread.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::helpers::{Lane, Stub};
 use crate::token::Answer;
 
-/// Lookups that wait or are on their way.
+/// Lookups that wait or are under way.
 #[derive(Clone, Default)]
 pub(super) struct Flights(Arc<Mutex<Waiting>>);
 
@@ -19,7 +19,7 @@ type Waiting = HashMap<Box<str>, Vec<Waiter>>;
 pub(super) struct Waiter {
     /// Whether the client is still there.
     pub(super) stub: Stub,
-    /// Takes the answer; dropped without one if there can't be any.
+    /// Receives the answer; dropped if there will be none.
     pub(super) to: Box<dyn FnOnce(Answer) + Send>,
 }
 
@@ -37,7 +37,7 @@ impl Flights {
             let mut flights = self.lock();
             if let Some(waiting) = flights.get_mut(token) {
                 if waiting.len() >= WAITING_SWEPT && waiting.len() == waiting.capacity() {
-                    // Those who have left make room before the list grows.
+                    // Waiters that have left make room before the list grows.
                     left.extend(waiting.extract_if(.., |waiter| !waiter.stub.is_wanted()));
                 }
                 if waiting.len() < WAITING_MAX {
@@ -51,7 +51,7 @@ impl Flights {
         }
         let flight = Flight { flights: self.clone(), token: token.into() };
         let watch = Flight { flights: self.clone(), token: token.into() };
-        // Dropping a job that found no room takes the flight away with all who wait for it.
+        // Dropping a job that found no room removes the flight with all who wait for it.
         let guard = Guard(Some(flight));
         let _ = lane.submit_while(move || watch.is_wanted(), move || guard.fly(look_up));
     }
@@ -73,7 +73,7 @@ impl Flight {
         flights.get(&self.token).is_some_and(|waiting| waiting.iter().any(|waiter| waiter.stub.is_wanted()))
     }
 
-    /// Takes out everyone who waits now. If there is no one, the flight is over.
+    /// Takes everyone who is waiting now. If there is no one, the flight is over.
     fn board(&self) -> Option<Vec<Waiter>> {
         let mut flights = self.flights.lock();
         let waiting = flights.get_mut(&self.token)?;
@@ -122,7 +122,7 @@ impl Drop for Guard {
 /// Clients that wait for one token.
 const WAITING_MAX: usize = 4096;
 
-/// Waiting clients from which on those who have left are looked for.
+/// From this many waiting clients on, those that have left are removed.
 const WAITING_SWEPT: usize = 64;
 
 #[cfg(test)]
@@ -162,13 +162,13 @@ mod tests {
         let (look_up, starts, release, count) = gated();
         let (ticket, (done, answers)) = (Ticket::default(), channel());
         flights.ask("a", waiter(&ticket, &done), &lane, look_up.clone());
-        starts.recv_timeout(PATIENCE).expect("a look-up");
+        starts.recv_timeout(PATIENCE).expect("a lookup");
         for _ in 0..100 {
             flights.ask("a", waiter(&ticket, &done), &lane, look_up.clone());
         }
         release.send(()).unwrap();
         assert_eq!(answers.recv_timeout(PATIENCE), Ok(Answer::Refused("a 0".into())));
-        starts.recv_timeout(PATIENCE).expect("another look-up");
+        starts.recv_timeout(PATIENCE).expect("another lookup");
         release.send(()).unwrap();
         for _ in 0..100 {
             assert_eq!(answers.recv_timeout(PATIENCE), Ok(Answer::Refused("a 1".into())));
@@ -185,7 +185,7 @@ mod tests {
         let (look_up, starts, release, _) = gated();
         let (ticket, (done, answers)) = (Ticket::default(), channel());
         flights.ask("a", waiter(&ticket, &done), &lane, look_up.clone());
-        starts.recv_timeout(PATIENCE).expect("a look-up");
+        starts.recv_timeout(PATIENCE).expect("a lookup");
         flights.ask("b", waiter(&ticket, &done), &lane, look_up.clone());
         let (done_c, answers_c) = channel();
         flights.ask("c", waiter(&ticket, &done_c), &lane, look_up.clone());
@@ -199,7 +199,7 @@ mod tests {
         flights.ask("d", waiter(&other, &done_d), &lane, look_up);
         assert!(!flights.lock().contains_key("b"));
         release.send(()).unwrap();
-        starts.recv_timeout(PATIENCE).expect("the look-up of d");
+        starts.recv_timeout(PATIENCE).expect("the lookup of d");
         release.send(()).unwrap();
         assert_eq!(answers_d.recv_timeout(PATIENCE), Ok(Answer::Refused("d 1".into())));
         drop((done, answers));
@@ -212,7 +212,7 @@ mod tests {
         let (done, _answers) = channel();
         let stays = Ticket::default();
         flights.ask("a", waiter(&stays, &done), &lane, look_up.clone());
-        starts.recv_timeout(PATIENCE).expect("a look-up");
+        starts.recv_timeout(PATIENCE).expect("a lookup");
         for _ in 0..100_000 {
             let leaves = Ticket::default();
             flights.ask("a", waiter(&leaves, &done), &lane, look_up.clone());

@@ -19,7 +19,7 @@ use crate::log::Log;
 use crate::target::Target;
 use crate::token::Answer;
 
-/// Whom and what there is to ask.
+/// What the gate consists of.
 pub(super) struct Keeper {
     pub(super) origins: Vec<AllowedOrigin>,
     pub(super) auth: Option<Box<dyn AuthPlugin>>,
@@ -47,16 +47,16 @@ pub(super) struct Visit {
     /// When the client's patience ends.
     deadline: Instant,
     to: Caller,
-    /// What is granted so far.
+    /// The grant so far.
     grant: Grant,
-    /// What came of the lookup, where it was made before the auth plugin is asked.
+    /// The result of the lookup, if it was made before the auth plugin was asked.
     looked_up: Option<LookedUp>,
 }
 
 /// A token and its answer; nothing for a request without a token.
 type LookedUp = Option<(String, Answer)>;
 
-/// What is known without a helper, and who wants to know it.
+/// A verdict that needs no helper, and who gets it.
 pub(super) type Known = Box<(Caller, Verdict)>;
 
 impl Visit {
@@ -83,7 +83,7 @@ impl Keeper {
         }
     }
 
-    /// Asks what has to be asked first of a visit whose origin is fine.
+    /// Asks the first question about a visit whose origin is allowed.
     pub(super) fn begin(self: &Arc<Self>, mut visit: Visit) -> Result<(), Known> {
         let Some(auth) = &self.auth else { return self.look_up(visit) };
         if auth.wants_target()
@@ -128,7 +128,7 @@ impl Keeper {
         })
     }
 
-    /// Looks the token up before the auth plugin is asked, which wants to know where it leads.
+    /// Looks the token up before the auth plugin is asked, for a plugin that is told the target.
     fn look_ahead(self: &Arc<Self>, tokens: &Tokens, token: String, mut visit: Visit) {
         let (keeper, stub, deadline, name) =
             (Arc::clone(self), visit.stub.clone(), visit.deadline, token.clone());
@@ -146,11 +146,11 @@ impl Keeper {
             let decision = keeper.decide(&visit);
             keeper.deliver(visit, decision);
         };
-        // If the lane is full, dropping the job answers.
+        // If the lane is full, dropping the job answers the visit.
         let _ = self.asking.submit_while(move || stub.is_wanted(), job);
     }
 
-    /// What the auth plugin decides. May wait if the plugin may.
+    /// The auth plugin's decision. May block if the plugin may.
     fn decide(&self, visit: &Visit) -> Decision {
         let Some(auth) = &self.auth else { return Decision::Admitted(Admitted::default()) };
         let question = &visit.question;
@@ -174,7 +174,7 @@ impl Keeper {
         auth.decide_until(&presented, visit.deadline)
     }
 
-    /// Goes on with what the auth plugin has decided.
+    /// Continues with the auth plugin's decision.
     fn go_on(self: &Arc<Self>, mut visit: Visit, decision: Decision) -> Result<(), Known> {
         self.counts.decided(&decision);
         let verdict = match decision {
@@ -278,8 +278,8 @@ impl Keeper {
     }
 }
 
-/// Time for an answer, the wait for a helper included: a bit less than the client's connection waits for, so that
-/// the log tells what did not answer.
+/// Time for an answer, including the wait for a helper: a bit less than the connection's own deadline, so
+/// that the log says what did not answer.
 pub(super) const LOOK_UP: Duration = Duration::from_millis(9_700);
 
 /// Questions that are decided at a time. One that hangs holds a thread.
@@ -288,7 +288,7 @@ pub(super) const THREADS_MAX: usize = 32;
 /// Questions that wait for a thread. More are answered with 503.
 const QUESTIONS_MAX: usize = 4096;
 
-/// Passwords that are hashed at a time: those who guess must not get all processors.
+/// Passwords that are hashed at a time: guessing must not take all processors.
 const HASHES_MAX: usize = 2;
 
 /// Passwords that wait to be hashed. A page asks for sixty files.

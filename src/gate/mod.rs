@@ -1,9 +1,9 @@
-//! The gate: who may, and where to. It is asked before anything is granted, with one owned question, and
-//! answers once.
+//! The gate: who is admitted, and to which target. It is asked before anything is granted, with one owned
+//! question, and answers once.
 //!
-//! The order is fixed: the page that sent the client (`--allow-origin`), the auth plugin, the token. What can be
-//! said without waiting is said at once; the rest runs on helpers, and a client that leaves gives up its place
-//! among those who wait.
+//! The order is fixed: the page that sent the client (`--allow-origin`), the auth plugin, the token. Whatever
+//! can be decided without waiting is decided at once; the rest runs on helpers, and a client that leaves
+//! gives up its place in the queue.
 
 mod counts;
 mod flights;
@@ -33,7 +33,7 @@ use tokens::Tokens;
 pub use verdict::{Asker, Grant, Question, TokenTarget, Verdict, Wants, Why, busy, overdue};
 use verdict::{invalid_origin, refused};
 
-/// What every request has to pass. Clones are the same gate.
+/// The gate that every request has to pass. Clones are the same gate.
 #[derive(Clone, Default)]
 pub struct Gate(Option<Arc<Keeper>>);
 
@@ -60,7 +60,7 @@ pub struct Settings {
 /// A page that may open sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedOrigin {
-    /// One that comes from the host that the session is asked of.
+    /// A page from the host that is asked for the session.
     Same,
     /// One of this origin.
     Of(Origin),
@@ -74,8 +74,8 @@ impl Gate {
 
     /// A gate as the operator wants it.
     ///
-    /// # Errors
-    /// A plugin can't be had, in words for the operator. Then there is no gate, never an open one.
+    /// # Errors A plugin can't be loaded, in words for the operator. Then there is no gate at all, never an
+    /// open one.
     pub fn new(settings: Settings) -> Result<Gate, String> {
         if settings.origins.is_empty() && settings.auth.is_none() && settings.tokens.is_none() {
             return Ok(Gate::open());

@@ -1,4 +1,4 @@
-//! What lines of the log call tokens, and targets that would tell them.
+//! How log lines name tokens, and targets that would reveal them.
 
 use crate::log::Log;
 use crate::secret::{fingerprint, hide};
@@ -21,7 +21,7 @@ pub(super) fn target(target: &Target, token: &str, host_token: bool, log: &Log) 
         name
     } else {
         {
-            // What stands in a path without its slashes may be all of the token.
+            // A path's text without slashes may be the whole token.
             hide(&name, token.trim_matches('/'), &fingerprint(token.trim_matches('/').as_bytes()))
         }
     }

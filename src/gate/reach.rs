@@ -1,4 +1,4 @@
-//! What targets of tokens may be: the rules, and the places where this program listens itself.
+//! Where tokens may lead: the rules, and the addresses at which this program itself listens.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -49,7 +49,7 @@ impl Reach {
         if self.rules.are_about_unix()
             && let Ok(real) = fs::canonicalize(path)
         {
-            // A link must not lead around what is denied; what is allowed may have links in it.
+            // A link must not bypass a deny rule; an allowed path may contain links.
             self.rules.check_unix_denied(&real)?;
         }
         Ok(())
@@ -58,7 +58,7 @@ impl Reach {
     /// Whether this program listens at `address`.
     fn is_own(&self, address: SocketAddr) -> bool {
         let ip = match canonical(address.ip()) {
-            // Where the system connects to for "any".
+            // Where connecting to the unspecified address leads.
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             ip => ip,

@@ -334,7 +334,7 @@ fn equal_questions_are_one_for_plugins_of_files_and_several_for_others() {
         let (gate, starts, release) = slow(is_local, Lane::new("test", 4, 100));
         let (ticket, (done, answers)) = (Ticket::default(), channel());
         send(&gate, "a", &ticket, &done);
-        starts.recv_timeout(PATIENCE).expect("a look-up");
+        starts.recv_timeout(PATIENCE).expect("a lookup");
         send(&gate, "a", &ticket, &done);
         send(&gate, "a", &ticket, &done);
         (0..look_ups).for_each(|_| release.send(()).unwrap());
@@ -342,7 +342,7 @@ fn equal_questions_are_one_for_plugins_of_files_and_several_for_others() {
             answers.recv_timeout(PATIENCE).expect("a verdict");
         }
         assert_eq!(starts.iter().take(look_ups - 1).count(), look_ups - 1);
-        assert!(starts.try_recv().is_err(), "one look-up too many");
+        assert!(starts.try_recv().is_err(), "one lookup too many");
     }
 }
 
@@ -361,7 +361,7 @@ fn a_client_that_leaves_gives_up_its_place_and_one_too_many_is_told_so() {
         drop(leaves);
         send(&gate, "e", &stays, &done);
         (0..3).for_each(|_| release.send(()).unwrap());
-        let seen: Vec<String> = (0..2).map(|_| starts.recv_timeout(PATIENCE).expect("a look-up")).collect();
+        let seen: Vec<String> = (0..2).map(|_| starts.recv_timeout(PATIENCE).expect("a lookup")).collect();
         assert_eq!(seen, ["c", "e"], "nobody waits for b");
     }
 }
@@ -371,7 +371,7 @@ fn what_is_known_is_answered_while_every_helper_hangs() {
     let (gate, starts, release) = slow(false, Lane::new("test", 1, 2));
     let (ticket, (done, answers)) = (Ticket::default(), channel());
     send(&gate, "hangs", &ticket, &done);
-    starts.recv_timeout(PATIENCE).expect("a look-up");
+    starts.recv_timeout(PATIENCE).expect("a lookup");
     send(&gate, "known", &ticket, &done);
     let verdict = answers.recv_timeout(PATIENCE).expect("a verdict");
     assert!(matches!(verdict, Verdict::Granted(_)), "{verdict:?}");
@@ -423,10 +423,10 @@ fn the_wait_for_a_helper_is_part_of_the_deadline() {
     send(&gate, "a", &ticket, &done);
     send(&gate, "b", &ticket, &done);
     let after = Instant::now();
-    let first = seen.recv_timeout(PATIENCE).expect("a look-up");
+    let first = seen.recv_timeout(PATIENCE).expect("a lookup");
     release.send(()).unwrap();
     release.send(()).unwrap();
-    let second = seen.recv_timeout(PATIENCE).expect("another look-up");
+    let second = seen.recv_timeout(PATIENCE).expect("another lookup");
     for deadline in [first, second] {
         assert!(before + LOOK_UP <= deadline && deadline <= after + LOOK_UP);
     }

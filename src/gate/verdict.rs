@@ -1,5 +1,5 @@
-//! What the gate is asked and what it answers, in bytes of their own, and the words of each refusal: the client's,
-//! which say nothing about why, and the operator's, which name no secret.
+//! The gate's questions and answers, owned, and the words of each refusal: the client's, which give no
+//! reason, and the operator's, which contain no secret.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::http::refusal::Refusal;
 use crate::secret::Fingerprint;
 use crate::target::Target;
 
-/// All that a decision may depend on, in bytes of its own.
+/// All that a decision may depend on, owned.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Question {
     /// What is asked for.
@@ -30,7 +30,7 @@ pub struct Question {
     pub asker: Asker,
 }
 
-/// What is known of a client beside its request.
+/// What is known about a client besides its request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asker {
     /// Its address, the real one where a trusted proxy has said it; `None` for a Unix socket.
@@ -39,7 +39,7 @@ pub struct Asker {
     pub tls: bool,
     /// The common name in the certificate that it has proven to be its own, to us or to a trusted proxy.
     pub common_name: Option<String>,
-    /// What a trusted proxy says of how it was asked.
+    /// What a trusted proxy says about the original request.
     pub outside: Outside,
 }
 
@@ -64,22 +64,22 @@ pub enum Verdict {
 /// Why a request is not granted, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The client may not.
+    /// The client is not admitted.
     Denied,
     /// The token is unknown.
     Unknown,
-    /// Something does not work, or takes too long.
+    /// Something failed, or took too long.
     Broken,
 }
 
 /// What comes with a grant.
 #[derive(Clone, Debug, Default)]
 pub struct Grant {
-    /// Where the session goes, where that is not the same for all.
+    /// Where the session goes, if that is not the same for all.
     pub to: Option<TokenTarget>,
     /// The value of `Set-Cookie` that the answer is to have.
     pub set_cookie: Option<String>,
-    /// Whom the client has proven to be, for logs.
+    /// The authenticated user, for logs.
     pub user: Option<Arc<str>>,
 }
 
@@ -88,20 +88,20 @@ pub struct Grant {
 pub struct TokenTarget {
     /// Where to dial.
     pub target: Target,
-    /// The target in lines of the log, without what would tell the token.
+    /// The target's name in the log, without anything that would reveal the token.
     pub name: String,
     /// What may be dialled.
     pub reach: Arc<Reach>,
-    /// Why this may not, as far as that is known already.
+    /// Why this target may not, if that is known already.
     pub forbidden: Option<String>,
-    /// Until when the token is good, if it says so.
+    /// When the token expires, if it says so.
     pub expires: Option<SystemTime>,
-    /// What stands for the token where the session is named.
+    /// The token's fingerprint, for logs and lists.
     pub token: Fingerprint,
 }
 
 impl Asker {
-    /// Whether the client's own connection is one of TLS, wherever that ends.
+    /// Whether the client's own connection uses TLS, whether we or a proxy terminate it.
     pub fn is_over_tls(&self) -> bool {
         self.tls || self.outside.is_tls == Some(true)
     }
@@ -114,14 +114,14 @@ impl Question {
     }
 }
 
-/// What is asked may hold secrets in any place.
+/// A question may contain secrets anywhere.
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Question").field("wants", &self.wants).finish_non_exhaustive()
     }
 }
 
-/// The one who has asked, and gets exactly one answer.
+/// Whoever asked, and gets exactly one answer.
 pub(super) struct Caller(Option<ReplyTo<Verdict>>);
 
 impl Caller {
@@ -141,7 +141,7 @@ impl Caller {
     }
 }
 
-/// A question that got lost on the way, because a lane was full, is answered all the same.
+/// A question that was dropped because a lane was full is answered, too.
 impl Drop for Caller {
     fn drop(&mut self) {
         if let Some(to) = self.0.take() {
@@ -155,7 +155,7 @@ pub fn overdue() -> Verdict {
     broken("the lookup takes too long".into())
 }
 
-/// So much is being asked that one more would wait for too long.
+/// There are so many questions that one more would wait too long.
 pub fn busy() -> Verdict {
     broken("too many lookups are waiting".into())
 }

@@ -1,15 +1,15 @@
-//! Request bodies: how one is framed (RFC 9112, 6), and where it ends, so that it can be read away.
+//! Request bodies: how one is framed (RFC 9112, 6), and where it ends, so that it can be read and discarded.
 //!
-//! Nothing here wants the bytes of a body. But where the next request begins must be known for sure, or the
-//! connection closed: a body taken for a request is how requests are smuggled past a proxy.
+//! The bytes of a body are not used. But it must be certain where the next request begins, or the connection
+//! is closed: requests are smuggled past proxies as bodies that are taken for requests.
 
 use std::fmt;
 
 use super::request::Request;
 use super::response::Status;
 
-/// The most bytes of a body that are read away, chunk headers included. For more, closing the connection
-/// costs both sides less.
+/// The most bytes of a body that are read and discarded, chunk headers included. Beyond that, closing the
+/// connection is cheaper for both sides.
 pub const BODY_MAX: u64 = 64 << 10;
 
 /// How a request's body is framed.
@@ -68,15 +68,14 @@ impl std::error::Error for BodyError {}
 impl Framing {
     /// How the body of `request` is framed.
     ///
-    /// # Errors
-    /// Its headers leave doubt, also doubt that another server in the way may have resolved otherwise.
+    /// # Errors Its headers are ambiguous, or another server on the way may have read them differently.
     pub fn of(request: &Request<'_>) -> Result<Framing, BodyError> {
         let mut lengths = request.headers("content-length");
         let length = lengths.next();
         if length.is_some() && lengths.any(|other| Some(other) != length) {
             return Err(BodyError::Framing);
         }
-        // A server in the way may see a coding in a line without one, or in an empty member.
+        // A server on the way may see a coding in an empty line or an empty member.
         let mut members = request.headers("transfer-encoding").flat_map(|value| value.split(|&b| b == b','));
         if members.any(|member| member.trim_ascii().is_empty()) {
             return Err(BodyError::Framing);
@@ -154,7 +153,7 @@ impl Skipper {
         self.part == Part::Done
     }
 
-    /// Goes on through `bytes` and returns how many of them belong to the body.
+    /// Reads on through `bytes` and returns how many of them belong to the body.
     ///
     /// # Errors
     /// The body is malformed or too long.

@@ -1,18 +1,18 @@
-//! Conditions of a request about the state of a file (RFC 9110, 13): is it sent, in parts, or not at all.
+//! Conditional requests (RFC 9110, 13): whether a file is sent whole, in parts, or not at all.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::request::Request;
 
-/// What tells one state of a file from another.
+/// What distinguishes one state of a file from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validators {
     /// The strong entity tag, with its quotes.
     pub tag: String,
-    /// The file's own date, in seconds since the Unix epoch, if it has one that means something.
+    /// The file's own date, in seconds since the Unix epoch, if it is meaningful.
     pub modified: Option<u64>,
-    /// When the file was last changed in any way, in the same seconds. A file that took the place of a newer one
-    /// has a date before that.
+    /// When the file was last changed in any way, likewise. A file that replaced a newer one has an earlier
+    /// date than that.
     pub changed: u64,
 }
 
@@ -39,7 +39,7 @@ pub enum Verdict {
 }
 
 impl Conditions {
-    /// Takes what a request says. Dates that can't be read count as not said.
+    /// Takes what a request says. Dates that can't be read are ignored.
     pub fn of(request: &Request<'_>) -> Conditions {
         let joined = |name: &str| {
             let lines: Vec<&[u8]> = request.headers(name).collect();
@@ -78,8 +78,9 @@ impl Conditions {
         if known { Verdict::NotModified } else { Verdict::Go }
     }
 
-    /// The value of `Range`, if it counts for this state of the file. Whoever could give a tag and gives a date is
-    /// answered as if the file had changed: a date can't tell two states of one second apart (RFC 9110, 13.1.5).
+    /// The value of `Range`, if it counts for this state of the file. A client that could have sent a tag but
+    /// sends a date is answered as if the file had changed: a date can't distinguish two states within one
+    /// second (RFC 9110, 13.1.5).
     pub fn range(&self, state: &Validators) -> Option<&[u8]> {
         let range = self.range.as_deref()?;
         let counts = match self.if_range.as_deref() {
@@ -211,7 +212,7 @@ mod tests {
         let since = |at: u64| (conditions(&format!("If-Modified-Since: {}\r\n", date(at))), at);
         let until = |at: u64| (conditions(&format!("If-Unmodified-Since: {}\r\n", date(at))), at);
         let dated = |modified, changed| Validators { tag: "\"a\"".into(), modified, changed };
-        // A file that an older one was put into the place of: its date is before the one that clients know.
+        // A file that was replaced by an older one: its date is before the one that clients know.
         let rolled_back = dated(Some(1_700_000_000), 1_760_000_000);
         for (at, known) in [
             (1_600_000_000, false),
@@ -224,7 +225,7 @@ mod tests {
             assert_eq!(since(at).0.verdict(&rolled_back), not_modified, "since {at}");
             assert_eq!(until(at).0.verdict(&rolled_back), unmodified, "until {at}");
         }
-        // Without a date that means something there is nothing to compare with.
+        // Without a meaningful date there is nothing to compare with.
         for at in [0, 1, 315_532_800, 4_000_000_000] {
             assert_eq!(since(at).0.verdict(&dated(None, 1)), Go);
             assert_eq!(until(at).0.verdict(&dated(None, 1)), Go);

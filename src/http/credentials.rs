@@ -37,8 +37,8 @@ pub fn basic(value: &[u8]) -> Result<Credentials, Malformed> {
     Ok(Credentials { user: user.to_owned(), password: Secret::new(password) })
 }
 
-/// The values that cookies of this name have in one `Cookie` header. There may be several, of which the server
-/// can't tell which is the right one.
+/// The values that cookies of this name have in one `Cookie` header. There may be several, and the server
+/// can't tell which one is right.
 pub fn cookies<'a>(header: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     header.split(|&byte| byte == b';').filter_map(move |pair| {
         let at = pair.iter().position(|&byte| byte == b'=')?;

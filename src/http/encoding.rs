@@ -1,6 +1,7 @@
-//! Which compressed forms of a file a client takes, and prefers at least as much as the plain one (RFC 9110, 12.5.3).
+//! Which compressed forms of a file a client accepts, and prefers at least as much as the plain one (RFC
+//! 9110, 12.5.3).
 
-/// A form in which a file may lie beside the plain one.
+/// A compressed form that may exist beside the plain file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
     /// Brotli, in `FILE.br`.
@@ -32,8 +33,8 @@ impl Coding {
     }
 }
 
-/// The codings to look for, best first, from the members of all `Accept-Encoding` headers. Of equals the one
-/// that compresses better comes first.
+/// The codings to look for, best first, from the members of all `Accept-Encoding` headers. Among equals the
+/// one that compresses better comes first.
 pub fn accepted<'a>(members: impl Iterator<Item = &'a [u8]>) -> Vec<Coding> {
     let (mut brotli, mut gzip, mut identity, mut others) = (None, None, None, None);
     for member in members {
@@ -47,7 +48,7 @@ pub fn accepted<'a>(members: impl Iterator<Item = &'a [u8]>) -> Vec<Coding> {
         };
         *slot = Some(weight);
     }
-    // The plain form has no weight of its own unless it is named; any coding that is taken is preferred.
+    // The plain form has no weight of its own unless it is named; any accepted coding is preferred to it.
     let plain = identity.unwrap_or(1);
     let mut codings: Vec<(Coding, u16)> = [(Coding::Brotli, brotli), (Coding::Gzip, gzip)]
         .into_iter()

@@ -1,8 +1,8 @@
-//! Header fields by which a proxy says whom it has forwarded a request for.
+//! Header fields in which a proxy names the client of a request.
 //!
-//! Each proxy appends the address of who has asked it, so what stands on the right comes from the nearest one, and what
-//! stands on the left may come from anyone. The lists are read from the right, as far as the addresses are those of
-//! trusted proxies; nothing on the left of that is looked at.
+//! Each proxy appends the address of its own client, so the rightmost entry comes from the nearest proxy, and
+//! entries further left may come from anyone. Lists are read from the right, past the addresses of trusted
+//! proxies; nothing to the left of the first other address is read.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -35,22 +35,22 @@ pub fn client(lines: &[&[u8]], form: Form, is_trusted: impl Fn(IpAddr) -> bool) 
     client
 }
 
-/// What the nearest proxy has put into a field that has one value, or a list of them.
+/// The value that the nearest proxy has written into a field with one value or a list of them.
 pub fn nearest<'a>(lines: &[&'a [u8]]) -> Option<&'a str> {
     let word = Words::new(lines).next()??;
     std::str::from_utf8(word).ok().filter(|word| word.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
-/// What is known of how a request reached the outermost proxy that is believed.
+/// What is known about how a request reached the outermost trusted proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outside {
-    /// Whether it came over TLS; nothing where nobody has said so.
+    /// Whether it came over TLS; `None` if no proxy has said so.
     pub is_tls: Option<bool>,
     /// The host that it was sent to, where that is not the one in `Host`.
     pub host: Option<String>,
 }
 
-/// What the word of `X-Forwarded-Proto` says of TLS.
+/// Whether a value of `X-Forwarded-Proto` means TLS.
 pub fn is_tls(scheme: &str) -> Option<bool> {
     let is = |word: &&str| scheme.eq_ignore_ascii_case(word);
     if ["https", "wss"].iter().any(is) {
@@ -59,12 +59,12 @@ pub fn is_tls(scheme: &str) -> Option<bool> {
     ["http", "ws"].iter().any(is).then_some(false)
 }
 
-/// The elements of a list over several lines, from the right, without empty ones. `None` in place of one that can't be
-/// told from what is left of it.
+/// The elements of a list over several lines, from the right, without empty ones. `None` in place of one that
+/// can't be separated from what is left of it.
 struct Words<'l, 'a> {
     lines: std::iter::Rev<std::slice::Iter<'l, &'a [u8]>>,
     line: Option<&'a [u8]>,
-    /// Bytes that may still be looked at.
+    /// Bytes that may still be examined.
     budget: usize,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Iterator for Words<'_, 'a> {
                     self.line = Some(&line[..unseen + comma]);
                     &line[unseen + comma + 1..]
                 }
-                // It began before what is looked at.
+                // It begins before the part that is examined.
                 Ok(None) if unseen > 0 => return None,
                 Ok(None) => line,
                 Err(Unclosed) => return Some(None),
@@ -103,10 +103,10 @@ impl<'a> Iterator for Words<'_, 'a> {
     }
 }
 
-/// A quoted string has no beginning.
+/// A quoted string has no opening quote.
 struct Unclosed;
 
-/// The last comma that stands in no quoted string.
+/// The last comma outside of quoted strings.
 fn last_comma(text: &[u8]) -> Result<Option<usize>, Unclosed> {
     let mut is_quoted = false;
     for at in (0..text.len()).rev() {
@@ -150,7 +150,7 @@ fn forwarded_for(element: &str) -> Option<String> {
     }
 }
 
-/// What a quoted string stands for whose opening quote has been taken, and what is after it (RFC 9110, 5.6.4).
+/// The value of a quoted string whose opening quote has been read, and what follows it (RFC 9110, 5.6.4).
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut signs = text.char_indices();
@@ -182,7 +182,7 @@ fn node(word: &str) -> Option<SocketAddr> {
         },
     };
     let port = match port.as_bytes() {
-        // One that is not told (RFC 7239, 6.1).
+        // An obfuscated one (RFC 7239, 6.1).
         [] => 0,
         [b'_', hidden @ ..] if is_hidden(hidden) => 0,
         digits if digits.iter().all(u8::is_ascii_digit) => port.parse().ok()?,
@@ -191,15 +191,15 @@ fn node(word: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.to_canonical(), port))
 }
 
-/// What may stand behind the `_` of what is not told (RFC 7239, 6.3).
+/// What may follow the `_` of an obfuscated identifier (RFC 7239, 6.3).
 fn is_hidden(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
 }
 
-/// Entries of a list that are looked at. A chain of proxies is shorter.
+/// Entries of a list that are examined. Chains of proxies are shorter.
 pub const ENTRIES_MAX: usize = 32;
 
-/// Bytes of a list that are looked at, those of separators included.
+/// Bytes of a list that are examined, separators included.
 pub const BYTES_MAX: usize = 4096;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! The Host header (RFC 9112, 3.2): one, and a name with or without a port. With two, or with one that can be read
-//! in two ways, a proxy and this server could each believe another, and tokens may be taken from it.
+//! The Host header (RFC 9112, 3.2): one, and a name with or without a port. With two, or with one that can be
+//! read in two ways, a proxy and this server could each see a different host, and tokens may be taken from
+//! it.
 
 use super::refusal::Refusal;
 use super::request::Request;
@@ -19,8 +20,8 @@ pub fn check(request: &Request<'_>) -> Result<(), Refusal> {
     Err(Refusal::new(400, reason))
 }
 
-/// `uri-host [ ":" port ]` (RFC 9110, 7.2), which may be empty. Bytes beyond ASCII are let pass, since some clients
-/// send names of other scripts as they are.
+/// `uri-host [ ":" port ]` (RFC 9110, 7.2), which may be empty. Non-ASCII bytes are tolerated, since some
+/// clients send international names as they are.
 fn is_host(value: &[u8]) -> bool {
     let (name, port) = match value {
         [b'[', rest @ ..] => {
@@ -42,8 +43,8 @@ fn is_host(value: &[u8]) -> bool {
     name.iter().all(is_name) && is_port
 }
 
-/// What may stand in a name beside letters and digits (RFC 3986, 3.2.2). Commas may, too, but a list of hosts is two
-/// of them to some servers.
+/// What a name may contain besides letters and digits (RFC 3986, 3.2.2). Commas are allowed there, too, but
+/// some servers would read a list of two hosts.
 const NAME_SIGNS: &[u8] = b"-._~%!$&'()*+;=";
 
 #[cfg(test)]

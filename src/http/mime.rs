@@ -1,7 +1,7 @@
 //! Media types by the ending of a file's name: a fixed table, so that pages look the same on every machine.
 //!
-//! Text is said to be UTF-8, but for what may say otherwise itself and would be overruled: HTML, whose pages may have a
-//! `<meta charset>`, and XML. JSON and what is built on it is UTF-8 anyway.
+//! Text is declared as UTF-8, except for types that declare their own charset and would be overruled: HTML,
+//! whose pages may have a `<meta charset>`, and XML. JSON and what is built on it is UTF-8 anyway.
 
 /// The type of a file of this name.
 pub fn of(name: &[u8]) -> &'static str {
@@ -13,8 +13,8 @@ pub fn of(name: &[u8]) -> &'static str {
     }
 }
 
-/// Whether a file of this name is a recording of a session, such as `session.7`. noVNC plays one by loading it
-/// as a script, and a browser runs a script of unknown type only while nobody forbids it to guess.
+/// Whether a file of this name is a recording of a session, such as `session.7`. noVNC plays one by loading
+/// it as a script, and a browser runs a script of unknown type only if it may guess.
 pub fn is_recording(name: &[u8]) -> bool {
     memchr::memrchr(b'.', name).is_some_and(|at| {
         let number = &name[at + 1..];

@@ -1,4 +1,4 @@
-//! Origins (RFC 6454): which page a browser's request comes from, and whether it is one that may ask.
+//! Origins (RFC 6454): which page a browser's request comes from, and whether that page is allowed to ask.
 
 /// An origin, in a form in which equal ones are equal text: scheme and host in lower case, the scheme's usual
 /// port left out. What has no host, such as `null` and `file://`, is compared as it is.
@@ -33,9 +33,9 @@ impl Origin {
     }
 }
 
-/// Whether a page of `origin` was loaded from the host that its request is for. The scheme is left out of it:
-/// a proxy in front may have taken TLS off, and then it is not known here. A Host without a port means the
-/// usual one of the origin's scheme.
+/// Whether a page of `origin` was loaded from the host that its request is for. The scheme is ignored: a
+/// proxy in front may have terminated TLS, which is not known here. A Host without a port means the usual one
+/// of the origin's scheme.
 pub fn is_same_host(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = split(origin) else { return false };
     let usual = usual_port(&scheme);
@@ -43,7 +43,7 @@ pub fn is_same_host(origin: &str, host: &str) -> bool {
     !of_origin.0.is_empty() && of_origin == host_and_port(host, usual)
 }
 
-/// The same where it may be known whether the request came over TLS: then the page must have, or not, as well.
+/// The same if it is known whether the request came over TLS: then the page's scheme must match.
 pub fn is_same(origin: &str, host: &str, is_tls: Option<bool>) -> bool {
     let has_scheme = |is_tls: bool| match split(origin) {
         Some((scheme, _)) if is_tls => scheme == "https" || scheme == "wss",
@@ -53,7 +53,7 @@ pub fn is_same(origin: &str, host: &str, is_tls: Option<bool>) -> bool {
     is_tls.is_none_or(has_scheme) && is_same_host(origin, host)
 }
 
-/// Scheme, in lower case, and what stands behind `://` up to the path. Nothing if there is no host.
+/// The scheme, in lower case, and the part after `://` up to the path. `None` if there is no host.
 fn split(text: &str) -> Option<(String, &str)> {
     let (scheme, authority) = text.split_once("://")?;
     let authority = authority.strip_suffix('/').unwrap_or(authority);

@@ -1,9 +1,9 @@
 //! Request targets in logs: the shape stays, the secrets go.
 //!
-//! A token or a password in a URL opens a machine, and many people read logs. No list of names
-//! says where one is, since each console has its own; so what is shown is what can't be one: names, the settings
-//! of noVNC's page, and segments of the path that neither look like a secret nor stand where one is expected.
-//! What is shown is bounded, and so is the work: beyond the bound nothing is looked at.
+//! A token or a password in a URL opens a machine, and many people read logs. No list of names can say where
+//! one is, since each console has its own; so only what can't be one is shown: names, the settings of noVNC's
+//! page, and path segments that neither look like a secret nor are where one is expected. The output is
+//! bounded, and so is the work: nothing beyond the bound is examined.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -37,7 +37,7 @@ pub fn unredacted(target: &str) -> String {
     out.finish(target.len())
 }
 
-/// A method as it may be logged: a word in capitals, as all are that are in use.
+/// A method as it may be logged: a word in capitals, as all methods in use are.
 pub fn redact_method(method: &str) -> &str {
     let is_word = method.len() <= METHOD_MAX && method.bytes().all(|byte| byte.is_ascii_uppercase());
     if is_word { method } else { MASK }
@@ -46,7 +46,7 @@ pub fn redact_method(method: &str) -> &str {
 /// A name from a header as it may be logged.
 pub fn redact_word(name: &[u8]) -> &str {
     let word = std::str::from_utf8(name).unwrap_or_default();
-    // Many names of protocols have a number in them; a secret has more than one.
+    // Many protocol names contain a number; secrets contain more than one.
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
     let is_name = word.len() <= WORD_MAX
         && word.bytes().any(|byte| byte.is_ascii_alphabetic())
@@ -67,7 +67,7 @@ impl Shown {
         self.is_full |= shown.len() < text.len();
     }
 
-    /// The text, and after it the length of the target where something was cut off.
+    /// The text, followed by the length of the target if something was cut off.
     fn finish(mut self, length: usize) -> String {
         if self.is_full {
             // Writing to a String can't fail.
@@ -91,7 +91,7 @@ fn redact_parameter(piece: &str, out: &mut Shown) {
     if SETTINGS.contains(&name) && is_plain_value(name, value) {
         return out.push(piece);
     }
-    // What ends in signs of padding is base64, and no name.
+    // A text that ends in padding characters is base64 and not a name.
     if is_word(name) && value.bytes().any(|byte| byte != b'=') {
         out.push(name);
         out.push("=");
@@ -108,7 +108,7 @@ fn redact_path(path: &str, out: &mut Shown) {
         let segment = &path[start..end];
         match judge(segment) {
             _ if segment.is_empty() => {}
-            // What could be a segment that ends within a secret hides the next ones, too.
+            // A segment that may end in the middle of a secret hides the next ones, too.
             Segment::Odd => {
                 if let Some((name, _)) = segment.split_once('=').filter(|(name, _)| is_word(name)) {
                     out.push(name);
@@ -135,7 +135,7 @@ enum Segment {
     /// It says that the next one is a secret.
     Place,
     Secret,
-    /// It has signs that no file's name has, of a parameter or of another URL.
+    /// It has characters that occur in parameters or URLs, but not in file names.
     Odd,
 }
 
@@ -156,8 +156,8 @@ fn judge(segment: &str) -> Segment {
     if is_place(plain.trim()) { Segment::Place } else { Segment::Plain }
 }
 
-/// Whether a segment is a place and its secret in one: `Bearer x`, `ticket-12`. What follows without a blank is one
-/// only if it has a digit, since there are files such as `session-list.js`.
+/// Whether a segment contains both a place and its secret: `Bearer x`, `ticket-12`. What follows without a
+/// blank is a secret only if it has a digit, since there are files such as `session-list.js`.
 fn has_secret_behind_place(segment: &str) -> bool {
     let is_blank = |c: char| c.is_whitespace() || c == '+';
     segment.match_indices(|c: char| is_blank(c) || "-_.~,".contains(c)).any(|(at, _)| {
@@ -180,8 +180,8 @@ fn is_place(name: &str) -> bool {
     PLACES.iter().any(|place| name.eq_ignore_ascii_case(place)) || (0..name.len()).any(has_part)
 }
 
-/// `segment` with percent encoding undone, a few times over; `None` when there is more of it. What is not UTF-8
-/// then gets replacement characters: this is only looked at, never shown.
+/// `segment` with percent encoding undone, a few times over; `None` if there are more layers. Invalid UTF-8
+/// becomes replacement characters: the result is only examined, never shown.
 fn decoded(segment: &str) -> Option<Cow<'_, str>> {
     let mut text = Cow::Borrowed(segment);
     for _ in 0..ENCODINGS_MAX {
@@ -229,8 +229,7 @@ fn is_host_and_port(text: &str) -> bool {
     })
 }
 
-/// Whether a name has so much in it that no one would have chosen that it may be a secret: hexadecimal, base64,
-/// a UUID.
+/// Whether a name looks so random that it may be a secret: hexadecimal, base64, a UUID.
 fn is_random(text: &str) -> bool {
     if text.len() < RANDOM_MIN {
         return false;
@@ -261,7 +260,7 @@ const METHOD_MAX: usize = 17;
 /// What stands for a secret.
 const MASK: &str = "***";
 
-/// Settings of noVNC's page, whose values are no secrets.
+/// Settings of noVNC's page, whose values are not secrets.
 const SETTINGS: &[&str] = &[
     "autoconnect",
     "bell",
@@ -286,17 +285,17 @@ const SETTINGS: &[&str] = &[
 /// Segments that say what the next one is.
 const PLACES: &[&str] = &["auth", "bearer", "code", "key", "otp", "sid", "sig", "signature"];
 
-/// What stands before credentials in a header, and so may do in a path.
+/// What precedes credentials in a header, and so may do in a path.
 const SCHEMES: &[&str] = &["basic", "digest", "negotiate"];
 
 /// Parts of such segments.
 const PLACE_PARTS: &[&str] =
     &["token", "ticket", "secret", "passw", "session", "jwt", "apikey", "credential"];
 
-/// How many encodings inside each other are undone.
+/// How many nested encodings are undone.
 const ENCODINGS_MAX: usize = 4;
 
-/// The longest segment that is looked at, in bytes. A longer one is hidden.
+/// The longest segment that is examined, in bytes. Longer ones are hidden.
 const SEGMENT_MAX: usize = 128;
 
 /// The longest name of a parameter that is shown, in bytes.

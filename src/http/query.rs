@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// The token in the query of a request target: the first parameter `token` that is not empty, decoded as the
 /// fields of HTML forms are, without line feeds after it.
 pub fn token(target: &str) -> Option<String> {
-    // What follows a `#` never reaches a server, except from clients that don't know it.
+    // What follows a `#` is never sent to a server, except by clients that don't know better.
     let target = target.split('#').next()?;
     let (_, query) = target.split_once('?')?;
     let value = query.split('&').find_map(|pair| value(pair, "token"))?;

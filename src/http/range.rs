@@ -1,7 +1,7 @@
 //! Which bytes of a file a `Range` header asks for (RFC 9110, 14.2).
 //!
-//! A header that is not understood, or that asks for more work than the whole file would be, is left out of
-//! account, as the RFC allows: the answer is the whole file then, which is never wrong.
+//! A header that is not understood, or that asks for more work than the whole file would be, is ignored, as
+//! the RFC allows: the answer is then the whole file, which is never wrong.
 
 /// A run of bytes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Selection {
     Unsatisfiable,
 }
 
-/// The most spans of one answer. Readers of PDF files, who ask for more than anyone, send about ten.
+/// The most spans of one answer. PDF readers, which ask for the most, send about ten.
 pub const SPANS_MAX: usize = 16;
 
 /// Reads the value of a `Range` header for a file of `length` bytes.
@@ -49,7 +49,7 @@ pub fn select(value: &[u8], length: u64) -> Selection {
     match (asked, spans.is_empty()) {
         (0, _) => Selection::Whole,
         (_, true) => Selection::Unsatisfiable,
-        // Spans that overlap so much that they are longer than the file are no saving for anyone.
+        // Spans that overlap so much that their sum exceeds the file save nothing.
         _ if total > u128::from(length) => Selection::Whole,
         _ => Selection::Spans(spans),
     }

@@ -1,5 +1,5 @@
-//! A refusal: an error of HTTP with its reason and headers, owned, so that one that was made from a plugin's
-//! words travels like one of ours.
+//! A refusal: an error of HTTP with its reason and headers, owned, so that one made from a plugin's words is
+//! handled like our own.
 
 use std::borrow::Cow;
 
@@ -59,7 +59,7 @@ impl Refusal {
         self
     }
 
-    /// Whether something is wrong: all but the answer to a question about what is allowed.
+    /// Whether it is an error; the answer to OPTIONS is not.
     pub fn is_error(&self) -> bool {
         self.status.0 >= 400
     }

@@ -67,7 +67,8 @@ pub fn refusal(
     out
 }
 
-/// The head of an answer, field by field. Control characters are left out of all that is written into it.
+/// The head of an answer, field by field. Control characters are removed from everything that is written into
+/// it.
 #[derive(Debug)]
 pub struct Head(String);
 
@@ -115,7 +116,7 @@ fn push_line(out: &mut String, parts: &[&str]) {
     }
 }
 
-/// Most heads are not longer than this, in bytes.
+/// Most heads are no longer than this, in bytes.
 const HEAD_BYTES_USUAL: usize = 512;
 
 /// Every status that this program sends.

@@ -24,17 +24,17 @@ pub struct Event<'a> {
 
 /// What has happened.
 pub enum What<'a> {
-    /// Something of which there is no more to say than these words.
+    /// An event with no fields besides this text.
     Note(Topic, fmt::Arguments<'a>),
-    /// The same, about the client; a line of it has a date.
+    /// The same, about the client; its line has a date.
     Dated(Topic, fmt::Arguments<'a>),
     /// The same, in a line without a date.
     Undated(Topic, fmt::Arguments<'a>),
     /// A WebSocket was granted.
     SessionStart(&'a SessionStart<'a>),
-    /// Its target is dialled; the words have the target in them.
+    /// Its target is being dialled; the text contains the target.
     SessionConnecting(&'a str),
-    /// Its target was reached, after so long. Has no text form.
+    /// Its target was reached, after this time. Has no text form.
     SessionConnected(Duration),
     /// Its target could not be reached: target and reason.
     SessionFailed(&'a dyn Display, &'a dyn Display),
@@ -55,7 +55,7 @@ pub enum Topic {
     Start,
     /// Every reactor serves.
     Ready,
-    /// Logs are opened anew.
+    /// Log files are reopened.
     Reload,
     /// Clients are sent away.
     Drain,
@@ -73,7 +73,7 @@ pub enum Topic {
     Connection,
     /// Something about a session.
     Session,
-    /// Something that a client, or a proxy before this program, should be taught.
+    /// A fault of a client, or of a proxy in front, that its operator should know about.
     Hint,
     /// Lines that were left out or lost.
     Suppressed,
@@ -142,7 +142,7 @@ pub struct Party<'a> {
     pub subject: Option<String>,
     /// What stands for its token.
     pub token: Option<Fingerprint>,
-    /// Whom it has proven to be.
+    /// The user that it has authenticated as.
     pub user: Option<&'a str>,
     /// Where the session goes, as it was asked for.
     pub server: Option<(&'a str, Option<u16>)>,
@@ -172,7 +172,7 @@ pub struct SessionEnd<'a> {
     pub by: &'static str,
     /// What went wrong, in more words, if anything did.
     pub error: Option<String>,
-    /// How long it was there, from the 101 on.
+    /// Its duration, from the 101 on.
     pub duration: Duration,
     /// How long its target took, if that was reached.
     pub connect: Option<Duration>,
@@ -180,7 +180,7 @@ pub struct SessionEnd<'a> {
     pub bytes_up: u64,
     /// Payload bytes that were read from the target.
     pub bytes_down: u64,
-    /// For how long nothing had moved up, and down.
+    /// How long nothing had moved up, and down.
     pub idle: Option<(Duration, Duration)>,
     /// The end that was refusing bytes.
     pub stalled: Option<&'static str>,
@@ -206,7 +206,7 @@ pub struct Request<'a> {
     pub agent: Option<&'a str>,
     /// The length of the answer's body, where it is known.
     pub body: Option<u64>,
-    /// Why the request was refused, or was taken for no upgrade although it looks like one.
+    /// Why the request was refused, or, if it looks like an upgrade, why it was not treated as one.
     pub reason: Option<&'a str>,
 }
 
@@ -264,7 +264,7 @@ impl What<'_> {
         }
     }
 
-    /// The fields that it alone has.
+    /// The fields that only this event has.
     fn fields(&self, object: &mut Object) {
         match self {
             What::Note(..)

@@ -1,4 +1,4 @@
-//! A line of the log as a JSON object: keys in their order, every value bounded, nothing in it that acts.
+//! A line of the log as a JSON object: keys in order, every value bounded, and no control characters.
 
 use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(super) struct Object {
 }
 
 impl Object {
-    /// An empty one, whose values are cut behind so many bytes.
+    /// An empty one, whose values are cut after this many bytes.
     pub(super) fn new(value_max: usize) -> Object {
         Object { out: String::with_capacity(512), value_max }
     }
@@ -22,13 +22,13 @@ impl Object {
         self.text_of(key, value, TEXT_MAX);
     }
 
-    /// A text that may be as long as that, if no value has to be shorter.
+    /// A text of at most `most` bytes, or less if all values have to be shorter.
     pub(super) fn text_of(&mut self, key: &str, value: impl Display, most: usize) {
         self.key(key);
         self.out.push('"');
         let most = most.min(self.value_max);
         let mut escaped = Escaped { out: &mut self.out, left: most };
-        // What does not fit is an error, and ends the value.
+        // Text that does not fit is an error, which ends the value.
         if write!(escaped, "{value}").is_err() {
             self.out.push_str("...");
         }
@@ -55,7 +55,7 @@ impl Object {
         }
     }
 
-    /// A time in seconds, with six digits behind the point at most.
+    /// A time in seconds, with at most six decimals.
     pub(super) fn seconds(&mut self, key: &str, value: Duration) {
         self.key(key);
         let digits = format!("{:06}", value.subsec_micros());
@@ -81,7 +81,7 @@ impl Object {
     }
 }
 
-/// A text is cut behind so many bytes, if nothing else is said of it.
+/// A text is cut after this many bytes by default.
 const TEXT_MAX: usize = 1024;
 
 /// Passes text on into a JSON string, until it is full.
@@ -102,7 +102,7 @@ impl fmt::Write for Escaped<'_> {
                 '\n' => self.out.push_str("\\n"),
                 '\r' => self.out.push_str("\\r"),
                 '\t' => self.out.push_str("\\t"),
-                // What is not seen, or acts on a terminal, is escaped, too.
+                // Invisible characters and those that control a terminal are escaped, too.
                 c if !is_shown(c) => {
                     for unit in c.encode_utf16(&mut [0; 2]) {
                         write!(self.out, "\\u{unit:04x}")?;

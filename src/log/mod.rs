@@ -1,10 +1,10 @@
 //! Log lines, written by threads of their own, so that a stalled, full or closed stderr blocks nothing.
 //!
-//! The logging thread appends a line to a bounded queue and continues. Each output (stderr, the log file, syslog,
-//! stdout for traffic marks) has its own queue and thread, so one that is stuck does not hold up the others.
-//! What does not fit is counted, and the count is said when there is room again.
+//! The logging thread appends a line to a bounded queue and continues. Each output (stderr, the log file,
+//! syslog, stdout for traffic marks) has its own queue and thread, so one that is stuck does not hold up the
+//! others. Lines that do not fit are counted, and the number is logged when there is room again.
 //!
-//! A log is prepared before the process goes into the background, where no thread may exist, and started
+//! A log is prepared before the process forks into the background, when no thread may exist yet, and started
 //! after it: until then lines wait in the queues.
 
 mod event;
@@ -35,7 +35,7 @@ pub use event::{Event, Party, Request, SessionEnd, SessionStart, Topic, What};
 pub use output::{SUN_PATH_MAX, describe};
 pub use syslog::{SyslogAddress, SyslogSettings};
 
-/// Where lines go, and which of them are wanted. Shared by all threads.
+/// Where lines go, and which ones are written. Shared by all threads.
 pub struct Log {
     level: Level,
     secrets: bool,
@@ -62,9 +62,9 @@ pub struct Settings {
     pub secrets: bool,
     /// A file that gets the same lines as stderr (`--log-file`), appended to.
     pub file: Option<PathBuf>,
-    /// What gets a line for the end of each session and each answered request (`--access-log`).
+    /// Gets a line for each ended session and each answered request (`--access-log`).
     pub access: Option<Access>,
-    /// Syslog, which gets them, too (`--syslog`).
+    /// Syslog, which gets the same lines (`--syslog`).
     pub syslog: Option<SyslogSettings>,
     /// Whether traffic marks go to stdout (`--traffic`).
     pub traffic: bool,
@@ -88,14 +88,14 @@ impl Settings {
     }
 }
 
-/// How much a line matters, which syslog is told; the lesser ones are less.
+/// The severity of a line, which is passed to syslog; more severe levels compare as less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// The service ends for it, or a part of it.
+    /// The service, or part of it, ends because of this.
     Error,
-    /// The operator should look at it.
+    /// The operator should look into it.
     Warning,
-    /// What happens.
+    /// Normal events.
     #[default]
     Info,
     /// Details, with `--verbose`.
@@ -136,10 +136,9 @@ pub enum Access {
     File(PathBuf),
 }
 
-/// Opens a log file for another program that appends to it, too.
+/// Opens a log file for another program, which also appends to it.
 ///
-/// # Errors
-/// The system's, or what lies there can't be a log.
+/// # Errors The system's, or it is not a file that can be a log.
 pub fn append_to(path: &Path) -> io::Result<fs::File> {
     output::File::open(path)?.into_blocking()
 }
@@ -204,8 +203,8 @@ impl Log {
         Ok(())
     }
 
-    /// Leaves standard error to the process that this one was forked from: its lines are written by that one,
-    /// with [`Log::write_stderr`]. To be called before [`Log::start`].
+    /// Leaves standard error to the process that this one was forked from, which writes its lines with
+    /// [`Log::write_stderr`]. To be called before [`Log::start`].
     pub fn leave_stderr(&mut self) {
         self.lines.remove(0);
         lock(&self.prepared).remove(0);
@@ -214,7 +213,7 @@ impl Log {
     /// Writes what waits for standard error, without a thread. May block; meant for the process that has sent
     /// its service into the background.
     pub fn write_stderr(&self) {
-        // A reader that is gone does not want to know.
+        // If the reader is gone, there is nobody to tell.
         let _ = self.lines.first().map(|sink| io::stderr().write_all(&sink.take()));
     }
 
@@ -263,12 +262,12 @@ impl Log {
             .map_or_else(String::new, |sink| String::from_utf8_lossy(&sink.take()).into_owned())
     }
 
-    /// What happens.
+    /// Logs a normal event.
     pub fn info(&self, text: fmt::Arguments<'_>) {
         self.note(Topic::Message, Level::Info, text);
     }
 
-    /// Something that the operator should look at.
+    /// Something that the operator should look into.
     pub fn warn(&self, text: fmt::Arguments<'_>) {
         self.note(Topic::Message, Level::Warning, text);
     }
@@ -295,7 +294,7 @@ impl Log {
         self.say(&Event { level, who: Some(peer), party: None, what: What::Dated(topic, text) });
     }
 
-    /// Whether lines that matter so much are written, so that nobody works them out for nothing.
+    /// Whether lines of this level are written, so that callers don't format them for nothing.
     pub fn wants(&self, level: Level) -> bool {
         level <= self.level
     }
@@ -305,7 +304,7 @@ impl Log {
         self.wants(Level::Debug)
     }
 
-    /// Whether lines are objects, for which more has to be found out.
+    /// Whether lines are JSON objects, which need more details.
     pub fn is_json(&self) -> bool {
         self.format == Format::Json
     }
@@ -332,8 +331,8 @@ impl Log {
         }
     }
 
-    /// Reopens the outputs that have a name: the files, for a rotation that has moved them away, and the way to
-    /// syslog. What can't be opened is told on the other outputs, and stays as it was.
+    /// Reopens the outputs that have a name: the files, which a rotation may have moved away, and the
+    /// connection to syslog. One that can't be opened is reported on the other outputs and stays as it was.
     pub fn reopen(&self) {
         self.lines.iter().chain(&self.access).for_each(Sink::reopen);
     }
@@ -344,7 +343,7 @@ impl Log {
     }
 
     /// Waits until everything is written, or until `patience` is over: a stuck output must not keep the
-    /// process from ending. How many lines did not get there is said where it can be.
+    /// process from ending. The number of lines that were not written is logged where possible.
     pub fn flush(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
         self.lines.iter().chain(&self.access).chain(&self.traffic).for_each(|sink| sink.flush(deadline));
@@ -421,7 +420,7 @@ impl Log {
     }
 }
 
-/// How an output shows what it has to say itself.
+/// The form of an output's own messages.
 #[derive(Clone, Copy)]
 enum Style {
     /// As a line of text.
@@ -481,11 +480,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A longer line is cut: whatever is in it, some of it may be a peer's.
+/// Longer lines are cut: part of any line may come from a peer.
 const LINE_BYTES_MAX: usize = 4096;
 
 /// No value of an object is longer, and most are bounded closer, so that no object is longer than 16 KiB.
 const VALUE_MAX: usize = 4096;
 
-/// How long the exit waits for the line about lines that did not get to their output.
+/// How long the exit waits for the line about lines that were not written.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(100);

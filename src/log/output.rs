@@ -15,9 +15,9 @@ use super::syslog::Syslog;
 /// Something that lines are written to.
 pub(super) struct Output {
     kind: Kind,
-    /// The last line was cut off, by a full disk for instance.
+    /// The last line was cut off, for example by a full disk.
     is_mid_line: bool,
-    /// Writing failed, and that has been said.
+    /// Writing failed, and that has been reported.
     is_failing: bool,
 }
 
@@ -45,7 +45,7 @@ impl Output {
         Output::of(Kind::Stderr)
     }
 
-    /// For traffic marks, which are no lines.
+    /// For traffic marks, which are not lines.
     pub(super) fn stdout() -> Output {
         Output::of(Kind::Stdout)
     }
@@ -55,7 +55,7 @@ impl Output {
         Output::of(Kind::StdoutLines)
     }
 
-    /// A file that `what` is in.
+    /// A file; `what` names its content.
     pub(super) fn file(file: File, what: &'static str) -> Output {
         Output::of(Kind::File(file, what))
     }
@@ -68,7 +68,7 @@ impl Output {
         Output { kind, is_mid_line: false, is_failing: false }
     }
 
-    /// What the thread is called that writes to it.
+    /// The name of the thread that writes to it.
     pub(super) fn thread_name(&self) -> &'static str {
         match self.kind {
             Kind::Stderr => "log-stderr",
@@ -79,7 +79,8 @@ impl Output {
         }
     }
 
-    /// Reopens the outputs that have a name: a file that a rotation has moved away, or the way to syslog.
+    /// Reopens the outputs that have a name: a file that a rotation has moved away, or the connection to
+    /// syslog.
     pub(super) fn reopen(&mut self, tell: Tell<'_>) {
         match &mut self.kind {
             Kind::File(file, what) => match File::open(&file.path) {
@@ -99,7 +100,7 @@ impl Output {
         }
     }
 
-    /// Writes lines and returns how many of them were lost. May take as long as the reader does.
+    /// Writes lines and returns how many of them were lost. Blocks for as long as the reader does.
     pub(super) fn write(&mut self, bytes: &[u8], tell: Tell<'_>) -> u64 {
         if let Kind::Syslog(syslog) = &mut self.kind {
             return syslog.write(bytes, tell);
@@ -136,7 +137,8 @@ impl Output {
                 Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A FIFO that is full; or who shares the descriptor has made it non-blocking, and it is full.
+                // A FIFO that is full; or a full output that another process sharing the descriptor has made
+                // non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY_WAIT),
                 // Closed, or the disk is full: these lines are gone, the next ones may do better.
                 Err(error) => return (written, Err(error)),
@@ -161,8 +163,8 @@ impl Output {
 }
 
 impl File {
-    /// Opens a log file for appending. Never waits, whatever lies there: a FIFO without a reader, for
-    /// instance, is an error.
+    /// Opens a log file for appending. Never blocks, whatever the path names: a FIFO without a reader, for
+    /// example, is an error.
     ///
     /// # Errors
     /// The system's, or what lies there can't be a log.
@@ -170,7 +172,7 @@ impl File {
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
         let file = match OpenOptions::new().create(true).append(true).custom_flags(flags).open(path) {
             Ok(file) => file,
-            // What a FIFO without a reader says, and every socket.
+            // The error of a FIFO without a reader, and of every socket.
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => match standard(path) {
                 Some(descriptor) => descriptor?.into(),
                 None if is_fifo(path) => return Err(io::Error::other("no process reads this FIFO")),
@@ -184,7 +186,7 @@ impl File {
         Ok(File { file, path: path.to_owned() })
     }
 
-    /// The file, for who waits for it.
+    /// The file, in blocking mode.
     ///
     /// # Errors
     /// The system's.
@@ -213,11 +215,11 @@ fn standard(path: &Path) -> Option<io::Result<OwnedFd>> {
     }
 }
 
-/// An error as Python prints it, since scripts look for that: `[Errno 111] Connection refused`.
+/// An error in Python's form, which scripts look for: `[Errno 111] Connection refused`.
 pub fn describe(error: &io::Error) -> String {
     let text = error.to_string();
     if text.contains("SUN_LEN") {
-        // The standard library's own, which no manual explains.
+        // An error of std's own, which no manual explains.
         return format!("path is longer than {SUN_PATH_MAX} bytes");
     }
     match error.raw_os_error() {
@@ -232,7 +234,7 @@ pub fn describe(error: &io::Error) -> String {
 /// The longest path of a Unix socket, in bytes without the NUL (unix(7)).
 pub const SUN_PATH_MAX: usize = 107;
 
-/// Between attempts at an output that does not wait by itself.
+/// Time between attempts at an output that does not block.
 const RETRY_WAIT: Duration = Duration::from_millis(20);
 
 /// A directory for a test.

@@ -15,9 +15,9 @@ use super::{Counts, Level, Style, lock, object};
 pub(super) struct Sink {
     queue: Arc<Queue>,
     form: Form,
-    /// How it shows what it has to say itself.
+    /// The form of its own messages.
     style: Style,
-    /// What its output is called in a line about it.
+    /// The name of its output in lines about it.
     name: &'static str,
 }
 
@@ -43,7 +43,7 @@ struct Pending {
     /// Since the start: lines that were said, and those of them that the output did not take.
     said: u64,
     lost: u64,
-    /// Lines that the thread has taken and not yet dealt with.
+    /// Lines that the thread has taken and not finished.
     in_hand: u64,
     writing: bool,
     /// The thread sleeps until it is notified of work.
@@ -73,7 +73,7 @@ impl Sink {
         Arc::ptr_eq(&self.queue, &other.queue)
     }
 
-    /// Starts the thread that writes the queue to `output`. What it has to say about that goes to `others`.
+    /// Starts the thread that writes the queue to `output`. Its own messages go to `others`.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -92,7 +92,7 @@ impl Sink {
         }
     }
 
-    /// Queues an event whose object this is. Where a message has less room than a line, it is shortened.
+    /// Queues an event whose object this is. It is shortened if a message has less room than a line.
     pub(super) fn say_object(&self, event: &Event<'_>, line: &str) {
         match (&self.form, self.style) {
             (Form::Syslog(_), Style::Json(instance)) if line.len() > SYSLOG_OBJECT_MAX => {
@@ -119,7 +119,7 @@ impl Sink {
         }
         let before = state.bytes.len();
         parts.iter().for_each(|part| state.bytes.extend_from_slice(part));
-        // Woken once: until it runs, others have nothing to tell it.
+        // Woken only once: until it runs, further wake-ups are useless.
         let is_asleep = std::mem::take(&mut state.waiting);
         let wanted = is_asleep || (before < FULL_BYTES && state.bytes.len() >= FULL_BYTES);
         drop(state);
@@ -226,7 +226,7 @@ impl Sink {
         (std::mem::take(&mut state.reopen), std::mem::take(&mut state.lost_lines))
     }
 
-    /// Lets lines come for a while, or until what is there should not wait.
+    /// Waits a while for more lines, or until those that are there are urgent.
     fn collect<'a>(&self, state: MutexGuard<'a, Pending>, time: Duration) -> MutexGuard<'a, Pending> {
         let waited = self.queue.filled.wait_timeout_while(state, time, |state| !state.is_urgent());
         waited.unwrap_or_else(PoisonError::into_inner).0
@@ -250,7 +250,7 @@ const SYSLOG_VALUE_MAX: usize = 256;
 /// Lines that wait for one output. At about 100 bytes a line, some 10,000 lines.
 const QUEUE_BYTES_MAX: usize = 1024 * 1024;
 
-/// A queue that has as much is written without waiting for more.
+/// A queue with this much is written without waiting for more.
 const FULL_BYTES: usize = QUEUE_BYTES_MAX / 2;
 
 /// For so long lines are collected behind the first one, before they are written.

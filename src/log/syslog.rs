@@ -18,7 +18,7 @@ use super::Level;
 use super::output::{Tell, describe};
 use crate::sys;
 
-/// What syslog should get, and how (`--syslog`, `--legacy-syslog`).
+/// Where to send messages, and in which form (`--syslog`, `--legacy-syslog`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyslogSettings {
     /// Where it listens.
@@ -43,7 +43,7 @@ pub enum SyslogAddress {
     },
 }
 
-/// What stands before each message.
+/// What precedes each message.
 #[derive(Debug)]
 pub(super) struct Header {
     facility: u8,
@@ -71,7 +71,7 @@ impl Header {
 
     fn message_at(&self, level: Level, text: &str, now: SystemTime, pid: u32) -> Vec<u8> {
         let severity = match level {
-            // The Python program says no more than this of anything.
+            // The Python program uses no higher severity.
             Level::Error | Level::Warning => 4,
             Level::Info => 6,
             Level::Debug => 7,
@@ -91,7 +91,7 @@ impl Header {
             let whole = (0..=MESSAGE_BYTES_MAX).rfind(|at| head.is_char_boundary(*at));
             head.truncate(whole.unwrap_or(0));
         }
-        // Messages are told apart by line ends from here on.
+        // From here on messages are separated by line ends.
         head.replace('\n', " ").into_bytes()
     }
 }
@@ -113,18 +113,18 @@ fn timestamp(now: SystemTime) -> String {
     }
 }
 
-/// The way to a syslog daemon.
+/// The connection to a syslog daemon.
 pub(super) struct Syslog {
     address: SyslogAddress,
     wire: Option<Wire>,
-    /// It has been said that the daemon can't be reached.
+    /// It has been reported that the daemon can't be reached.
     is_told: bool,
 }
 
 enum Wire {
-    /// The socket, and what lay at its path when it was reached.
+    /// The socket, and the identity of the file at its path when it was connected.
     Datagram(UnixDatagram, Option<(u64, u64)>),
-    /// The same, and how much of the message at hand is written.
+    /// The same, and how much of the current message is written.
     Stream(Socket, Option<(u64, u64)>, usize),
     Udp(UdpSocket),
 }
@@ -139,8 +139,8 @@ impl Syslog {
         self.wire = None;
     }
 
-    /// Delivers messages, each with a line end, and returns how many were lost. Takes as long as there is no
-    /// daemon that takes them.
+    /// Delivers messages, each with a line end, and returns how many were lost. Blocks while no daemon
+    /// accepts them.
     pub(super) fn write(&mut self, messages: &[u8], tell: Tell<'_>) -> u64 {
         let mut lost = 0;
         for message in messages.split_inclusive(|byte| *byte == b'\n') {
@@ -150,7 +150,7 @@ impl Syslog {
                         self.is_told = false;
                         break;
                     }
-                    // Nothing is wrong but this one message.
+                    // Only this one message is at fault.
                     Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
                         lost += 1;
                         break;
@@ -176,16 +176,16 @@ impl Syslog {
         }
     }
 
-    /// Tries to deliver a message: over the way that is there, and if that is broken, over a new one.
+    /// Tries to deliver a message: over the existing connection, or, if that is broken, over a new one.
     fn send(&mut self, message: &[u8], lost: &mut u64) -> io::Result<()> {
         if let Some(wire) = &mut self.wire {
             let Err(error) = wire.send(message) else { return Ok(()) };
             let is_udp = matches!(wire, Wire::Udp(_));
             match error.kind() {
                 _ if error.raw_os_error() == Some(libc::EMSGSIZE) => return Err(error),
-                // The daemon takes nothing, and is still the one that is there.
+                // The daemon accepts nothing, but it has not been replaced.
                 io::ErrorKind::WouldBlock if !self.is_replaced() => return Err(error),
-                // What is told is the fate of the message before.
+                // The error belongs to the message before.
                 io::ErrorKind::ConnectionRefused if is_udp => *lost += 1,
                 _ => {}
             }
@@ -197,7 +197,7 @@ impl Syslog {
         result
     }
 
-    /// Whether another socket lies at the path now.
+    /// Whether there is another socket at the path now.
     fn is_replaced(&self) -> bool {
         match (&self.address, &self.wire) {
             (SyslogAddress::Unix(path), Some(Wire::Datagram(_, identity) | Wire::Stream(_, identity, _))) => {
@@ -219,7 +219,7 @@ impl Wire {
                     Ok(()) => Ok(Wire::Datagram(datagram, identity)),
                     Err(error) if error.raw_os_error() == Some(libc::EPROTOTYPE) => {
                         let stream = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-                        // Holds for connecting, too: its queue may be full.
+                        // Applies to connecting, too: the daemon's queue may be full.
                         stream.set_write_timeout(Some(SEND_WAIT))?;
                         stream.connect(&SockAddr::unix(path)?)?;
                         Ok(Wire::Stream(stream, identity, 0))

@@ -1,4 +1,4 @@
-//! What breaks a connection, and what goes wrong in TLS in words that tell an operator what to do.
+//! What breaks a connection, and TLS errors in words that tell an operator what to do.
 
 use std::fmt;
 use std::io;
@@ -28,8 +28,8 @@ impl Fault {
         Fault(Box::new((peer, error)))
     }
 
-    /// What lets a target be spoken to nevertheless whose certificate was looked at and not believed, in words that
-    /// name the options; `None` where something else is wrong.
+    /// The options that would let us connect to a target whose certificate was rejected, in words; `None` if
+    /// something else is wrong.
     pub fn remedy(&self) -> Option<&'static str> {
         let Error::InvalidCertificate(why) = &self.0.1 else { return None };
         Some(match why {
@@ -56,7 +56,7 @@ impl fmt::Display for Fault {
             ) => f.write_str("not TLS"),
             Error::NoCertificatesPresented => write!(f, "{peer} showed no certificate"),
             Error::InvalidCertificate(why) => {
-                // A target's is told in a line that is about nothing else.
+                // A target's fault has a log line of its own.
                 if *peer == Side::Client {
                     f.write_str("client's ")?;
                 }
@@ -94,7 +94,7 @@ impl fmt::Display for Broken {
 }
 
 /// What the peer's alert means (RFC 8446 section 6.2). OpenSSL and browsers differ in which one they send for
-/// a certificate they don't like; all of them are about ours.
+/// a certificate they don't like; all of these are about our certificate.
 fn received(peer: Side, alert: AlertDescription, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let about_ours = match alert {
         AlertDescription::UnknownCA => "unknown CA",
@@ -172,8 +172,8 @@ fn certificate(why: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     })
 }
 
-/// The name of a variant of the library, as words: it has none of its own for what is rare, and what a variant
-/// carries is no text for people.
+/// The name of one of the library's variants, as words: the library has no text for rare errors, and a
+/// variant's fields are not meant for people.
 fn words(variant: &dyn fmt::Debug) -> String {
     let name = format!("{variant:?}");
     let name = name.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
@@ -189,7 +189,7 @@ fn words(variant: &dyn fmt::Debug) -> String {
     out
 }
 
-/// The names in a certificate, a few of them, out of the library's forms such as `DnsName("a.example")`.
+/// A few of the names in a certificate, taken from the library's forms such as `DnsName("a.example")`.
 fn names(presented: &[String]) -> String {
     let plain = |name: &String| match name.split_once('"') {
         Some((_, rest)) => rest.trim_end_matches(['"', ')']).to_owned(),

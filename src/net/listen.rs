@@ -1,5 +1,5 @@
-//! Listening sockets: TCP by name or number, and Unix sockets with a mode, which are neither stolen from a
-//! living server nor left behind.
+//! Listening sockets: TCP by name or number, and Unix sockets with a mode, which are neither taken from a
+//! running server nor left behind.
 
 use std::fmt;
 use std::fs;
@@ -329,13 +329,13 @@ fn make_way(path: &Path) -> io::Result<()> {
     if !metadata.file_type().is_socket() {
         return Err(io::Error::other(format!("{} exists and is not a socket", path.display())));
     }
-    // Not for a moment: a server whose queue is full may not look at it for long.
+    // Non-blocking: a server whose queue is full may not accept for a long time.
     let probe = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
     probe.set_nonblocking(true)?;
     match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // Somebody answers, or is too busy to, or may not be asked: the socket is theirs.
+        // A server answers, or is too busy to, or refuses us: the socket is in use.
         _ => Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
     }
 }
@@ -345,7 +345,7 @@ fn make_way(path: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub struct SocketFile {
     path: Arc<Path>,
-    /// As it was given, which is what the log calls its clients.
+    /// As it was given, which is the name of its clients in the log.
     name: Arc<Path>,
     /// Device and inode of the file that this process made.
     identity: Option<(u64, u64)>,

@@ -1,4 +1,4 @@
-//! Sockets: reading and writing without ever blocking, listening, and what lies between bytes and a peer.
+//! Sockets: non-blocking reads and writes, listening, and the layers between bytes and a peer.
 
 pub mod fault;
 pub mod listen;

@@ -1,5 +1,6 @@
-//! What may wait on the way to a far client: little, so that what a target says last is not behind all that it said
-//! before. The client's socket holds little unsent, and the socket of a near target little that nobody has read.
+//! Little may wait on the way to a far client, so that a target's latest bytes are not queued behind
+//! everything before. The client's socket holds little unsent, and the socket of a near target little that
+//! nobody has read.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use super::tuning::{UNREAD_BYTES_MAX, UNSENT_BYTES_MAX, is_near, unbinds, wish};
 use crate::sys;
 
-/// Whether a client is so far away that bytes for it are best held back.
+/// Whether a client is so far away that the data in flight to it is kept small.
 pub fn is_far(tcp: &TcpStream) -> bool {
     sys::round_trip(tcp.as_fd()).is_ok_and(|time| time >= FAR)
 }
@@ -23,13 +24,13 @@ pub fn bound_unsent(tcp: &TcpStream, bytes: Option<usize>) {
     wish("TCP_NOTSENT_LOWAT", SockRef::from(tcp).set_tcp_notsent_lowat(bytes));
 }
 
-/// How much may be written until as much waits unsent as usually may.
+/// How much may be written until the usual bound of unsent bytes is reached.
 pub fn room(tcp: &TcpStream) -> usize {
     (UNSENT_BYTES_MAX as usize).saturating_sub(sys::unsent(tcp.as_fd()).unwrap_or(0))
 }
 
-/// As `TcpStream::connect`, with a small buffer for what is not read, and yet a window that can grow: with a size that
-/// is fixed when it connects, it never can.
+/// Like `TcpStream::connect`, with a small receive buffer, but a window that can grow: with a size that is
+/// locked while it connects, it never could.
 ///
 /// # Errors
 /// The system's.
@@ -46,10 +47,10 @@ pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
-/// Lets the buffer of a near target stay as small as it has begun, true then; that of a far one grows with what it
-/// sends.
+/// Keeps the receive buffer of a near target as small as it began, and returns true; that of a far one may
+/// grow.
 pub fn keep_small(tcp: &TcpStream) -> bool {
-    // The system makes twice as much of a size, and tells that.
+    // The kernel doubles the size that is set, and reports the doubled one.
     let is_small = SockRef::from(tcp).recv_buffer_size().is_ok_and(|bytes| bytes <= 2 * SMALL_BYTES);
     is_small && is_near(tcp) && sys::lock_receive_buffer(tcp.as_fd(), true).is_ok()
 }
@@ -58,11 +59,11 @@ pub fn keep_small(tcp: &TcpStream) -> bool {
 pub fn bound_unread(tcp: &TcpStream, bytes: Option<usize>) {
     let bytes = bytes.unwrap_or(UNREAD_BYTES_MAX);
     wish("SO_RCVBUF", SockRef::from(tcp).set_recv_buffer_size(bytes));
-    // The buffer with which the connection began has bounded the window, too.
+    // The initial buffer has bounded the window, too.
     wish("TCP_WINDOW_CLAMP", sys::set_window_clamp(tcp.as_fd(), 2 * bytes));
 }
 
-/// What the target of a far client may send at first that nobody reads (SO_RCVBUF).
+/// How much the target of a far client may send at first before it is read (SO_RCVBUF).
 const SMALL_BYTES: usize = 3 * 1024;
 
 /// A client that answers after this is far.

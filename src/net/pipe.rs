@@ -22,20 +22,20 @@ use crate::ws::encode;
 pub struct Splicer {
     /// Empty ones, the last used on top.
     free: Vec<Pipe>,
-    /// Each session that keeps one has this, too.
+    /// Each session that keeps one holds a clone of this.
     place: Arc<()>,
     kept_max: usize,
-    /// The system gave none, for want of descriptors for instance; it is asked again then.
+    /// The system had no pipe to give, for example for lack of descriptors; it is asked again then.
     retry_at: Tick,
 }
 
 impl Splicer {
-    /// No pipes yet. At most `kept_max` are kept at a time by sessions whose clients take nothing.
+    /// No pipes yet. At most `kept_max` are kept at a time by sessions whose clients are not reading.
     pub fn new(kept_max: usize) -> Splicer {
         Splicer { free: Vec::new(), place: Arc::default(), kept_max, retry_at: Tick::ZERO }
     }
 
-    /// Lends an empty pipe; `None` while there is none to be had.
+    /// Lends an empty pipe; `None` while none can be had.
     pub fn take(&mut self, now: Tick) -> Option<Pipe> {
         if let Some(pipe) = self.free.pop() {
             return Some(pipe);
@@ -57,7 +57,7 @@ impl Splicer {
         }
     }
 
-    /// Empty pipes that are at hand, and those that sessions keep.
+    /// The number of empty pipes, and of those that sessions keep.
     #[cfg(any(test, feature = "testing"))]
     pub fn counts(&self) -> (usize, usize) {
         (self.free.len(), Arc::strong_count(&self.place) - 1)
@@ -86,7 +86,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The pipe, which is not kept any more.
+    /// The pipe, which no longer counts as kept.
     pub fn release(self) -> Pipe {
         self.pipe
     }
@@ -101,7 +101,7 @@ pub struct Pipe {
     filled: usize,
     /// Most payload of a frame.
     frame_max: usize,
-    /// What is left of the payload of the frame that has begun.
+    /// The rest of the payload of the current frame.
     of_frame: usize,
     header: [u8; encode::HEADROOM],
     /// Where the rest of that frame's header begins.
@@ -187,8 +187,8 @@ impl Pipe {
         self.len() == 0
     }
 
-    /// Reads everything that is in the pipe into `space`, the header first, and returns how much that is. It is one
-    /// frame's at most.
+    /// Reads everything in the pipe into `space`, the header first, and returns its length. It is at most one
+    /// frame.
     ///
     /// # Errors
     /// The system's; `space` is too small.
@@ -212,7 +212,7 @@ impl Pipe {
     }
 }
 
-/// Makes a call again when a signal came between; `None` if it would block.
+/// Repeats a call that a signal interrupted; `None` if it would block.
 fn uninterrupted(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Option<usize>> {
     loop {
         match call() {

@@ -29,7 +29,7 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Scripted(Arc<Mutex<Script>>);
 
-/// The other hand on the same script: shows what was written, and adds steps.
+/// The test's handle to the same script: shows what was written, and adds steps.
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<Mutex<Script>>);
 
@@ -105,7 +105,7 @@ impl Handle {
         lock(&self.0).refusing
     }
 
-    /// How many reads and writes have moved nothing so far, which tells a busy loop.
+    /// How many reads and writes have moved nothing so far, which reveals a busy loop.
     pub fn idle_calls(&self) -> usize {
         lock(&self.0).idle_calls
     }

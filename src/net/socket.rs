@@ -33,7 +33,7 @@ pub enum Io {
     Tcp(TcpStream),
     /// A Unix stream socket.
     Unix(UnixStream),
-    /// One whose other end is a program's standard input and output, and the program's place.
+    /// A socket whose other end is a program's standard input and output, and the program's place.
     Program(Box<(UnixStream, Place)>),
     /// Anything else that behaves like a stream; the scripted sockets of tests and fuzz targets.
     Other(Box<OtherStream>),
@@ -42,7 +42,7 @@ pub enum Io {
 /// A stream of another kind, behind a thin pointer: an idle session has room for two.
 pub type OtherStream = Box<dyn Stream>;
 
-/// What is dropped behind a socket that was closed.
+/// Dropped after the socket is closed.
 pub type Place = Box<dyn Any + Send>;
 
 /// A byte stream that never blocks: it answers `WouldBlock` instead.
@@ -62,7 +62,7 @@ pub trait Stream: Read + Write + Send + std::fmt::Debug {
 pub enum ReadEnd {
     /// This many bytes came, at least one.
     Data(usize),
-    /// Nothing now; an event will tell when there is.
+    /// Nothing now; an event will come when there is something.
     Blocked,
     /// The peer has ended its writing side.
     Eof,
@@ -102,7 +102,7 @@ impl Socket {
         Socket { io: Io::other(Nothing), bits: 0 }
     }
 
-    /// The time to the other end and back, as far as the system knows it; `None` for what is no TCP.
+    /// The round-trip time to the peer, as the kernel has measured it; `None` if this is not TCP.
     pub fn round_trip(&self) -> Option<Duration> {
         match &self.io {
             Io::Tcp(tcp) => sys::round_trip(tcp.as_fd()).ok().filter(|time| !time.is_zero()),
@@ -110,7 +110,7 @@ impl Socket {
         }
     }
 
-    /// The address at the other end; `None` for what is no TCP, or is connected no more (getpeername(2)).
+    /// The peer's address; `None` if this is not TCP, or no longer connected (getpeername(2)).
     pub fn peer_address(&self) -> Option<SocketAddr> {
         match &self.io {
             Io::Tcp(tcp) => tcp.peer_addr().ok(),
@@ -136,7 +136,7 @@ impl Socket {
         }
     }
 
-    /// Takes in what an event says.
+    /// Applies an event to the readiness bits.
     pub fn note(&mut self, event: &Event) {
         let closed = event.is_error() || event.is_read_closed() || event.is_write_closed();
         if event.is_readable() || closed {
@@ -145,18 +145,18 @@ impl Socket {
         if event.is_writable() || closed {
             self.bits |= WRITABLE;
         }
-        // A TCP socket hangs up when it was reset. A Unix socket does whenever its peer has closed it, and may
-        // still hold what the peer had sent.
+        // For a TCP socket a hang-up means a reset. A Unix socket hangs up whenever its peer has closed it,
+        // and may still hold what the peer had sent.
         if event.is_error() || (event.is_write_closed() && matches!(self.io, Io::Tcp(_))) {
             self.bits |= HUNG_UP;
         }
-        // A read that comes back short says "drained" only while an end or urgent data can't be what cut it.
+        // A short read means "drained" only if neither an end nor urgent data can have cut it short.
         if closed || event.is_priority() {
             self.bits &= !SHORT_READS;
         }
     }
 
-    /// Takes in readiness that did not come as an event of mio's.
+    /// Applies readiness that did not come as a mio event.
     pub fn note_ready(&mut self, readable: bool, writable: bool, hung_up: bool) {
         self.bits |= if readable || hung_up { READABLE } else { 0 };
         self.bits |= if writable || hung_up { WRITABLE } else { 0 };
@@ -166,7 +166,7 @@ impl Socket {
         }
     }
 
-    /// Both ends of a TCP connection that was accepted; nothing of a Unix socket, and of one that is broken.
+    /// Both addresses of an accepted TCP connection; `None` for a Unix socket, or if it is broken.
     pub fn addresses(&self) -> Option<Addresses> {
         let Io::Tcp(tcp) = &self.io else { return None };
         Some(Addresses { source: tcp.peer_addr().ok()?, destination: tcp.local_addr().ok()? })
@@ -177,7 +177,7 @@ impl Socket {
         &self.io
     }
 
-    /// Takes in that a write was refused.
+    /// Notes that a write was refused.
     pub(super) fn note_full(&mut self) {
         self.bits &= !WRITABLE;
     }
@@ -242,8 +242,8 @@ impl Socket {
         self.write_with(bytes, SendFlags::NOSIGNAL | apart)
     }
 
-    /// The same for bytes behind which the writing side is ended at once: they and the end then leave in one packet
-    /// (send(2) with MSG_MORE), which costs us and the peer's system half as much.
+    /// The same for bytes after which the writing side is shut down at once: they and the FIN then leave in
+    /// one packet (send(2) with MSG_MORE), which costs us and the peer's system half as much.
     ///
     /// # Errors
     /// As those of [`Socket::write`].
@@ -275,7 +275,7 @@ impl Socket {
 
     /// Ends the writing side, after everything that was written (shutdown(2) with SHUT_WR).
     pub fn shutdown_write(&mut self) {
-        // It fails when the peer is gone already, and then there is nobody to tell.
+        // It fails only if the peer is gone already.
         let _ = match &mut self.io {
             Io::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
             Io::Unix(unix) => unix.shutdown(Shutdown::Write),
@@ -294,8 +294,8 @@ impl Socket {
         }
     }
 
-    /// How often the system has repeated itself without an answer from the peer; 0 when it does not say, as
-    /// for Unix sockets, whose peers are on this machine.
+    /// How many retransmissions or probes the peer has not answered; 0 if unknown, as for Unix sockets, whose
+    /// peers are on this machine.
     pub fn unanswered(&self) -> u8 {
         match &self.io {
             Io::Tcp(tcp) => sys::unanswered(tcp.as_fd()).unwrap_or(0),
@@ -378,7 +378,7 @@ impl Socket {
     }
 }
 
-/// recv(2), without the C library's detour for threads that may be cancelled.
+/// recv(2), without the C library's checks for thread cancellation.
 fn receive(tcp: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
     let (count, _) = rustix::net::recv(tcp, space, RecvFlags::empty())?;
     Ok(count)

@@ -1,8 +1,8 @@
-//! What lies between a connection and its socket: nothing, or TLS. Those above read and write bytes and do
-//! not know which.
+//! The layer between a connection and its socket: nothing, or TLS. Its users read and write bytes and do not
+//! know which.
 //!
-//! The rings that TLS needs are lent for one call. What the socket refuses of sealed bytes stays here, since
-//! they are committed: until [`Transport::flush`] has written them, the transport is not writable.
+//! The rings that TLS needs are lent for one call. Sealed bytes that the socket refuses stay here, since they
+//! are committed: until [`Transport::flush`] has written them, the transport is not writable.
 
 use std::io;
 use std::net::SocketAddr;
@@ -65,7 +65,7 @@ impl Transport {
         }
     }
 
-    /// Writes what the socket refused of bytes that were taken; true when nothing of that is left.
+    /// Writes accepted bytes that the socket refused; true when none are left.
     ///
     /// # Errors
     /// The connection is broken.
@@ -77,7 +77,7 @@ impl Transport {
         }
     }
 
-    /// Bytes that were taken and not yet given to the socket.
+    /// Bytes that were accepted and not yet written to the socket.
     pub fn unsent(&self) -> usize {
         match self {
             Transport::Plain(_) => 0,
@@ -102,7 +102,7 @@ impl Transport {
         }
     }
 
-    /// The most that a write should be offered at a time, so that what is held of it stays within bounds.
+    /// The most to offer to one write, so that what is held of it stays bounded.
     pub fn write_max(&self) -> usize {
         match self {
             Transport::Plain(_) => usize::MAX,
@@ -167,10 +167,9 @@ impl Transport {
         }
     }
 
-    /// Goes on with the TLS handshake, if there is one; true when it is over.
+    /// Continues the TLS handshake, if there is one; true when it is complete.
     ///
-    /// # Errors
-    /// The connection is broken, or the peers can't agree. The alert that says so is on its way then.
+    /// # Errors The connection is broken, or the peers can't agree. An alert has then been queued.
     pub fn handshake(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
         match self {
             Transport::Plain(_) => Ok(true),
@@ -199,12 +198,12 @@ impl Transport {
         self.socket().addresses()
     }
 
-    /// Takes in what an event says.
+    /// Applies an event to the readiness bits.
     pub fn note(&mut self, event: &Event) {
         self.socket_mut().note(event);
     }
 
-    /// Takes in readiness that did not come as an event of mio's.
+    /// Applies readiness that did not come as a mio event.
     pub fn note_ready(&mut self, readable: bool, writable: bool, hung_up: bool) {
         self.socket_mut().note_ready(readable, writable, hung_up);
     }
@@ -217,22 +216,22 @@ impl Transport {
         }
     }
 
-    /// Sends a close_notify where the session is TLS, without waiting for anything; to be called before the
-    /// transport is dropped.
+    /// Sends a close_notify if the session is TLS, without waiting; to be called before the transport is
+    /// dropped.
     pub fn send_close_notify(&mut self, rings: &mut Pool) {
         if let Transport::Tls(tls) = self {
             tls.shutdown_write(rings);
         }
     }
 
-    /// Gives up what was taken and not yet given to the socket. Nothing may be written any more.
+    /// Drops bytes that were accepted and not yet written. Nothing may be written afterwards.
     pub fn stop_writing(&mut self, rings: &mut Pool) {
         if let Transport::Tls(tls) = self {
             tls.stop_writing(rings);
         }
     }
 
-    /// How often the system has repeated itself without an answer from the peer.
+    /// How many retransmissions or probes the peer has not answered.
     pub fn unanswered(&self) -> u8 {
         self.socket().unanswered()
     }
@@ -287,12 +286,12 @@ impl Transport {
         self.socket().connected()
     }
 
-    /// The time to the other end and back, as far as the system knows it; `None` for what is no TCP.
+    /// The round-trip time to the peer, as the kernel has measured it; `None` if this is not TCP.
     pub fn round_trip(&self) -> Option<Duration> {
         self.socket().round_trip()
     }
 
-    /// The address at the other end; `None` for what is no TCP, or is connected no more (getpeername(2)).
+    /// The peer's address; `None` if this is not TCP, or no longer connected (getpeername(2)).
     pub fn peer_address(&self) -> Option<SocketAddr> {
         self.socket().peer_address()
     }

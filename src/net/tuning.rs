@@ -1,9 +1,10 @@
-//! Options of TCP sockets: what they all have, and what the system may hold for them, which is what waits to be sent and
-//! what was received and nobody has read.
+//! Options of TCP sockets: those that all have, and the bounds of their kernel buffers for unsent and unread
+//! data.
 //!
-//! Left alone a system lets both grow with the speed of data, to many MiB, and keeps them full for an end that has
-//! stopped reading. But a client that writes all of a large message before it reads the first byte of its echo lives by
-//! them. So they are bounded, and given back to the system once both ends of a session may wait for each other.
+//! By default both grow with the speed of the data, to many MiB, and stay full for an end that has stopped
+//! reading. But a client that writes all of a large message before it reads the first byte of its echo
+//! depends on them. So they are bounded, and the bounds are lifted once both ends of a session may be waiting
+//! for each other.
 
 use std::io;
 use std::net::IpAddr;
@@ -23,7 +24,8 @@ use crate::sys;
 /// inherited by what it accepts. What may wait unsent is bounded ([`bound_unsent`]), and what stays on this machine is
 /// not paced.
 ///
-/// These are wishes, and a system that does not know them is served without; [`take_untuned`] tells.
+/// All of these are optional, and a system that lacks one is served without it; [`take_untuned`] reports
+/// that.
 pub fn tune_tcp(socket: &SockRef<'_>, peer: Option<IpAddr>) {
     wish("TCP_NODELAY", socket.set_tcp_nodelay(true));
     bound_unsent(socket);
@@ -36,7 +38,7 @@ pub fn tune_tcp(socket: &SockRef<'_>, peer: Option<IpAddr>) {
     wish("TCP_USER_TIMEOUT", socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)));
 }
 
-/// Goes on without an option that the system refuses, and keeps the first refusal of the process for the log.
+/// Continues without an option that the system refuses, and keeps the process's first refusal for the log.
 pub fn wish(option: &'static str, result: io::Result<()>) {
     if let Err(error) = result {
         let _ = UNTUNED.set((option, error));
@@ -64,9 +66,10 @@ const PROBE_EVERY: Duration = Duration::from_secs(20);
 /// A closed window counts, so this must be no shorter than the time for which a peer may take nothing.
 pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(16 * 60);
 
-/// Where the system's congestion control gives every segment its time, connections on this machine do without: there is
-/// no link to share, and a timer for each segment costs more than all the rest of a splice. A connection that was made
-/// so keeps its timer, so a listener has this for all, and [`pace`] takes it back for those from elsewhere.
+/// If the system's congestion control paces, connections on this machine are exempt: there is no link to
+/// share, and a timer for each segment costs more than all the rest of a splice. A connection that begins
+/// with pacing keeps its timer, so the listener disables it for all, and [`pace`] enables it again for those
+/// from elsewhere.
 fn unpace(socket: &SockRef<'_>, peer: Option<IpAddr>) {
     let control = CONTROL.get_or_init(|| socket.tcp_congestion().unwrap_or_default());
     if control.starts_with(PACING) && peer.is_none_or(|peer| peer.is_loopback()) {
@@ -95,7 +98,8 @@ fn bound_unsent(socket: &SockRef<'_>) {
     wish("TCP_NOTSENT_LOWAT", socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX));
 }
 
-/// Bounds what a near peer can send that is not read. For a far one the system goes by how much is on the way.
+/// Bounds how much a near peer can send that is not read. For a far one the kernel adapts to how much is in
+/// flight.
 pub fn bound_unread(tcp: &TcpStream) {
     // A bound that can't be taken back would stop sessions whose ends wait for each other.
     if !unbinds(tcp.as_fd()) {
@@ -117,7 +121,7 @@ pub fn unbind(tcp: &TcpStream) {
     if *UNBINDS.get().unwrap_or(&false) {
         wish("SO_BUF_LOCK", sys::lock_receive_buffer(tcp.as_fd(), false));
     }
-    // Nobody reads now, so the system would not let it grow.
+    // Nobody is reading now, so the kernel would not let it grow.
     wish("SO_RCVLOWAT", sys::grow_receive_buffer(tcp.as_fd(), RELEASED_BYTES));
 }
 
@@ -132,11 +136,11 @@ static UNBINDS: OnceLock<bool> = OnceLock::new();
 /// rings go with one wait. A peer that has stopped reading leaves it there.
 pub(super) const UNSENT_BYTES_MAX: u32 = 512 * 1024;
 
-/// What a near peer may send that nobody reads (SO_RCVBUF, of which the system makes twice as much, and uses that for
-/// its own structures, too). A far peer may send as much as the system finds the way there to hold.
+/// How much a near peer may send before it is read (SO_RCVBUF, which the kernel doubles and also uses for its
+/// own structures). A far peer may send as much as the kernel finds the path to hold.
 pub(super) const UNREAD_BYTES_MAX: usize = 384 * 1024;
 
-/// What a peer can send at least once nothing is bounded any more: what most systems have as their most. With what can
+/// What a peer can send at least once the bounds are lifted: the usual maximum of most systems. With what can
 /// wait to be sent (`net.ipv4.tcp_wmem`) a client can write 16 MiB before it reads.
 const RELEASED_BYTES: usize = 3 << 20;
 

@@ -1,8 +1,9 @@
-//! Plugins that are programs: Python classes that others wrote for the Python program, by a bridge, and commands.
+//! Plugins that are programs: Python classes written for the Python program, loaded by a bridge, and
+//! commands.
 //!
-//! Each plugin has a few processes, started when they are needed. A process has one question at a time and answers
-//! it by one line. One that hangs, ends or says what is no answer costs the question that it has, is killed, and is
-//! replaced, at growing intervals if that goes on.
+//! Each plugin has a few processes, started when they are needed. A process has one question at a time and
+//! answers it with one line. One that hangs, exits or gives an invalid answer costs its current question, is
+//! killed, and is replaced, at growing intervals if that continues.
 
 mod process;
 mod protocol;
@@ -40,13 +41,13 @@ pub struct Settings {
     pub class: Option<PythonClass>,
     /// `token` or `auth`.
     pub kind: &'static str,
-    /// The argument: what the class is made with, or the command.
+    /// The argument of the class, or the command.
     pub source: Option<OsString>,
     /// Where it is started.
     pub directory: PathBuf,
     /// The web root. Like the Python program a class works there once it is loaded.
     pub web: Option<PathBuf>,
-    /// Where it says what is wrong.
+    /// Where it logs what is wrong.
     pub log: Arc<Log>,
 }
 
@@ -63,12 +64,12 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// The last one was busy last.
+    /// The most recently used one is last.
     idle: Vec<Process>,
     /// All that run or are being started.
     processes: usize,
     starting: usize,
-    /// Questions that wait for a process.
+    /// Questions waiting for a process.
     waiting: usize,
     /// Processes lost since the last answer.
     lost: u32,
@@ -117,7 +118,7 @@ impl Plugin {
     /// There is no answer, in words for the operator.
     pub fn ask(&self, question: Question<'_>, deadline: Instant) -> Result<Answer, String> {
         let mut process = self.0.take(deadline)?;
-        // One that has got the question late must not be killed for that.
+        // A process that gets the question late must not be killed for that.
         let deadline = deadline.max(Instant::now() + ANSWER_MIN);
         match process.ask(question, deadline) {
             Ok(answer) => {
@@ -138,7 +139,7 @@ impl Plugin {
 }
 
 impl Inner {
-    /// A process that is ready, within a time of its own.
+    /// Starts a process and waits until it is ready, with its own time limit.
     fn start(&self) -> Result<Process, String> {
         let Settings { name, class, source, directory, log, .. } = &self.settings;
         let mut command = match class {
@@ -165,7 +166,7 @@ impl Inner {
         }
     }
 
-    /// Waits for a process that has nothing to do.
+    /// Waits for an idle process.
     fn take(self: &Arc<Self>, deadline: Instant) -> Result<Process, String> {
         let mut state = self.lock();
         state.waiting += 1;
@@ -175,7 +176,7 @@ impl Inner {
                 if process.is_quiet() {
                     break Ok(process);
                 }
-                // It has ended, or talks to itself: that costs no question.
+                // It has exited, or has written something unasked: that costs no question.
                 drop(process);
                 state.lose();
                 continue;
@@ -207,7 +208,7 @@ impl Inner {
         taken
     }
 
-    /// Has another process started, on a thread of its own: its caller may stop waiting.
+    /// Starts another process on a thread of its own, since the caller may stop waiting.
     fn start_another(self: &Arc<Self>) -> Result<(), String> {
         let inner = Arc::clone(self);
         let job = move || {
@@ -237,7 +238,7 @@ impl Inner {
         state.lost = 0;
         state.not_before = None;
         state.idle.push(process);
-        // One stays, whatever happens.
+        // One process always stays.
         let unused = match state.idle.first() {
             Some(first) if state.idle.len() > 1 && now.duration_since(first.idle_since) >= IDLE => {
                 state.processes -= 1;
@@ -261,7 +262,8 @@ impl Inner {
 }
 
 impl State {
-    /// A process is gone. The first one is replaced at once, and each further one later than the one before.
+    /// Notes that a process is gone. The first one is replaced at once, each further one after a longer
+    /// pause.
     fn lose(&mut self) {
         self.processes -= 1;
         let pause = match self.lost {
@@ -273,7 +275,7 @@ impl State {
     }
 }
 
-/// The program that loads a class and speaks for it.
+/// The program that loads a class and answers for it.
 const BRIDGE: &str = include_str!("bridge.py");
 
 /// Processes of one plugin.
@@ -285,13 +287,13 @@ pub const DESCRIPTORS_MAX: usize = 3 * PROCESSES_MAX + 8;
 /// Time to start and to load a class.
 pub const START: Duration = Duration::from_secs(15);
 
-/// A process has at least so long for an answer.
+/// The least time that a process has for an answer.
 const ANSWER_MIN: Duration = Duration::from_secs(3);
 
-/// A process that was not needed for so long is ended when another one has answered.
+/// A process that was idle for this long is ended when another one has answered.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// The pause after the second process that was lost in a row; it doubles.
+/// The pause after the second process lost in a row; it doubles.
 const RESTART_MIN: Duration = Duration::from_millis(100);
 
 /// The longest pause.

@@ -18,7 +18,7 @@ use super::stderr::{self, Secrets};
 use crate::child::{self, Child, Terms};
 use crate::log::{Log, describe};
 
-/// A process that has been started. Dropped, it is killed with all that it has started.
+/// A running process. Dropping it kills it with everything that it has started.
 pub(super) struct Process {
     child: Child,
     stdin: ChildStdin,
@@ -29,16 +29,16 @@ pub(super) struct Process {
     is_over: Arc<AtomicBool>,
     /// Passes on what it prints.
     printing: Option<JoinHandle<()>>,
-    /// Since when it has nothing to do.
+    /// Since when it has been idle.
     pub(super) idle_since: Instant,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The plugin says why, and can be asked on.
+    /// The plugin says why, and can be asked again.
     Said(String),
-    /// The process is of no use any more.
+    /// The process is no longer usable.
     Lost(String),
 }
 
@@ -103,12 +103,12 @@ impl Process {
         Ok(answer)
     }
 
-    /// Whether it waits for a question: it has not ended, and has said nothing unasked.
+    /// Whether it is waiting for a question: it has not exited, and has written nothing unasked.
     pub(super) fn is_quiet(&self) -> bool {
         matches!(is_ready(&self.stdout, PollFlags::IN, Instant::now()), Ok(false))
     }
 
-    /// Ends it, and waits a bit for its last words to be in the log.
+    /// Ends it, and waits a moment for its last output to be logged.
     pub(super) fn end(mut self) {
         let printing = self.printing.take();
         drop(self);
@@ -154,7 +154,7 @@ impl Process {
         }
     }
 
-    /// How a process has ended that has closed its pipes.
+    /// How a process that has closed its pipes has ended.
     fn ending(&mut self) -> String {
         let deadline = Instant::now() + ENDING;
         while !self.child.has_ended() && Instant::now() < deadline {
@@ -163,7 +163,7 @@ impl Process {
         if !self.child.has_ended() {
             return "the process closed its pipes".into();
         }
-        // What it has started ends with it; afterwards its number is free.
+        // Everything that it has started ends with it; afterwards its process ID may be reused.
         let _ = self.child.signal(Signal::KILL);
         match self.child.try_wait() {
             Ok(Some(status)) => match (status.code(), status.signal()) {
@@ -179,7 +179,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
-        // Refused when it has ended and that was taken notice of; else the system tells this program when it ends.
+        // Fails if it has exited and was reaped; otherwise it will be reaped when it exits.
         let _ = self.child.signal(Signal::KILL);
         let _ = self.child.try_wait();
     }
@@ -210,7 +210,7 @@ pub(super) fn is_ready(descriptor: impl AsFd, wanted: PollFlags, deadline: Insta
     }
 }
 
-/// What is said of a process that does not answer.
+/// The error of a process that does not answer.
 const LATE: &str = "no answer in time";
 
 /// An answer is not longer than this, in bytes.
@@ -219,8 +219,8 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// What is read at a time.
 const READ_BYTES: usize = 4096;
 
-/// Of what a plugin says about a failure this many signs are logged.
+/// This many characters of a plugin's own error are logged.
 const SAID_MAX: usize = 500;
 
-/// A process that closes its pipes is about to end; how it does is waited for so long.
+/// A process that closes its pipes is about to exit; its status is awaited for this long.
 const ENDING: Duration = Duration::from_millis(500);

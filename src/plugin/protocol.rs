@@ -9,7 +9,7 @@ use crate::http::refusal::Refusal;
 use crate::http::response::Status;
 use crate::target::Target;
 
-/// What is asked.
+/// A question to a plugin.
 #[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
     /// The first one: whether the plugin is there.
@@ -18,7 +18,7 @@ pub enum Question<'a> {
     LookUp {
         /// The token.
         token: &'a str,
-        /// Who asks, if it is for one client that it is asked.
+        /// The client's address, if the question is for one client.
         client: Option<IpAddr>,
     },
     /// Whether a client is admitted.
@@ -32,20 +32,20 @@ pub enum Question<'a> {
     },
 }
 
-/// What a plugin is told about itself.
+/// What a plugin is told at its start.
 #[derive(Clone, Debug)]
 pub struct Hello {
     /// `token` or `auth`.
     pub kind: &'static str,
     /// The class that a bridge is to load, with its module.
     pub class: Option<String>,
-    /// What the class is made with.
+    /// The argument of the class.
     pub source: Option<String>,
     /// The working directory from then on.
     pub directory: Option<String>,
 }
 
-/// An answer without what is wrong with it: the members of its object.
+/// A valid answer: the members of its object.
 pub type Answer = Map<String, Value>;
 
 /// What is wrong with an answer.
@@ -53,7 +53,7 @@ pub type Answer = Map<String, Value>;
 pub enum Fault {
     /// The plugin says that it can't answer, and why.
     Said(String),
-    /// It is none.
+    /// It is not an answer.
     Rubbish(&'static str),
 }
 
@@ -85,7 +85,8 @@ impl Question<'_> {
         question["id"] = id.into();
         let mut line = String::new();
         for sign in question.to_string().chars() {
-            // A program that knows no UTF-8 reads it, too. Signs above 0xffff are two numbers (RFC 8259, 7).
+            // ASCII, so that programs without UTF-8 can read it, too. Characters above 0xffff become
+            // surrogate pairs (RFC 8259, 7).
             match sign.is_ascii() {
                 true => line.push(sign),
                 false => sign
@@ -111,7 +112,7 @@ pub fn answer(line: &[u8], id: u64) -> Result<Answer, Fault> {
     let Ok(Value::Object(answer)) = serde_json::from_slice(line) else {
         return Err(Fault::Rubbish("its answer is not a JSON object"));
     };
-    // A line too many would be taken for the next one's answer.
+    // An extra line would be taken for the answer to the next question.
     if answer.get("id").and_then(Value::as_u64) != Some(id) {
         return Err(Fault::Rubbish("it answered a different question"));
     }
@@ -194,19 +195,19 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// The member of a refusal that the operator reads.
+/// The member of a refusal that is meant for the operator.
 pub(super) const FOR_THE_LOG: &str = "log_msg";
 
 /// The version of what is spoken here.
 const PROTOCOL: u32 = 1;
 
-/// In place of a host: what follows is the path of a Unix socket.
+/// Instead of a host: the next element is the path of a Unix socket.
 const UNIX: &str = "unix_socket";
 
 /// Statuses of answers that have no body (RFC 9110, section 6.4.1).
 const BODILESS: [u16; 3] = [204, 205, 304];
 
-/// Fields that say how an answer is to be read, which only its writer knows.
+/// Header fields that frame an answer, which only we may set.
 const OURS: [&str; 6] =
     ["date", "content-type", "content-length", "transfer-encoding", "connection", "upgrade"];
 

@@ -1,5 +1,5 @@
-//! What plugins print: it goes to the log, line by line, bounded in length and in rate, and without the secrets of
-//! those who were asked about lately.
+//! The output of plugins: it goes to the log line by line, bounded in length and in rate, and without the
+//! secrets in recent questions.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -15,7 +15,7 @@ use crate::log::Log;
 use crate::secret::{fingerprint, hide};
 use rustix::event::PollFlags;
 
-/// What must not appear in the log, and what stands there instead. Clones share it.
+/// Secrets that must not appear in the log, and their replacements. Clones share them.
 #[derive(Clone)]
 pub(super) struct Secrets {
     /// Whether they may appear after all (`--log-tokens`).
@@ -33,7 +33,7 @@ impl Secrets {
         self.note(token, fingerprint(token.as_bytes()));
     }
 
-    /// What header fields tell.
+    /// The secrets in header fields.
     pub(super) fn note_headers(&self, headers: &[(String, String)]) {
         for (name, value) in headers {
             let is_authorization = name.eq_ignore_ascii_case("authorization");
@@ -53,7 +53,7 @@ impl Secrets {
     }
 
     fn note(&self, secret: &str, shown: String) {
-        // A shorter one is told by half the words of a language.
+        // Shorter ones would match in too many ordinary words.
         if self.are_shown || secret.len() < SECRET_BYTES_MIN {
             return;
         }
@@ -77,7 +77,7 @@ impl Secrets {
     }
 }
 
-/// Passes lines on until the pipe ends, or the process is over and nothing more comes.
+/// Logs lines until the pipe ends, or the process has exited and nothing more comes.
 pub(super) fn pass_on(
     mut pipe: ChildStderr,
     whose: &str,
@@ -98,7 +98,7 @@ pub(super) fn pass_on(
     loop {
         match is_ready(&pipe, PollFlags::IN, Instant::now() + LOOK_INTERVAL) {
             Ok(true) => {}
-            // Processes that still hold the pipe were not in the group.
+            // Any processes that still hold the pipe were not in the group.
             Ok(false) if is_over.load(Ordering::Relaxed) => break,
             Ok(false) => continue,
             Err(_) => break,
@@ -109,7 +109,8 @@ pub(super) fn pass_on(
         };
         let now = Instant::now();
         lines.add(&buffer[..count], |line| say(line, now, &mut rate));
-        // Who prints without end waits for the pipe, and not this program's processor for it.
+        // A plugin that prints without end is slowed down by the pipe, so that it costs little processor time
+        // here.
         thread::sleep(rate.pause(count, now));
     }
     lines.end(|line| say(line, Instant::now(), &mut rate));
@@ -118,7 +119,7 @@ pub(super) fn pass_on(
     }
 }
 
-/// Makes lines of what is read. Of a long one the beginning is kept.
+/// Splits what is read into lines. Only the beginning of a long one is kept.
 #[derive(Default)]
 struct Lines(Vec<u8>);
 
@@ -170,7 +171,7 @@ impl Rate {
         Some(std::mem::take(&mut self.left_out))
     }
 
-    /// How long nothing is to be read after this many bytes more.
+    /// How long to pause reading after this many more bytes.
     fn pause(&mut self, bytes: usize, now: Instant) -> Duration {
         let elapsed = now.saturating_duration_since(self.second);
         if elapsed >= Duration::from_secs(1) {
@@ -190,7 +191,7 @@ const LINES_MAX: u32 = 100;
 /// After this time the counting starts over.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Of a longer line the beginning is kept.
+/// Only the beginning of a longer line is kept.
 const LINE_BYTES_MAX: usize = 1024;
 
 /// What is read at a time.
@@ -199,10 +200,10 @@ const READ_BYTES: usize = 8192;
 /// What one process can print in a second.
 const BYTES_A_SECOND: usize = 256 * 1024;
 
-/// How often it is looked whether the process is over.
+/// How often it is checked whether the process has exited.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Secrets that are looked for, the youngest.
+/// The number of secrets that are looked for, the most recent ones.
 const SECRETS_MAX: usize = 64;
 
 /// Shorter ones are not looked for, in bytes.

@@ -1,4 +1,4 @@
-//! CRC-32C (Castagnoli), bit by bit: it is made once for a connection, over some hundred bytes.
+//! CRC-32C (Castagnoli), bit by bit: it is computed once per connection, over a few hundred bytes.
 
 /// The checksum of `pieces`, one behind the other.
 pub(super) fn of<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> u32 {

@@ -11,16 +11,17 @@ use std::net::SocketAddr;
 
 pub use write::{Header, Version};
 
-/// What a PROXY header says of the connection that a proxy has accepted.
+/// What a PROXY header says about the connection that a proxy has accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxied {
-    /// Where it came from and where it went to; nothing for a check of the proxy's own, and for what has no address.
+    /// Its source and destination; `None` for a health check of the proxy, and for a connection without
+    /// addresses.
     pub addresses: Option<Addresses>,
-    /// The host that the client has named to the proxy, in TLS for instance: printable ASCII.
+    /// The host that the client has asked the proxy for, for example by SNI: printable ASCII.
     pub authority: Option<Box<str>>,
     /// What the proxy calls the connection: printable ASCII, at most [`REQUEST_ID_MAX`] bytes.
     pub unique_id: Option<Box<str>>,
-    /// What the proxy says of the client's TLS; nothing if the client spoke none.
+    /// What the proxy says about the client's TLS; `None` without TLS.
     pub tls: Option<ProxiedTls>,
 }
 
@@ -40,14 +41,14 @@ pub struct ProxiedTls {
     pub version: Option<Box<str>>,
     /// The common name in the client's certificate.
     pub common_name: Option<Box<str>>,
-    /// Whether the client has shown a certificate and the proxy has found it good.
+    /// Whether the client has shown a certificate and the proxy has verified it.
     pub is_verified: bool,
 }
 
-/// Why bytes are no PROXY header.
+/// Why bytes are not a PROXY header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// They begin like neither version.
+    /// They begin like no version.
     Missing,
     /// A line of version 1 does not end within 107 bytes, or version 2 announces more than [`V2_MAX`].
     TooLong,
@@ -77,11 +78,11 @@ pub enum Fault {
     AddressesCut,
     /// A value of version 2 does not fit into it.
     ValueCut,
-    /// The checksum of version 2 is none.
+    /// The checksum of version 2 does not have four bytes.
     ChecksumLength,
-    /// What version 2 says of TLS can't be read.
+    /// What version 2 says about TLS can't be read.
     TlsCut,
-    /// The checksum of version 2 is not that of its bytes.
+    /// The checksum of version 2 does not match its bytes.
     Checksum,
 }
 
@@ -112,8 +113,7 @@ impl fmt::Display for Fault {
 
 /// Reads the header at the beginning of `bytes`: what it says, and its length. `None` until it is whole.
 ///
-/// # Errors
-/// It is none, however the bytes go on.
+/// # Errors They are not one, whatever follows.
 pub fn read(bytes: &[u8]) -> Result<Option<(Proxied, usize)>, Fault> {
     let begins = |signature: &[u8]| {
         let len = bytes.len().min(signature.len());
@@ -132,7 +132,7 @@ fn printable(value: &[u8], max: usize) -> Option<Box<str>> {
     std::str::from_utf8(value).ok().filter(|_| fits).map(Box::from)
 }
 
-/// Bytes of a request's or a connection's name that are kept; a longer one is none.
+/// The longest name of a request or a connection that is kept, in bytes; longer ones are dropped.
 pub const REQUEST_ID_MAX: usize = 128;
 
 /// Bytes behind the fixed part of a header of version 2 that are accepted; addresses and what usual proxies add

@@ -10,7 +10,7 @@ pub(super) const PREFIX: &[u8] = b"PROXY ";
 /// Bytes of the longest line, its end included.
 pub(super) const LINE_MAX: usize = 107;
 
-/// Reads a header that begins with [`PREFIX`], as far as it is there.
+/// Reads a header that begins with [`PREFIX`], as far as it has arrived.
 pub(super) fn read(bytes: &[u8]) -> Result<Option<(Proxied, usize)>, Fault> {
     let there = &bytes[..bytes.len().min(LINE_MAX)];
     let Some(end) = memchr::memchr(b'\n', there) else {

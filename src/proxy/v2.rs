@@ -10,10 +10,10 @@ pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Bytes of the signature, version and command, family and protocol, and the length of the rest.
 pub(super) const FIXED: usize = 16;
 
-/// Reads a header that begins with [`SIGNATURE`], as far as it is there.
+/// Reads a header that begins with [`SIGNATURE`], as far as it has arrived.
 pub(super) fn read(bytes: &[u8]) -> Result<Option<(Proxied, usize)>, Fault> {
     let Some((head, rest)) = bytes.split_at_checked(FIXED) else {
-        // A version that is wrong is wrong as soon as it is there.
+        // A wrong version is an error as soon as it has arrived.
         return match bytes.get(SIGNATURE.len()) {
             Some(byte) if byte >> 4 != 2 => Err(Fault::Version),
             _ => Ok(None),
@@ -40,7 +40,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<(Proxied, usize)>, Fault> {
     let mut proxied = Proxied { addresses, ..Proxied::default() };
     let read = Values(values).try_for_each(|value| take(&value?, &mut proxied, whole));
     match (read, is_local) {
-        // Whatever a proxy says of itself is discarded, but for a sum that shows that it is damaged.
+        // Whatever a proxy says about itself is discarded, except for a checksum that shows damage.
         (Err(Fault::Checksum), _) => Err(Fault::Checksum),
         (_, true) => Ok(Some((Proxied::default(), whole.len()))),
         (Err(fault), false) => Err(fault),
@@ -116,7 +116,7 @@ impl<'a> Iterator for Values<'a> {
     }
 }
 
-/// Takes in what a value says. What is not understood is left alone.
+/// Reads a value. Unknown ones are ignored.
 fn take(value: &Value<'_>, proxied: &mut Proxied, whole: &[u8]) -> Result<(), Fault> {
     match value.kind {
         AUTHORITY => proxied.authority = printable(value.bytes, AUTHORITY_MAX),
@@ -125,7 +125,7 @@ fn take(value: &Value<'_>, proxied: &mut Proxied, whole: &[u8]) -> Result<(), Fa
         CRC32C => {
             let sum = <[u8; 4]>::try_from(value.bytes);
             let sum = sum.map_err(|_| Fault::ChecksumLength)?;
-            // It is made while its own place holds zeros.
+            // It is computed with zeros in its own place.
             let (before, behind) = whole.split_at(whole.len() - value.behind);
             if u32::from_be_bytes(sum) != crc32c::of([&before[..before.len() - 4], &[0; 4], behind]) {
                 return Err(Fault::Checksum);
@@ -136,7 +136,7 @@ fn take(value: &Value<'_>, proxied: &mut Proxied, whole: &[u8]) -> Result<(), Fa
     Ok(())
 }
 
-/// What is said of the client's TLS: flags, the result of the verification, and values in it.
+/// What is said about the client's TLS: flags, the result of the verification, and nested values.
 fn tls(value: &[u8]) -> Result<Option<ProxiedTls>, Fault> {
     let cut = Fault::TlsCut;
     let Some(([flags, verify @ ..], values)) = value.split_first_chunk::<5>() else { return Err(cut) };
@@ -177,7 +177,7 @@ pub(super) const CERT_CONN: u8 = 0x02;
 /// It showed one when its TLS session began, perhaps on an earlier connection.
 pub(super) const CERT_SESS: u8 = 0x04;
 
-/// Bytes of a host's name, a version and a common name that are taken; what is longer is none.
+/// The longest host name, version or common name that is used, in bytes; longer ones are ignored.
 pub(super) const AUTHORITY_MAX: usize = 255;
 const SSL_VERSION_MAX: usize = 32;
 pub(super) const COMMON_NAME_MAX: usize = 256;

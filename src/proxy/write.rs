@@ -1,4 +1,4 @@
-//! What is written to a target about its client.
+//! The PROXY header that is written to a target.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,7 +9,7 @@ use super::{Addresses, ProxiedTls, REQUEST_ID_MAX, v1, v2};
 pub enum Version {
     /// A line of text: addresses alone.
     V1,
-    /// In binary, with what else is known.
+    /// Binary, with everything else that is known.
     V2,
 }
 
@@ -82,7 +82,7 @@ impl Header<'_> {
 /// Flags, the result of the verification, and what there is of version and name.
 fn tls(tls: &ProxiedTls) -> Vec<u8> {
     let shown = if tls.is_verified { v2::CERT_CONN | v2::CERT_SESS } else { 0 };
-    // Anything but 0 says that no certificate was found to be good.
+    // Anything but 0 says that no certificate was verified.
     let mut bytes = vec![v2::CLIENT_SSL | shown, 0, 0, 0, u8::from(!tls.is_verified)];
     if let Some(version) = &tls.version {
         value(&mut bytes, v2::SSL_VERSION, version.as_bytes());

@@ -47,7 +47,7 @@ struct Door {
     listener: Listener,
     /// Connections are waiting.
     ready: bool,
-    /// The system refused to accept, for want of descriptors for instance; the listener is not watched until
+    /// The system refused to accept, for example for lack of descriptors; the listener is not watched until
     /// then.
     retry_at: Tick,
     /// How many are accepted in this turn: twice as many as in the one before while connections are always
@@ -101,7 +101,7 @@ impl Acceptor {
         Ok(Acceptor { doors, ready: false, retry_at: Tick::NEVER, reactors, overflow_max, half_open })
     }
 
-    /// Takes in that connections are waiting at the listener with this token.
+    /// Notes that connections are waiting at the listener with this token.
     pub(super) fn note(&mut self, token: usize) {
         if let Some(door) = self.doors.get_mut(token - FIRST_DOOR) {
             door.ready = true;
@@ -139,7 +139,7 @@ impl Acceptor {
         self.retry_at = self.doors.iter().map(|door| door.retry_at).min().unwrap_or(Tick::NEVER);
     }
 
-    /// Watches a listener again whose time has come, and tells whether connections are waiting at it.
+    /// Watches a listener again when it is time, and returns whether connections are waiting at it.
     fn open(&mut self, index: usize, poll: BorrowedFd<'_>, now: Tick, pass: u64) -> bool {
         let door = &mut self.doors[index];
         if now >= door.retry_at {
@@ -150,7 +150,7 @@ impl Acceptor {
             return false;
         }
         if door.busy_at.wrapping_add(1) != pass {
-            // Nobody was waiting in between: one that comes alone costs one call.
+            // None were waiting in between: a single connection costs a single call.
             door.burst = (door.burst / 2).max(1);
         }
         door.busy_at = pass;
@@ -209,7 +209,7 @@ impl Acceptor {
             shared.health.note_full();
         }
         if !admitted && live >= most + self.overflow_max {
-            // There is not even room to say that there is none.
+            // There is not even room to send a 503.
             let end = End::Full(shared.places);
             self.reactors[own].metrics.accepted.add(1);
             self.reactors[own].metrics.ended(end.kind() as usize);
@@ -226,7 +226,7 @@ impl Acceptor {
         }
     }
 
-    /// Has a connection give its place away that has not even asked for anything; false when there is none.
+    /// Makes a connection that has not sent a request yet give up its place; false if there is none.
     fn make_room(&self, own: usize, own_part: &mut Arrivals) -> bool {
         let Some((reactor, id)) = self.half_open.displace() else { return false };
         if reactor == own {
@@ -237,7 +237,7 @@ impl Acceptor {
         true
     }
 
-    /// Out of descriptors, most likely. What is waiting stays in the backlog for a while.
+    /// Most likely out of descriptors. Waiting connections stay in the backlog for a while.
     fn pause(
         &mut self,
         index: usize,
@@ -307,5 +307,5 @@ const ACCEPTS_MAX: usize = 64;
 /// This many connections in a row may be lost before that is taken for an error of the listener.
 const ERRORS_MAX: u8 = 16;
 
-/// Until accepting is tried again after the system refused.
+/// Time until accepting is tried again after the system refused.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);

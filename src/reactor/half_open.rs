@@ -1,6 +1,6 @@
-//! Connections whose first request is not whole yet, by where they come from. When all places are taken, one of
-//! these gives its place to a newcomer: the oldest of the origin that has most of them, so whoever fills the places
-//! with half requests pays for it. What has begun to be served is never ended for another.
+//! Connections whose first request is not complete yet, by origin. When all places are taken, one of these
+//! makes room for a newcomer: the oldest of the origin that has most of them, so whoever fills the places
+//! with half requests pays for it. A connection that is being served is never ended for another.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ pub(super) struct Ticket {
 }
 
 impl HalfOpen {
-    /// Takes in a connection that was given a place.
+    /// Adds a connection that was given a place.
     pub(super) fn enter(&self, origin: Origin, place: Place) -> Ticket {
         let mut table = self.lock();
         table.entered += 1;
@@ -73,7 +73,7 @@ impl HalfOpen {
         }
     }
 
-    /// Chooses the connection that gives its place away, and counts it as leaving until it has left.
+    /// Chooses the connection that gives up its place, and counts it as leaving until it has left.
     pub(super) fn displace(&self) -> Option<Place> {
         let mut table = self.lock();
         let (&origin, places) = table.origins.iter_mut().max_by_key(|(_, places)| places.len())?;

@@ -1,4 +1,4 @@
-//! The way into a reactor from any thread, and what is said on the way in and out.
+//! The interface to a reactor from other threads: the messages to it and its notices.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -36,11 +36,11 @@ pub enum Control {
         /// Who gets the list.
         answer: Sender<Page>,
     },
-    /// Tell of one session.
+    /// Describe one session.
     One {
         /// Which one.
         id: ConnId,
-        /// Who is told; nothing if it is gone, or is no session.
+        /// Gets its row; `None` if it is gone, or is not a session.
         answer: Sender<Option<Row>>,
     },
     /// End one session.
@@ -49,7 +49,7 @@ pub enum Control {
         id: ConnId,
         /// Why.
         ending: Ending,
-        /// Who is told whether it was there.
+        /// Gets whether it existed.
         answer: Sender<bool>,
     },
     /// End all sessions of this kind.
@@ -58,7 +58,7 @@ pub enum Control {
         filter: Arc<Filter>,
         /// Why.
         ending: Ending,
-        /// Who is told how many there were.
+        /// Gets how many there were.
         answer: Sender<usize>,
     },
     /// Accept no more, and end when the last connection has ended by itself.
@@ -69,7 +69,7 @@ pub enum Control {
     Drain(Duration),
 }
 
-/// What a reactor says of itself when it comes to a [`Control::Probe`].
+/// A reactor's answer to a [`Control::Probe`].
 #[derive(Clone, Copy, Debug)]
 pub struct Vitals {
     /// Which one it is.
@@ -113,11 +113,11 @@ pub(super) struct Mailbox {
     pub(super) waker: Waker,
 }
 
-/// What finds its way into a reactor.
+/// A message to a reactor.
 pub(super) enum Message {
     Accepted(Placed),
     Answer(ConnId, Answer),
-    /// The connection has given its place away.
+    /// The connection must give up its place.
     Displaced(ConnId),
     Control(Control),
 }
@@ -128,7 +128,7 @@ impl Handle {
         self.send(Message::Control(control));
     }
 
-    /// The same for what is answered; false when the reactor has ended and nobody will.
+    /// The same for messages with an answer; false if the reactor has ended and there will be none.
     pub fn ask(&self, control: Control) -> bool {
         self.send(Message::Control(control))
     }
@@ -154,7 +154,7 @@ impl Handle {
         self.metrics.live.load(Ordering::Relaxed)
     }
 
-    /// False when the reactor has ended: it hears nothing more.
+    /// False if the reactor has ended.
     pub(super) fn send(&self, message: Message) -> bool {
         let sender = self.mailbox.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let heard = sender.send(message).is_ok();

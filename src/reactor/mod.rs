@@ -64,12 +64,12 @@ pub struct Reactor {
     messages: Receiver<Message>,
     notify: Notify,
     acceptor: Option<Acceptor>,
-    /// Ends when the last connection has ended.
+    /// The reactor ends with its last connection.
     stopping: bool,
     due: Vec<u32>,
     arrivals: Arrivals,
     half_open: Arc<HalfOpen>,
-    /// Lists that are made, a piece a turn.
+    /// Lists in progress, a piece per turn.
     walks: Walks,
     /// How often the poll was asked.
     passes: u64,
@@ -89,7 +89,7 @@ struct Slot {
     half_open: Option<Box<Ticket>>,
     /// Whether it waits in the run queue.
     marked: bool,
-    /// What it has cost lately.
+    /// Its recent cost.
     account: Account,
 }
 
@@ -213,7 +213,7 @@ impl Reactor {
                     }
                 }
             }
-            // In this order: after a pause of the whole process, what has come in time counts.
+            // In this order: after a pause of the whole process, input that came in time counts.
             self.turn();
             self.expire();
             self.accept();
@@ -308,12 +308,12 @@ impl Reactor {
             }
         } else {
             self.reap(number);
-            // What letting go has cost is not the next one's.
+            // The cost of freeing it is not charged to the next one.
             self.stopwatch.start();
         }
     }
 
-    /// Lets go of a connection that is gone.
+    /// Frees a connection that is gone.
     fn reap(&mut self, number: u32) {
         let Slot { conn, half_open, .. } = self.slots.remove(number as usize);
         half_open.iter().for_each(|ticket| self.half_open.leave(ticket));
@@ -325,14 +325,14 @@ impl Reactor {
         }
     }
 
-    /// Tells the connections whose deadline has come.
+    /// Handles the connections whose deadline has come.
     fn expire(&mut self) {
         let now = self.resources.tick;
         if self.timers.is_due(now) {
             let mut due = std::mem::take(&mut self.due);
             self.timers.expire(now, |slot| due.push(slot));
             for number in due.drain(..) {
-                // What has come in time counts, also where it has not had its turn.
+                // Input that came in time counts, even if it has not had its turn.
                 if self.slots.get(number as usize).is_some_and(|slot| slot.marked && slot.conn.awaits_head())
                 {
                     self.timers.set(number, now.plus(1));
@@ -357,13 +357,13 @@ impl Reactor {
         self.touch(number);
     }
 
-    /// Ends some of those for whom much is held if it is too much, before more is held for others.
+    /// If too much is held, ends some connections for which much is held, before more is held for others.
     #[inline]
     fn relieve(&mut self) {
         while self.resources.rings.is_overcommitted() && self.end_one() {}
     }
 
-    /// Ends one of those for whom something is held; false when nothing is.
+    /// Ends one connection for which something is held; false if there is none.
     #[inline(never)]
     fn end_one(&mut self) -> bool {
         let burdens = self.slots.iter().filter_map(|(number, slot)| {
@@ -401,7 +401,7 @@ impl Reactor {
             Control::Probe(answer) => {
                 let rings = &self.resources.rings;
                 let (held_bytes, rings_bytes) = (rings.held_bytes(), rings.free_bytes());
-                // Who has asked may have given up.
+                // The asker may have given up.
                 let _ = answer.send(Vitals { reactor: self.index, held_bytes, rings_bytes });
             }
             Control::List { query, answer } => self.walks.push_back(Walk::list(query, answer)),
@@ -410,7 +410,7 @@ impl Reactor {
             }
             Control::One { id, answer } => {
                 let now = self.resources.tick;
-                // Who has asked may have given up.
+                // The asker may have given up.
                 let _ = answer.send(self.slot(id).and_then(|slot| slot.conn.row(id, now)));
             }
             Control::End { id, ending, answer } => {
@@ -429,7 +429,7 @@ impl Reactor {
         }
     }
 
-    /// Goes on with the walk that waits longest, for a piece.
+    /// Continues the walk that has waited longest, for a piece.
     #[cold]
     fn walk(&mut self) {
         let Some(walk) = self.walks.pop_front() else { return };

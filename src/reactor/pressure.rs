@@ -1,8 +1,9 @@
 //! Who ends when too much is held for peers that do not read.
 //!
-//! The connections that cause it are dropped, not the oldest: of the origins that hold most, those connections that hold
-//! most, and of them the one whose stall is the youngest, since the last one to come is what was too much. A stall
-//! that has just begun may be a moment of a busy transfer, so it counts only where most of what is held is as young.
+//! The connections that cause it are dropped, not the oldest: of the origins that hold most, those
+//! connections that hold most, and of them the one whose stall is the youngest, since the last one to stall
+//! exceeded the limit. A stall that has just begun may be a moment of a busy transfer, so it counts only if
+//! most of what is held is as young.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -74,9 +74,9 @@ impl Account {
         self.weight == Weight::Light
     }
 
-    /// Takes in what a drive has cost, and whether it moved much. A connection that cost more than a light one is
-    /// light again when its drives are short for a while, and one that was very dear not before a hundred times as
-    /// long has passed, so that being cheap in between is of no use.
+    /// Charges the cost of a drive, and notes whether it moved much. A connection that cost more than a light
+    /// one is light again when its drives are short for a while, and one that was very dear not before a
+    /// hundred times as long has passed, so that being cheap in between is of no use.
     #[inline]
     pub(super) fn charge(&mut self, cost: u64, bulk: bool, thresholds: &Thresholds, now: Tick) {
         self.load += cost / 8;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::sys;
 
-/// Tells how long things took, in steps of the counter.
+/// Measures time in steps of the counter.
 pub(super) struct Stopwatch {
     /// Where the counter stood when it was looked at last.
     last: u64,
@@ -26,7 +26,7 @@ pub(super) struct Stopwatch {
 /// What drives are compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Thresholds {
-    /// A drive that takes longer is none of a light connection.
+    /// A connection whose drive takes longer is not light.
     pub(super) light: u64,
     /// A drive that takes longer is none of a medium connection, and costs the place among the light ones for a
     /// while.
@@ -86,7 +86,7 @@ impl Stopwatch {
         self.cpu = Some((sys::thread_cpu_ns(), self.last));
     }
 
-    /// A turn is over in which places were at stake.
+    /// Ends a turn in which that mattered.
     pub(super) fn forget_cpu(&mut self) {
         self.cpu = None;
     }
@@ -155,7 +155,7 @@ const TURN_US: u64 = 50;
 /// A comparison over a shorter time would be inexact.
 const COMPARED_US_MIN: u64 = 10_000;
 
-/// Until the counter was compared.
+/// The assumed rate until the counter has been compared.
 const STEPS_A_US_AT_FIRST: u64 = 1000;
 
 /// No counter is faster.

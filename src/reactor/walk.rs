@@ -1,4 +1,4 @@
-//! Walks over all connections, a piece at a time: a list of thousands of sessions never stops a keystroke.
+//! Walks over all connections, a piece at a time: a list of thousands of sessions never delays a keystroke.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::id::ConnId;
 use crate::timers::Tick;
 use slab::Slab;
 
-/// What a list is to have.
+/// What to list.
 #[derive(Clone, Debug)]
 pub struct Query {
     /// Which sessions.
@@ -19,7 +19,7 @@ pub struct Query {
     pub from: u32,
     /// So many of them.
     pub limit: usize,
-    /// The best of all by this, instead of the first ones.
+    /// The top ones in this order, instead of the first ones.
     pub order: Option<Order>,
 }
 
@@ -60,8 +60,8 @@ impl Walk {
         Walk { at: 0, task: Task::End { filter, ending, ended: 0, answer } }
     }
 
-    /// Goes on for a piece. `None` when the walk is over, and has been answered. Sessions that are to be ended go to
-    /// `ends`.
+    /// Does the next piece. `None` when the walk is over, and has been answered. Sessions that are to be
+    /// ended go to `ends`.
     pub(super) fn step(
         mut self,
         reactor: usize,
@@ -110,7 +110,7 @@ impl Walk {
         if self.at < last { Some(self) } else { self.over(reactor, None) }
     }
 
-    /// Answers. Who has asked may have given up.
+    /// Answers. The asker may have given up.
     fn over(self, reactor: usize, next: Option<u32>) -> Option<Walk> {
         match self.task {
             Task::List { query, mut rows, answer } => {

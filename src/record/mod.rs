@@ -1,14 +1,14 @@
 //! Sessions on disk (`--record`): each in a file of its own, which noVNC's player can play.
 //!
-//! A session hands over what it moves and goes on. Its bytes wait in a queue of its own, whose bound the session
-//! holds by not reading while [`Recording::is_full`], and are written by whichever thread of the lane is free,
-//! one thread to a session at a time and a bounded share at a time. So a disk that is slow slows those
-//! sessions that write to it, and a write that hangs holds one thread and one session; only when as many hang as
-//! the lane has threads do other recorded sessions wait, each as soon as its queue is full. A thread for each
-//! session would part them fully, and cost thousands of threads; one thread for all would let one hanging write
-//! stop them all.
+//! A session hands over its data and continues. Its bytes wait in a queue of its own, whose bound the session
+//! holds by not reading while [`Recording::is_full`], and are written by whichever thread of the lane is
+//! free, one thread to a session at a time and a bounded share at a time. So a disk that is slow slows those
+//! sessions that write to it, and a write that hangs holds one thread and one session; only when as many hang
+//! as the lane has threads do other recorded sessions wait, each once its queue is full. A thread for each
+//! session would isolate them fully, but cost thousands of threads; with one thread for all, one hanging
+//! write would stop them all.
 //!
-//! What the disk can do ends a recording, with one line in the log, and never a session.
+//! A disk error ends a recording, with one line in the log, but never a session.
 
 mod escape;
 mod limits;
@@ -67,14 +67,14 @@ pub struct Recording(Arc<Session>);
 struct Session {
     recorder: Recorder,
     number: u64,
-    /// As whom the log knows the client; `None` if the session is left out of it.
+    /// The client's name in the log; `None` if the session is not logged.
     peer: Option<String>,
     start: Instant,
     wake: Wake,
     /// The file's name, as far as it is known.
     name: Mutex<PathBuf>,
     queue: Mutex<Queue>,
-    /// Bytes that have been handed over and are not written.
+    /// Bytes that have been handed over and not written yet.
     queued: AtomicUsize,
     /// How short the queue has to become for a [`Wake`]; [`NO_WAKE`] without one.
     wake_at: AtomicUsize,
@@ -94,7 +94,7 @@ struct Queue {
     scheduled: bool,
     /// The session has ended.
     ended: bool,
-    /// What the session had not written when it ended, as it counts in [`Inner::left_bytes`].
+    /// How much was unwritten when the session ended, as counted in [`Inner::left_bytes`].
     left: usize,
 }
 
@@ -163,7 +163,7 @@ impl Recorder {
         (self.0.begun.load(Ordering::Relaxed), self.0.failed.load(Ordering::Relaxed))
     }
 
-    /// Makes every thread wait for the end of what is returned, as a disk does that hangs.
+    /// Makes every thread wait until the returned senders are dropped, like a hanging disk.
     #[cfg(test)]
     pub(crate) fn hang(&self) -> Vec<std::sync::mpsc::Sender<()>> {
         let hang = |_| {
@@ -216,7 +216,7 @@ impl Recording {
         let ms = u64::try_from(session.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut queue = lock(&session.queue);
         if self.is_over() {
-            // It has failed in between and has emptied the queue: what came after that would count for ever.
+            // It has failed in between and emptied the queue: anything added after that would count for ever.
             return;
         }
         let before = queue.bytes.len();
@@ -261,12 +261,12 @@ impl Recording {
             return false;
         }
         session.wake_at.store(ROOM_BYTES, Ordering::SeqCst);
-        // It may have become short in between, unnoticed. The wake that may come all the same does no harm.
+        // It may have become short in between, unnoticed. A wake-up that still comes does no harm.
         session.queued.load(Ordering::SeqCst) > ROOM_BYTES
     }
 
-    /// Bytes that wait for the disk, as far as they are worth counting. When there are any, a [`Wake`] comes as
-    /// soon as a full queue has room again, or a shorter one is next to empty.
+    /// Bytes waiting for the disk, if they are worth counting. When there are any, a [`Wake`] comes as soon
+    /// as a full queue has room again, or a shorter one is next to empty.
     pub fn held_bytes(&self) -> usize {
         let session = &self.0;
         let queued = session.queued.load(Ordering::SeqCst);
@@ -284,7 +284,7 @@ impl Recording {
         queued
     }
 
-    /// Ends the recording because the disk has taken nothing for too long. What waits is dropped.
+    /// Ends the recording because the disk has accepted nothing for too long. What is queued is dropped.
     pub fn give_up(&self) {
         self.0.fail(&"the disk has taken nothing for too long");
     }
@@ -315,7 +315,7 @@ impl Drop for Recording {
 }
 
 impl Session {
-    /// Has the lane work for this session, unless it does or has nothing to do any more.
+    /// Schedules work for this session on the lane, unless it is scheduled already or nothing is left to do.
     fn schedule(self: &Arc<Session>, mut queue: MutexGuard<'_, Queue>) {
         if std::mem::replace(&mut queue.scheduled, true) {
             return;
@@ -328,7 +328,7 @@ impl Session {
         let session = Arc::clone(self);
         let job = Box::new(move || TEXT.with_borrow_mut(|text| session.work(text)));
         if let Err(refused) = self.recorder.0.lane.submit(job) {
-            // It stays marked as scheduled, so this is said once.
+            // It stays marked as scheduled, so this is logged once.
             self.fail(&refused);
         }
     }
@@ -347,7 +347,7 @@ impl Session {
                 queue.bytes = Vec::new();
                 let left = std::mem::take(&mut queue.left);
                 let failed = self.over.swap(true, Ordering::AcqRel);
-                // The mark that it is scheduled stays, so that it never is again.
+                // It stays marked as scheduled, so that it never is again.
                 drop(queue);
                 self.recorder.0.left_bytes.fetch_sub(left, Ordering::SeqCst);
                 self.recorder.take_back(bytes);
@@ -394,7 +394,7 @@ impl Session {
         (self.wake)();
     }
 
-    /// Writes entries, and takes them off the count as soon as they are valid.
+    /// Writes entries, and subtracts them from the count once they are valid.
     fn write(&self, script: &mut Script<File>, mut moments: &[u8], text: &mut Text) -> io::Result<()> {
         let mut batch = script.batch(text);
         let mut unwritten = 0;
@@ -426,7 +426,7 @@ impl Session {
         }
     }
 
-    /// Nothing more is recorded. The lane gives the file its last line, if it can.
+    /// Ends the recording because of a failure. The lane writes the file's last line, if it can.
     fn fail(&self, reason: &dyn std::fmt::Display) {
         if self.over.swap(true, Ordering::AcqRel) {
             return;
@@ -451,7 +451,7 @@ impl Session {
         self.over.load(Ordering::Acquire)
     }
 
-    /// Gives the file its last line and closes it.
+    /// Writes the file's last line and closes it.
     fn close(&self, disk: &mut Disk, failed: bool) {
         let Disk::Open(script, _place) = std::mem::replace(disk, Disk::Closed) else { return };
         let finished = script.finish(failed);

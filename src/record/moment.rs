@@ -1,4 +1,4 @@
-//! How what was moved stands in a session's queue: moments, each with its payloads.
+//! The format of a session's queue: moments, each with its payloads.
 
 use super::script::Mark;
 
@@ -7,9 +7,9 @@ use super::script::Mark;
 pub(super) struct Moment {
     pub(super) mark: Mark,
     pub(super) ms: u64,
-    /// Bytes without a meaning that follow.
+    /// The number of padding bytes that follow.
     pub(super) gap: usize,
-    /// Length in bytes of what follows then: payloads, each behind its length.
+    /// Length in bytes of what follows that: payloads, each preceded by its length.
     pub(super) length: usize,
 }
 
@@ -17,7 +17,7 @@ pub(super) struct Moment {
 pub(super) const MOMENT_BYTES: usize = 1 + 8 + 2 + 4;
 
 impl Moment {
-    /// As it stands in a queue.
+    /// Its form in a queue.
     pub(super) fn encode(&self) -> [u8; MOMENT_BYTES] {
         let mut bytes = [0; MOMENT_BYTES];
         bytes[0] = self.mark as u8;
@@ -40,9 +40,10 @@ impl Moment {
     }
 }
 
-/// The gap to leave behind `queue` before `payload` is copied there. A copy to an address that is a little ahead of
-/// its source, modulo the size of a page, takes several times as long, since processors compare only the low bits
-/// when they look whether a load has to wait for a store; and large blocks of memory begin at like places of a page.
+/// The gap to leave after `queue` before `payload` is copied there. A copy to an address slightly ahead of
+/// its source, modulo the page size, takes several times as long, since processors compare only the low
+/// address bits to decide whether a load must wait for a store; and large blocks of memory begin at the same
+/// offset in a page.
 pub(super) fn gap_before(payload: &[u8], queue: &[u8]) -> usize {
     let to = queue.as_ptr() as usize + queue.len();
     let ahead = to.wrapping_sub(payload.as_ptr() as usize) % PAGE_BYTES;

@@ -1,4 +1,4 @@
-//! The names of recordings: `FILE.N`, and with something after it where that exists already.
+//! The names of recordings: `FILE.N`, with a suffix if that exists already.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -17,7 +17,8 @@ pub(super) fn first(base: &Path, number: u64) -> PathBuf {
 /// Makes a file that holds `content` and is nobody else's: `FILE.N`, or where that exists `FILE.N.1`, `FILE.N.2`
 /// and so on. Links are never followed at its place, and an existing file is never changed.
 ///
-/// Where the file system can, the file gets its name when it has its content, so that it has never been empty.
+/// If the file system supports it, the file gets its name only once it has its content, so that it is never
+/// empty.
 pub(super) fn create(base: &Path, number: u64, content: &[u8]) -> io::Result<(File, PathBuf)> {
     let first = first(base, number);
     let names = std::iter::once(first.clone()).chain((1..=BEHIND_MAX).map(|more| behind(&first, more)));
@@ -53,7 +54,7 @@ fn nameless(name: &Path, content: &[u8]) -> io::Result<Option<File>> {
     }
 }
 
-/// The same with a file that is empty for a moment.
+/// The same, with a file that is empty for a moment.
 fn plainly(first: &Path, content: &[u8]) -> io::Result<(File, PathBuf)> {
     let names = std::iter::once(first.to_owned()).chain((1..=BEHIND_MAX).map(|more| behind(first, more)));
     let (mut file, name) = free_one(names, |name| {
@@ -63,7 +64,7 @@ fn plainly(first: &Path, content: &[u8]) -> io::Result<(File, PathBuf)> {
     match file.write_all(content) {
         Ok(()) => Ok((file, name)),
         Err(error) => {
-            // It holds nothing, and nobody but this process has made it.
+            // It is empty, and this process has created it.
             let _ = fs::remove_file(&name);
             Err(error)
         }
@@ -90,11 +91,11 @@ fn behind(name: &Path, number: u64) -> PathBuf {
     name.into()
 }
 
-/// Recordings hold what was typed, passwords among it.
+/// Recordings contain everything typed, including passwords.
 const MODE: u32 = 0o600;
 
-/// Numbers that are tried behind a name that is taken. Each costs a system call; a gateway that is started
-/// every hour comes to the end of them in a year.
+/// Numbers that are tried after a name that exists. Each costs a system call; a gateway that is restarted
+/// every hour uses them up in a year.
 const BEHIND_MAX: u64 = 9_999;
 
 #[cfg(test)]

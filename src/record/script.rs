@@ -1,23 +1,21 @@
-//! The file of a recording: a script that is whole at every moment, also when the process is killed.
+//! The file of a recording: a script that is valid at every moment, even if the process is killed.
 //!
 //! What noVNC's player loads is `var VNC_frame_data = [`, one string a line, and `'EOF'];`. While the session
 //! goes on the last line reads `'EOF']//` instead, which has the same length. A batch of entries takes three
 //! steps:
 //!
-//! ```text
-//!   … 'EOF']//                                   as it was left
-//!   … 'EOF']//12{RFB 003.008\n', 'EOF']//        (1) appended from the batch's ninth character on
-//!   … '{12{RFB 003.008\n', 'EOF']//              (2) its first eight over the ending
-//! ```
-//! (1) may be torn anywhere, since all of it belongs to the comment that the old ending begins: it has no line
-//! break, because entries have none inside, and those between entries are blanks for now. (2) makes the whole
-//! batch valid at once. (3) Then the blanks become line breaks, which changes no meaning.
+//! ```text … 'EOF']//                                   as it was left … 'EOF']//12{RFB 003.008\n', 'EOF']//
+//! (1) appended from the batch's ninth character on … '{12{RFB 003.008\n', 'EOF']//              (2) its
+//! first eight over the ending ``` (1) may be torn anywhere, since all of it is part of the comment that the
+//! old ending begins: it has no line break, because entries contain none, and those between entries are
+//! blanks for now. (2) makes the whole batch valid at once. (3) Then the blanks become line breaks, which
+//! does not change the meaning.
 //!
 //! Step (2) must not be torn. A signal ends a write between the copies of two pages, never inside the copy of
 //! one: the kernel looks for a fatal signal once before each page it copies to, and the source can't fault,
 //! since it lies in one small array that has just been filled. So the nine bytes (a line break and the first
-//! eight of the batch) must lie in one page of the file. Where the end of an entry would put the next ending
-//! across two, its milliseconds get zeros before them, at most eight, until the page is over.
+//! eight of the batch) must lie in one page of the file. If an entry would put the next ending across two
+//! pages, its milliseconds get up to eight leading zeros to fill the page.
 
 use std::fs::File;
 use std::io;
@@ -58,7 +56,7 @@ pub(super) struct Script<S> {
     end: u64,
 }
 
-/// What a new script holds: it is whole from its first moment.
+/// The content of a new script, which is valid from the start.
 pub(super) const EMPTY: &[u8] = b"var VNC_frame_data = [\n'EOF']//";
 
 /// The ending while the session goes on. What follows on its line is a comment.
@@ -68,7 +66,7 @@ const ENDING: &[u8; 8] = b"'EOF']//";
 const LAST: &[u8; 8] = b"'EOF'];\n";
 
 impl<S: Store> Script<S> {
-    /// Goes on with a file that holds [`EMPTY`].
+    /// Continues a file that contains [`EMPTY`].
     pub(super) fn new(store: S) -> Script<S> {
         Script { store, end: (EMPTY.len() - ENDING.len()) as u64 }
     }
@@ -80,7 +78,7 @@ impl<S: Store> Script<S> {
         Batch { script: self, text, base, first: *ENDING }
     }
 
-    /// Gives the script its last line. What a failed write has left behind the ending is cut off first.
+    /// Writes the script's last line. What a failed write has left after the ending is cut off first.
     pub(super) fn finish(self, failed: bool) -> io::Result<()> {
         if failed {
             self.store.cut(self.end + ENDING.len() as u64)?;
@@ -113,7 +111,7 @@ const PAGE_BYTES: u64 = 4096;
 pub(super) struct Text {
     room: Box<[u8]>,
     length: usize,
-    /// Where entries end in it: the blanks that are to become line breaks.
+    /// The ends of entries in it: the blanks that will become line breaks.
     ends: Vec<usize>,
 }
 
@@ -163,7 +161,7 @@ pub(super) struct Batch<'a, S> {
 }
 
 impl<S: Store> Batch<'_, S> {
-    /// Adds an entry, after what was added before it if there may be no room beside that.
+    /// Adds an entry; what was added before is written first if there may not be enough room.
     pub(super) fn add(&mut self, mark: Mark, ms: u64, payload: &[u8]) -> io::Result<()> {
         // An entry that may be too long for the text is a batch of its own, and is written in parts.
         if self.text.length > 0
@@ -175,8 +173,8 @@ impl<S: Store> Batch<'_, S> {
         self.put(mark, 0, ms, payload)?;
         let end = self.base + self.text.length as u64;
         if !is_in_one_page(end) {
-            // Once in some hundred entries: the same again, with zeros to the end of the page. What has been
-            // written of it is a comment still.
+            // Once in some hundred entries: the same again, with zeros up to the end of the page. What has
+            // been written of it is still a comment.
             let zeros = PAGE_BYTES - (end - 1) % PAGE_BYTES;
             (self.base, self.text.length) = (base, start);
             self.put(mark, zeros as usize, ms, payload)?;
@@ -230,7 +228,7 @@ impl<S: Store> Batch<'_, S> {
         self.script.store.write(&self.text.room[first..=last], start + first as u64)
     }
 
-    /// Writes the text, in the comment behind the ending.
+    /// Writes the text into the comment after the ending.
     fn spill(&mut self) -> io::Result<()> {
         let text = &self.text.room[..self.text.length];
         let skipped = if self.base == self.script.end {

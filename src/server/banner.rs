@@ -1,5 +1,5 @@
-//! The lines that say at the start what the service will do. Scripts look for them, so their words are part of
-//! the interface.
+//! The startup lines that say what the service will do. Scripts look for them, so their text is part of the
+//! interface.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -45,7 +45,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Says what the service will do.
+/// Logs what the service will do.
 pub(super) fn say(log: &Log, config: &Config, sources: &[Source], admin: &[(Listener, Role)]) {
     log.note(Topic::Start, Level::Info, format_args!("WebSocket server settings:"));
     for source in sources {

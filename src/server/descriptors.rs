@@ -1,5 +1,5 @@
-//! How the limit of open files is shared out: how many connections and recordings there may be, so that one too many is
-//! told so instead of hanging in a backlog that is never accepted from.
+//! How the limit of open files is shared out: how many connections and recordings there may be, so that one
+//! too many gets a 503 instead of hanging in a backlog that is never accepted from.
 
 use std::num::NonZero;
 

@@ -11,7 +11,7 @@ pub(super) enum Event {
     Signal(i32),
     /// A program of a session was started, or its session is over.
     Programs,
-    /// Somebody asks whether the main thread comes to it, and gets an answer there.
+    /// A liveness check of the main thread, which answers there.
     Asked(Sender<()>),
     /// A reactor has something to tell.
     Reactor(Notice),

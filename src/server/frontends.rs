@@ -82,7 +82,7 @@ fn server_options(config: &Config) -> Result<ServerOptions, String> {
     Ok(options)
 }
 
-/// Who may, and where to.
+/// The gate: who is admitted, and to which target.
 fn gate(
     config: &Config,
     listeners: &Listeners<'_>,
@@ -162,7 +162,7 @@ fn read(option: &str, path: &Path) -> Result<Vec<u8>, String> {
     source::read_argument(path).map_err(|fault| format!("{option} {}: {fault}", path.display()))
 }
 
-/// Who may say who a client is, with the networks out of files.
+/// The settings for proxies, with the networks from files.
 fn proxies(config: &Config) -> Result<Proxies, String> {
     let mut proxies = config.proxies.proxies.clone();
     for path in &config.proxies.files {
@@ -174,7 +174,7 @@ fn proxies(config: &Config) -> Result<Proxies, String> {
     Ok(proxies)
 }
 
-/// What is taken down of each session.
+/// What is recorded of each session.
 fn tape(config: &Config, recorder: Option<&Recorder>) -> Option<TapeOptions> {
     let input = config.record_input;
     let record = recorder.map(|recorder| RecordOptions { recorder: recorder.clone(), input });
@@ -200,7 +200,7 @@ fn pages(config: &Config, gate: &Gate, log: &Log) -> Result<Option<Arc<Pages>>, 
     Ok(Some(Arc::new(pages)))
 }
 
-/// What must never be published, wherever it lies.
+/// Files that must never be published, wherever they are.
 fn own_files(config: &Config, gate: &Gate) -> Vec<OwnFile> {
     let mut own = Vec::new();
     let mut add = |path: Option<&Path>, extent, option| {

@@ -1,7 +1,7 @@
-//! The service: opens what it needs, says what it does, and waits for the reasons to end.
+//! The service: opens what it needs, logs what it does, and waits for a reason to end.
 //!
-//! The main thread does no work. It waits on one channel, into which signals, reactors and the clock speak,
-//! and tells the reactors what follows.
+//! The main thread does no work itself. It waits on one channel for signals, reactors and the clock, and
+//! tells the reactors what to do.
 
 mod banner;
 mod descriptors;
@@ -56,7 +56,7 @@ pub fn run(config: &Config) -> ExitCode {
     }
 }
 
-/// How far the end has come.
+/// The stages of shutdown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Stopping {
     No,
@@ -92,7 +92,7 @@ struct Server {
     programs_end_at: Option<Instant>,
     /// The wrapped program has ended, and its sessions get what it said last; those that are left then are ended.
     sessions_end_at: Option<Instant>,
-    /// The end was asked for by a signal.
+    /// A signal has requested the end.
     is_told: bool,
     /// Whether clients can come, and are not all here already.
     has_listeners: bool,
@@ -129,7 +129,7 @@ impl Server {
         while self.running > 0 || !self.programs.is_over() {
             match self.next_event() {
                 Some(Event::Programs) => self.programs.look(Instant::now()),
-                // Who has asked may have given up.
+                // The asker may have given up.
                 Some(Event::Asked(answer)) => drop(answer.send(())),
                 Some(Event::Signal(number)) => {
                     if self.obey_signal(number).is_break() {
@@ -186,7 +186,7 @@ impl Server {
         }
     }
 
-    /// Does what a signal says; `Break` when the service is to end without waiting.
+    /// Handles a signal; `Break` if the service must end without waiting.
     fn obey_signal(&mut self, number: i32) -> ControlFlow<()> {
         match (number, self.hang_up) {
             (libc::SIGTERM | libc::SIGINT, _) | (libc::SIGHUP, HangUp::End) => {
@@ -355,7 +355,7 @@ impl Server {
         self.reactors.iter().for_each(|reactor| reactor.control(control()));
     }
 
-    /// How all connections ended, for an operator who wants to know (`--verbose`).
+    /// Logs how all connections ended (`--verbose`).
     fn say_endings(&self) {
         type Pick = fn(&Metrics) -> &Counter;
         let lookups: [(&str, Pick); 4] = [

@@ -1,5 +1,5 @@
-//! What a new process does between fork and exec, so that it starts as from a shell and not with what this program
-//! has made of itself.
+//! What a new process does between fork and exec, so that it starts as from a shell, without the settings
+//! that this program made for itself.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -16,7 +16,7 @@ pub fn start_clean(command: &mut Command, kept: Vec<RawFd>, open_files: Option<u
         if let Some(soft) = open_files {
             limit_open_files(soft)?;
         }
-        // At last: a signal finds its default action.
+        // Last, so that a pending signal meets its default action.
         unblock_all()
     };
     // SAFETY: std has no other way. The closure runs in a copy of one thread of this process, where locks of other
@@ -27,11 +27,12 @@ pub fn start_clean(command: &mut Command, kept: Vec<RawFd>, open_files: Option<u
 }
 
 fn default_actions() {
-    // What the kernel knows as a `sigaction` is smaller on every processor. Zeros mean SIG_DFL and no flags.
+    // The kernel's `sigaction` is smaller than this on every architecture. Zeros mean SIG_DFL and no flags.
     let default = [0_u64; 16];
     for signal in 1..=SIGNALS {
-        // SAFETY: std has no signal actions, and the C library refuses two numbers that it uses, which may have been
-        // ignored at the start, too. The action is live and only read. The call fails for those that have no other.
+        // SAFETY: std has no signal actions, and the C library refuses the two signals that it uses itself,
+        // which may have been ignored at startup, too. The action is live and only read. The call fails for
+        // signals whose action can't be changed.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,
@@ -55,14 +56,14 @@ fn unblock_all() -> io::Result<()> {
     }
 }
 
-/// Marks all to be closed by exec, and not closes them: std reports a failed exec by one of its own.
+/// Marks all of them close-on-exec instead of closing them: std reports a failed exec through one of its own.
 fn close_all_but(kept: &[RawFd]) -> io::Result<()> {
     let (first, last) = (3 as libc::c_uint, libc::c_uint::MAX);
     // SAFETY: std and rustix do not have close_range(2). It only marks descriptors, of a process that is about to
     // be another program.
     let marked = unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) } == 0;
     if !marked {
-        // Before Linux 5.11. How many may be open is how many numbers there can be.
+        // Before Linux 5.11. The limit of open files bounds the descriptor numbers.
         let last = open_files()?.rlim_cur.min(NUMBERS_MAX);
         for number in 3..last {
             // SAFETY: fcntl marks a descriptor or refuses a number that is not open.
@@ -100,8 +101,8 @@ fn open_files() -> io::Result<libc::rlimit> {
 /// Linux has signals 1 to 64 (signal(7)).
 const SIGNALS: libc::c_int = 64;
 
-/// Of a set of signals as the kernel knows it.
+/// The size of a signal set in the kernel.
 const SET_BYTES: usize = (SIGNALS / 8) as usize;
 
-/// As high as numbers of descriptors are looked for one by one: the system's own limit (fs.nr_open).
+/// The highest descriptor number that is tried one by one: the system's own limit (fs.nr_open).
 const NUMBERS_MAX: u64 = 1 << 20;

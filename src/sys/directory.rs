@@ -1,5 +1,5 @@
-//! The names in a directory. std's reader panics when closedir(3) reports an error, which it may on network
-//! file systems; this one does not care.
+//! The names in a directory. std's reader panics when closedir(3) reports an error, which can happen on
+//! network file systems; this one ignores it.
 
 use std::ffi::OsString;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{Dir, Mode, OFlags};
 
-/// Something in a directory.
+/// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// What it is called there.
@@ -17,7 +17,8 @@ pub struct Entry {
     pub inode: u64,
 }
 
-/// What is in the directory `path`, in no order, without `.` and `..`. Does not wait for what is not a directory.
+/// The entries of the directory `path`, in no order, without `.` and `..`. Does not block if `path` is not a
+/// directory.
 ///
 /// # Errors
 /// The system's, for the directory now and for each entry later.

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::directory;
 
-/// Which of the two processes goes on after [`fork`].
+/// In which of the two processes [`fork`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fork {
-    /// The one that was there before, with the number of the new one.
+    /// The old one, with the process ID of the new one.
     Parent(i32),
     /// The new one.
     Child,
@@ -34,7 +34,7 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
-/// Ends the process without anything that is done at an exit: no buffer is written, no destructor runs.
+/// Ends the process at once: no buffer is flushed, no destructor runs.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit does nothing but end the process.
     unsafe { libc::_exit(code) }
@@ -63,7 +63,7 @@ pub fn remove_variable(name: &str) -> io::Result<()> {
 }
 
 fn require_single_thread() -> io::Result<()> {
-    // Without /proc nobody can tell; the order of the start is what it always is.
+    // Without /proc this can't be checked; the startup order is the same anyway.
     let threads = directory::entries(Path::new("/proc/self/task")).map_or(1, |names| names.flatten().count());
     if threads > 1 {
         return Err(io::Error::other("a thread was started too early"));
@@ -143,7 +143,7 @@ pub fn open_descriptors() -> io::Result<Vec<RawFd>> {
     let entries = directory::entries(Path::new("/proc/self/fd"))?;
     let listed: Vec<RawFd> =
         entries.flatten().filter_map(|entry| entry.name.to_str()?.parse().ok()).collect();
-    // What the list itself was read with is closed again.
+    // The descriptor that the list was read with is closed again.
     Ok(listed.into_iter().filter(|number| *number > 2 && close_on_exec_of(*number).is_ok()).collect())
 }
 
@@ -156,7 +156,7 @@ fn close_on_exec_of(number: RawFd) -> io::Result<bool> {
     }
 }
 
-/// Closes descriptors that came with the process and that the program does not know of.
+/// Closes inherited descriptors that the program does not use.
 pub fn close_strangers(numbers: &[RawFd]) {
     for &number in numbers {
         // SAFETY: the caller got them from `open_descriptors` before it opened anything itself, so no object
@@ -165,7 +165,8 @@ pub fn close_strangers(numbers: &[RawFd]) {
     }
 }
 
-/// Closes every descriptor from this one on (close_range(2)), for a start without /proc. The same rule holds.
+/// Closes every descriptor from this one on (close_range(2)), for a startup without /proc. The same rule
+/// applies.
 pub fn close_from(number: RawFd) {
     // SAFETY: as for `close_strangers`. An old kernel refuses the call.
     unsafe { libc::syscall(libc::SYS_close_range, number as libc::c_uint, libc::c_uint::MAX, 0) };

@@ -1,12 +1,13 @@
-//! What is done to 64 bytes at a time where the processor can. The slow twin of each function stands where it is
+//! Functions that process 64 bytes at a time where the processor can. The slow twin of each is where it is
 //! used, and its tests compare the two.
 
 /// Writes the text of the first whole blocks of 64 bytes of `bytes` to the start of `room`, as
-/// `record/escape` has it: printable ASCII as it is, `\\`, `\'`, `\t`, `\n` and `\r` in two characters, and
-/// everything else as `\x` and two digits. Returns the bytes of `bytes` that were taken and the length of their
-/// text. What lies behind the text in `room` is overwritten as far as four bytes for each byte taken.
+/// `record/escape` does: printable ASCII as it is, `\\`, `\'`, `\t`, `\n` and `\r` in two characters, and
+/// everything else as `\x` and two digits. Returns the bytes of `bytes` that were taken and the length of
+/// their text. After the text, `room` is overwritten up to four bytes per byte taken.
 ///
-/// Takes nothing where the processor lacks the instructions, or `room` has no 256 bytes for the next block.
+/// Takes nothing if the processor lacks the instructions, or if `room` has less than 256 bytes for the next
+/// block.
 pub fn escape(bytes: &[u8], room: &mut [u8]) -> (usize, usize) {
     #[cfg(target_arch = "x86_64")]
     {
@@ -14,8 +15,8 @@ pub fn escape(bytes: &[u8], room: &mut [u8]) -> (usize, usize) {
             && is_x86_feature_detected!("avx512vbmi2")
             && is_x86_feature_detected!("bmi2");
         if able {
-            // SAFETY: there is no safe way to call what only some processors can run. This one has what the
-            // function needs: the lines before have looked, and each of these features includes AVX-512F.
+            // SAFETY: there is no safe way to call a function that only some processors can run. The lines
+            // above have checked that this one can; each of these features includes AVX-512F.
             return unsafe { x86::escape(bytes, room) };
         }
     }
@@ -33,7 +34,7 @@ mod x86 {
     /// The first of every four characters.
     const FIRST: u64 = 0x1111_1111_1111_1111;
 
-    /// Makes of each byte four characters in a row, and presses those together that count.
+    /// Expands each byte to four characters, and compresses those that count.
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,bmi2")]
     pub(super) fn escape(bytes: &[u8], room: &mut [u8]) -> (usize, usize) {
         let digits = of_four(b"0123456789abcdef");

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use super::{Answer, TokenPlugin};
 use crate::target::Target;
 
-/// Keeps the targets that a plugin has found, and nothing else that it says.
+/// Caches the targets that a plugin has found, and no other answers.
 pub(super) struct Cached {
     plugin: Box<dyn TokenPlugin>,
     time: Duration,
     found: Mutex<Found>,
 }
 
-/// Targets by their tokens. All stay valid for the same time, so they go in the order in which they came.
+/// Targets by their tokens. All stay valid for the same time, so they expire in the order in which they came.
 #[derive(Default)]
 struct Found {
     targets: HashMap<Arc<str>, (Target, Instant)>,
@@ -32,7 +32,7 @@ impl Cached {
         found.targets.get(token).filter(|(_, until)| now < *until).map(|(target, _)| target.clone())
     }
 
-    /// The time counts from the moment at which the service was asked: it may have changed its mind since then.
+    /// The time counts from when the service was asked, since its answer may have changed after that.
     fn keep(&self, token: &str, target: &Target, asked: Instant, now: Instant) {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.sweep(now);
@@ -87,7 +87,7 @@ impl TokenPlugin for Cached {
     }
 }
 
-/// Tokens that are kept; the oldest goes for a new one. They cost about 200 bytes each.
+/// Tokens that are cached; a new one replaces the oldest. Each costs about 200 bytes.
 const ENTRIES_MAX: usize = 10_000;
 
 #[cfg(test)]

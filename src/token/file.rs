@@ -1,7 +1,7 @@
 //! TokenFile: lines `token: host:port` in a file, or in all files of a directory.
 //!
-//! The files are asked at each lookup, and parsed when they have changed. What is not a regular file is passed
-//! over, so that a FIFO or a directory among them breaks nothing; the `..data` links of a mounted
+//! The files are checked at each lookup, and parsed when they have changed. Anything that is not a regular
+//! file is skipped, so that a FIFO or a directory among them does no harm; the `..data` links of a mounted
 //! ConfigMap lead to regular files.
 
 use std::collections::{BTreeMap, HashMap};
@@ -39,7 +39,7 @@ struct TokenFile {
     log: Arc<Log>,
     file: CachedFile<Tokens>,
     folder: Mutex<Folder>,
-    /// The lines that were complained about last.
+    /// The bad lines that were logged last.
     said: Mutex<Vec<usize>>,
 }
 
@@ -48,14 +48,14 @@ struct TokenFile {
 pub(super) struct Tokens {
     targets: HashMap<Box<str>, Target>,
     lines: usize,
-    /// Numbers of lines that make no sense, from 1.
+    /// Numbers of malformed lines, from 1.
     bad: Vec<usize>,
 }
 
 /// The files of a directory.
 #[derive(Default)]
 struct Folder {
-    /// Of the directory when it was listed.
+    /// The directory's identity when it was listed.
     identity: Option<Identity>,
     files: BTreeMap<OsString, Arc<CachedFile<Tokens>>>,
 }
@@ -97,7 +97,7 @@ impl TokenFile {
                     if let Some(target) = tokens.targets.get(token) {
                         found = Some(Answer::Found(target.clone()));
                     }
-                    // As in Python, the count of lines runs on from file to file.
+                    // As in Python, line numbers continue from file to file.
                     bad.extend(tokens.bad.iter().map(|number| lines + number));
                     lines += tokens.lines;
                 }
@@ -107,7 +107,7 @@ impl TokenFile {
             }
         }
         self.complain(&bad);
-        // A token may stand in the file that can't be read.
+        // The token may be in the file that can't be read.
         found.or(broken)
     }
 
@@ -130,7 +130,7 @@ impl TokenFile {
         Ok(folder.files.iter().map(|(name, file)| (name.clone(), Arc::clone(file))).collect())
     }
 
-    /// Says which lines make no sense, once for each state of the files.
+    /// Logs which lines are malformed, once for each state of the files.
     fn complain(&self, bad: &[usize]) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if *said == bad {
@@ -148,7 +148,7 @@ impl TokenFile {
 }
 
 impl Tokens {
-    /// Reads a token file. A line that makes no sense spoils no other.
+    /// Reads a token file. A malformed line does not affect the others.
     pub(super) fn parse(bytes: &[u8]) -> Tokens {
         let lines = memchr::memchr_iter(b'\n', bytes).count().min(LINES_USUAL);
         let mut tokens = Tokens { targets: HashMap::with_capacity(lines), ..Tokens::default() };
@@ -160,7 +160,7 @@ impl Tokens {
                 Err(()) => tokens.bad.push(tokens.lines),
             }
         }
-        // Behind the last line end there is no line.
+        // There is no line after the last line end.
         if bytes.is_empty() || bytes.ends_with(b"\n") {
             tokens.lines -= 1;
         }
@@ -196,13 +196,13 @@ fn entry(line: &[u8]) -> Result<Option<(&str, Target)>, ()> {
     }
 }
 
-/// Room that is made at once for as many tokens as there are lines, up to this.
+/// The capacity reserved at once for as many tokens as there are lines, up to this.
 const LINES_USUAL: usize = 1 << 17;
 
 /// Files in a directory: each costs a `stat` at each lookup.
 const FILES_MAX: usize = 100_000;
 
-/// Bad lines that are named one by one.
+/// Bad lines that are logged one by one.
 const COMPLAINTS_MAX: usize = 10;
 
 #[cfg(test)]

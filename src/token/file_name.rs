@@ -18,7 +18,7 @@ struct TokenFileName(Place);
 
 impl TokenPlugin for TokenFileName {
     fn look_up(&self, token: &str) -> Answer {
-        // As in Python, what stands before the last slash is ignored.
+        // As in Python, everything before the last slash is ignored.
         let name = token.rsplit('/').next().unwrap_or(token);
         if matches!(name, "" | "." | "..") || name.contains('\0') {
             return Answer::Unknown;
@@ -43,7 +43,7 @@ impl TokenPlugin for TokenFileName {
 }
 
 impl TokenFileName {
-    /// A token without a file is unknown only as long as the directory can be looked at.
+    /// A token without a file is unknown only if the directory is accessible.
     fn unknown(&self) -> Answer {
         let directory = self.0.find();
         match std::fs::metadata(directory) {

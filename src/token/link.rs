@@ -1,5 +1,5 @@
-//! Connections of plugins to their services: sockets that block, and one deadline for all that is waited for, so
-//! that a service can't keep a lookup by sending a byte now and then.
+//! Connections of plugins to their services: blocking sockets, and one deadline for everything, so that a
+//! service can't prolong a lookup by sending a byte now and then.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,16 +14,16 @@ use crate::certs::{self, Authorities, TargetOptions};
 use crate::flight::Asked;
 use crate::resolve::{self, Addresses, Resolver};
 
-/// Opens connections for one plugin. Names are looked up on a lane of its own, so that a name server that hangs
-/// holds up no session's target.
+/// Opens connections for one plugin. Names are looked up on a lane of its own, so that a hanging name server
+/// delays no session's target.
 #[derive(Default)]
 pub(super) struct Dialer {
     resolver: Resolver,
-    /// Loaded when it is needed first; what can't be loaded is tried again.
+    /// Loaded when it is first needed; a failure is retried.
     tls: Mutex<Option<Arc<ClientConfig>>>,
 }
 
-/// A connection, with TLS as often as it was put on.
+/// A connection, with any number of TLS layers.
 pub(super) enum Link {
     Plain(Timed),
     Tls(Box<StreamOwned<ClientConnection, Link>>),
@@ -54,7 +54,7 @@ impl Dialer {
                     SocketAddr::V6(address)
                 }
             };
-            // What does not answer leaves time for the addresses after it.
+            // An address that does not answer leaves time for the next ones.
             let share = left(deadline)? / u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
             match TcpStream::connect_timeout(&address, share.max(SHARE_MIN)) {
                 Ok(socket) => {
@@ -103,7 +103,7 @@ impl Dialer {
             return Ok(Arc::new([address]));
         }
         let (done, answer) = channel();
-        // One who has given up does not want the answer any more.
+        // A caller that has given up no longer wants the answer.
         let to = Box::new(move |addresses: Addresses| drop(done.send(addresses)));
         let found = match self.resolver.ask(host, to) {
             Asked::Now(found) => found,
@@ -123,7 +123,7 @@ impl Link {
         }
     }
 
-    /// Whether the other end has closed the connection, or sent something, while nothing was asked.
+    /// Whether the other end has closed the connection, or sent something unasked.
     pub(super) fn is_disturbed(&self) -> bool {
         match self {
             Link::Plain(Timed { socket, .. }) => {
@@ -204,7 +204,7 @@ pub(super) fn describe(error: &io::Error) -> String {
     }
 }
 
-/// What an address gets at least to answer a connection.
+/// The least time that an address gets to answer a connection.
 const SHARE_MIN: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

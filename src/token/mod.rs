@@ -1,5 +1,5 @@
-//! Token plugins: what finds a client's target by its token. The classes are those of the Python program; each
-//! is one file here and one row in [`PLUGINS`].
+//! Token plugins, which find a client's target by its token. The classes are those of the Python program;
+//! each is one file here and one row in [`PLUGINS`].
 //!
 //! A lookup may block, so it runs on a helper. A plugin says what it found and nothing about clients.
 
@@ -24,36 +24,36 @@ use crate::plugin::PythonClass;
 use crate::source::Place;
 use crate::target::Target;
 
-/// What finds targets by tokens.
+/// Finds targets by tokens.
 pub trait TokenPlugin: Send + Sync {
     /// Looks the token up. May wait.
     fn look_up(&self, token: &str) -> Answer;
 
-    /// The same for a client that does not wait for longer than that. Those who ask a service give up then.
+    /// The same for a client that waits only until then, when plugins that ask a service give up.
     fn look_up_until(&self, token: &str, deadline: Instant) -> Answer {
         let _ = deadline;
         self.look_up(token)
     }
 
-    /// The same for one client, whose address some want to know.
+    /// The same for one client, whose address some plugins need.
     fn look_up_for(&self, token: &str, client: Option<IpAddr>, deadline: Instant) -> Answer {
         let _ = client;
         self.look_up_until(token, deadline)
     }
 
-    /// What is known of the token without asking anybody, and so at once. Must not wait.
+    /// The answer if it is known without asking anybody. Must not block.
     fn known(&self, token: &str) -> Option<Answer> {
         let _ = token;
         None
     }
 
-    /// Files and directories that tell tokens, which must not be published.
+    /// Files and directories that reveal tokens, which must not be published.
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
     }
 }
 
-/// What came of a lookup.
+/// The result of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The token stands for this target.
@@ -62,12 +62,12 @@ pub enum Answer {
     FoundUntil(Target, SystemTime),
     /// The token is unknown.
     Unknown,
-    /// The token is none that could be known; says why, for the operator. The client is told what it is told of
-    /// an unknown one.
+    /// The token can't be valid; says why, for the operator. The client is told the same as for an unknown
+    /// one.
     Invalid(String),
-    /// The token is one that must not be used; says why, for the operator.
+    /// The token must not be used; says why, for the operator.
     Refused(String),
-    /// It can't be said, because something does not work; says what, for the operator.
+    /// There is no answer because something failed; says what, for the operator.
     Broken(String),
 }
 
@@ -84,18 +84,18 @@ pub struct Plugin {
 /// What a plugin asks for targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asks {
-    /// Files of this machine, or nobody. Those who ask for the same token at the same time get one answer.
+    /// Files of this machine, or nothing. Simultaneous lookups of the same token share an answer.
     Files,
     /// A service.
     Service,
-    /// A program, which may do anything with each question.
+    /// A program, which may treat each question differently.
     Program,
 }
 
-/// Makes a plugin of its argument; the error is in words for the operator.
+/// Makes a plugin from its argument; the error is in words for the operator.
 pub type Open = fn(&Source) -> Result<Box<dyn TokenPlugin>, String>;
 
-/// `--token-source`, and what it is to be understood by.
+/// `--token-source`, and what is needed to interpret it.
 #[derive(Clone)]
 pub struct Source {
     /// The argument, if there is one.
@@ -104,7 +104,7 @@ pub struct Source {
     pub directory: PathBuf,
     /// The web root, where the Python program looks for relative paths.
     pub web: Option<PathBuf>,
-    /// Where a plugin says what is wrong with a file.
+    /// Where a plugin logs what is wrong with a file.
     pub log: Arc<Log>,
     /// How services are asked.
     pub remote: Remote,
@@ -112,12 +112,12 @@ pub struct Source {
     pub python: Option<PythonClass>,
 }
 
-/// What can be wanted of plugins that ask a service.
+/// Options for plugins that ask a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Remote {
-    /// `--token-once`: a token is taken out when it is used.
+    /// `--token-once`: a token is deleted when it is used.
     pub once: bool,
-    /// `--token-cache`: so long what was found is good.
+    /// `--token-cache`: how long a found target stays valid.
     pub cache: Option<Duration>,
 }
 
@@ -217,8 +217,7 @@ pub fn http_response(bytes: &[u8], cut: usize) -> Option<(u16, Vec<u8>)> {
 
 /// Makes a plugin of a class.
 ///
-/// # Errors
-/// Its argument makes no sense; in words for the operator.
+/// # Errors Its argument is invalid; in words for the operator.
 pub fn open(class: &Plugin, source: &Source) -> Result<Arc<dyn TokenPlugin>, String> {
     let plugin = (class.open)(source)?;
     match source.remote.cache {

@@ -21,7 +21,7 @@ pub(super) fn open(source: &Source) -> Result<Box<dyn TokenPlugin>, String> {
         web: source.web.clone(),
         log: source.log.clone(),
     })?;
-    // What a class looks into may tell tokens.
+    // The file that a class reads may reveal tokens.
     let file = source.text.as_ref().map(|text| source.directory.join(text)).filter(|path| path.is_file());
     Ok(Box::new(Program { plugin, file: file.filter(|_| source.python.is_some()) }))
 }

@@ -1,4 +1,5 @@
-//! From a question to an answer: find the thing, weigh the conditions, write the head, read the first bytes.
+//! From a question to an answer: find the file, evaluate the conditions, write the head, read the first
+//! bytes.
 
 use std::borrow::Cow;
 use std::collections::hash_map::RandomState;
@@ -22,8 +23,8 @@ use crate::http::resource::Resource;
 use crate::http::response::{Head, SERVER, Status};
 
 impl Site {
-    /// The answer to a question. Whatever goes wrong is an answer, too. `None` if a list of names would have to be made
-    /// for it, and that may not be done now.
+    /// The answer to a question; every error is an answer, too. `None` if it needs a directory listing that
+    /// may not be made now.
     pub(super) fn answer(&self, question: &Question, lists: Lists) -> Option<Response> {
         match self.find_in_one_root(question, lists) {
             Ok(response) => response,
@@ -31,8 +32,8 @@ impl Site {
         }
     }
 
-    /// What is found in the directory that the root's path leads to at the end, also if that was turned to another
-    /// one meanwhile and the first is being taken away.
+    /// The result from the directory that the root's path leads to at the end, even if the path was switched
+    /// to another one meanwhile and the old one is being removed.
     fn find_in_one_root(&self, question: &Question, lists: Lists) -> Result<Option<Response>, Refusal> {
         let mut turns = 0;
         loop {
@@ -96,7 +97,7 @@ impl Site {
         }
     }
 
-    /// The directory's index page, or its list of names.
+    /// The directory's index page, or its listing.
     fn folder(
         &self,
         question: &Question,
@@ -111,7 +112,7 @@ impl Site {
                     return self.file(question, name.as_bytes(), file, sibling).map(Some);
                 }
                 Ok(Entry::Folder(_)) | Err(Missing::Absent) => {}
-                // There may well be an index page, so a list of names is not the answer.
+                // There may be an index page, so a listing would be wrong.
                 Err(missing @ (Missing::Denied | Missing::Outside | Missing::Busy | Missing::Own)) => {
                     return Err(missing.into());
                 }
@@ -129,7 +130,7 @@ impl Site {
         Ok(Some(response(Status(200), "", head, &parts, question.options)))
     }
 
-    /// The list of a directory's names, one that was made lately if it has not changed.
+    /// A directory's listing; a recent one if nothing has changed.
     fn list(&self, question: &Question, folder: &Folder, lists: Lists) -> Result<Option<Arc<str>>, Refusal> {
         let state = State::of(folder.top())?;
         if let Some(list) = self.kept.get(&state, question.asked) {
@@ -159,7 +160,7 @@ impl Site {
         let compressed = question.codings.iter().find_map(|&coding| {
             let Ok(Entry::File(form)) = sibling(coding.suffix()) else { return None };
             let (form, of_form) = described(form).ok()?;
-            // One that is older than its file was made from another one.
+            // A compressed form that is older than its file was made from another version.
             (written(&of_form) >= written(&metadata)).then_some((form, of_form, Some(coding)))
         });
         let (file, metadata, coding) = compressed.unwrap_or((plain, metadata, None));
@@ -241,7 +242,7 @@ impl Site {
         let mut head = self.head(status, options);
         validate(&mut head, &page.state);
         head.field("Accept-Ranges", "bytes");
-        // Whether there are other forms is found out only for those who take them, so it is said to all.
+        // Other forms are only looked for if the client accepts them, so every answer has this.
         head.field("Vary", "Accept-Encoding");
         if let Some(coding) = page.coding {
             head.field("Content-Encoding", coding.name());
@@ -286,12 +287,12 @@ impl Site {
     }
 }
 
-/// What may be done for a list of names.
+/// Which listings may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lists {
-    /// One that is kept may be taken.
+    /// Only a cached one.
     Kept,
-    /// It may be made, which takes long.
+    /// It may be made, which takes a long time.
     Made,
 }
 
@@ -334,19 +335,19 @@ fn streamed(
     if options.head_only {
         return Ok(Response { status, reason: "".into(), bytes, head_len, body: None });
     }
-    // Nothing has been promised yet, so there is still a better answer than an end in the middle.
+    // Nothing has been announced yet, so an error is still better than a truncated body.
     body.read(0, FIRST_BYTES, &mut bytes).map_err(|_| Refusal::new(503, "File changed while it was read"))?;
     Ok(Response { status, reason: "".into(), bytes, head_len, body: Some(body) })
 }
 
-/// What tells this state of a file from all others: a strong tag, and a date if it means something.
+/// What distinguishes this state of a file from all others: a strong tag, and a date if it is meaningful.
 fn validators(metadata: &Metadata, now: SystemTime) -> Validators {
     let changed = time(metadata.ctime(), metadata.ctime_nsec());
     let age = |moment: Duration| now.duration_since(UNIX_EPOCH).unwrap_or_default().checked_sub(moment);
     let is_coarse = metadata.mtime_nsec() == 0 && metadata.ctime_nsec() == 0;
     let tick = if is_coarse { COARSE_TICK } else { TICK };
-    // The time of the last change can't be set by anybody, so it tells states apart: but for those of one tick, and
-    // where an image was made with times of its own.
+    // The ctime can't be set by anybody, so it distinguishes states, except within one tick, or on an image
+    // that was built with its own times.
     let tells = changed > MEANINGLESS && age(changed).is_some_and(|age| age > tick);
     let tag = if tells {
         let numbers = [metadata.dev(), metadata.ino(), metadata.len()].map(|number| format!("{number:x}"));
@@ -360,7 +361,7 @@ fn validators(metadata: &Metadata, now: SystemTime) -> Validators {
     Validators { tag, modified: means.then_some(modified.as_secs()), changed: changed.as_secs() }
 }
 
-/// The date of a file; what is before 1970 is 1970.
+/// The date of a file; dates before 1970 become 1970.
 fn written(metadata: &Metadata) -> Duration {
     time(metadata.mtime(), metadata.mtime_nsec())
 }
@@ -370,7 +371,7 @@ fn time(seconds: i64, nanos: i64) -> Duration {
     u64::try_from(seconds).map_or(Duration::ZERO, |seconds| Duration::new(seconds, nanos))
 }
 
-/// Says which state of a file it is.
+/// Adds the validators of a file's state.
 fn validate(head: &mut Head, state: &Validators) {
     head.field("ETag", &state.tag);
     if let Some(modified) = state.modified {
@@ -389,7 +390,7 @@ pub(super) fn new_boundary() -> String {
 }
 
 impl From<Missing> for Refusal {
-    /// The client is told the same of all that it may not see; the log knows better.
+    /// The client gets the same answer for everything that it may not see; the log has the reason.
     fn from(missing: Missing) -> Refusal {
         let absent = Refusal::new(404, "File not found");
         match missing {
@@ -404,24 +405,23 @@ impl From<Missing> for Refusal {
     }
 }
 
-/// What stands for a directory, in this order.
+/// The index pages of a directory, in this order.
 const INDEX_NAMES: [&str; 2] = ["index.html", "index.htm"];
 
-/// A root that is turned more often while one answer is found is taken as it was found.
+/// If the root is switched more often than this during one answer, the last result is used.
 const TURNS_MAX: usize = 3;
 
-/// What a file system's clock may take from one time to the next, where it has parts of a second: twice the
-/// longest tick of Linux.
+/// The resolution of timestamps with fractions of a second: twice the longest tick of Linux.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The same for dates of whole seconds, or of every second one.
+/// The same for timestamps in steps of one or two seconds.
 const COARSE_TICK: Duration = Duration::from_secs(2);
 
 /// The 1st of January 2000 is over everywhere. Files of packages and images that can be built again with the same
 /// result have dates up to then, whatever is in them: 1970, 1980 (zip), 1985 (npm).
 const MEANINGLESS: Duration = Duration::from_secs(946_814_400);
 
-/// So much of a body comes with its head: most files of a web page whole.
+/// How much of a body comes with its head: most files of a web page completely.
 const FIRST_BYTES: usize = 64 << 10;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The body of an answer: files and text in a row, read at any position.
 //!
-//! It is never changed, so a piece that a client did not take need not be kept: it is read again. Its file is
-//! closed on a helper, since on some file systems even that can wait for a server.
+//! It never changes, so a piece that a client did not read need not be kept: it is read again. Its file is
+//! closed on a helper, since on some file systems even that can block.
 
 use std::fs::File;
 use std::io;
@@ -23,7 +23,7 @@ pub struct Body {
 /// One piece of a body.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// What stands between the spans of a file.
+    /// Text between the spans of a file.
     Text(Vec<u8>),
     /// Bytes of the file.
     Span(Span),
@@ -45,7 +45,7 @@ impl Body {
         Body { file: Some(file), closing: closing.clone(), parts, length }
     }
 
-    /// Its length in bytes, which was announced and is kept.
+    /// Its length in bytes, as announced.
     pub fn length(&self) -> u64 {
         self.length
     }
@@ -83,7 +83,8 @@ impl Body {
 impl Drop for Body {
     fn drop(&mut self) {
         if let Some(file) = self.file.take() {
-            // Its queue is longer than there can be files; should no thread be had, it is closed here.
+            // The queue is longer than the number of files can be; if there is no thread, the file is closed
+            // here.
             let _ = self.closing.submit(Box::new(move || drop(file)));
         }
     }

@@ -1,5 +1,5 @@
-//! Lists of names that were made lately, so that a list of ten thousand names costs its work once and not for everyone
-//! who asks.
+//! A cache of directory listings, so that a list of ten thousand names is made once and not for everyone who
+//! asks.
 
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ pub(super) struct State {
     changed: (i64, i64),
 }
 
-/// The lists that are kept, the one that was used last at the end.
+/// The cached listings, the most recently used one last.
 #[derive(Debug, Default)]
 pub(super) struct Kept(Mutex<Vec<List>>);
 
@@ -24,7 +24,7 @@ struct List {
     state: State,
     /// When the reading of the directory began.
     began: Instant,
-    /// A later change would show at the directory's times.
+    /// A later change would show in the directory's timestamps.
     tells: bool,
     html: Arc<str>,
 }
@@ -43,7 +43,7 @@ impl State {
         })
     }
 
-    /// Whether a change that is still to come would show at the times.
+    /// Whether a future change would show in the timestamps.
     fn tells(&self, now: SystemTime) -> bool {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
         self.modified.0.max(self.changed.0) < now - COARSE_SECONDS
@@ -51,8 +51,8 @@ impl State {
 }
 
 impl Kept {
-    /// The list of a directory in this state for who asked at `asked`. One that can't tell of changes does for those who
-    /// asked before it was begun.
+    /// The listing of a directory in this state for a question from `asked`. If the state can't reveal
+    /// changes, only questions from before the reading began are served.
     pub(super) fn get(&self, state: &State, asked: Instant) -> Option<Arc<str>> {
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -80,13 +80,13 @@ impl Kept {
     }
 }
 
-/// A directory whose times are younger may change once more without a trace at them.
+/// A directory with younger timestamps may change again without changing them.
 const COARSE_SECONDS: i64 = 2;
 
-/// Where links lead can change without a trace at the directory's times, so no list is older.
+/// The targets of links can change without changing the directory's timestamps, so no listing is older.
 const KEPT_FOR: Duration = Duration::from_secs(10);
 
-/// All lists that are kept: some twenty of the longest.
+/// The size of all cached listings: some twenty of the longest.
 pub(super) const KEPT_BYTES_MAX: usize = 4 << 20;
 
 #[cfg(test)]

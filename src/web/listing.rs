@@ -1,6 +1,6 @@
 //! The page that lists a directory without an index page.
 //!
-//! It is plain HTML in the words of the Python program, and says that it suits light and dark, which is all a
+//! It is plain HTML with the text of the Python program, and declares both colour schemes, which is all that a
 //! browser needs to make it readable in both.
 
 use std::fmt::Write as _;
@@ -26,7 +26,7 @@ pub(super) fn list(tree: &Tree, folder: &Folder, dot_files: bool) -> Result<Stri
     Ok(html(&lines))
 }
 
-/// What is before the list on the page about a directory that is shown to people as `path`.
+/// The page up to the list; `path` is the directory's name for people.
 pub(super) fn beginning(path: &str) -> String {
     let title = format!("Directory listing for {}", escaped(path));
     format!(
@@ -49,7 +49,7 @@ fn lines(tree: &Tree, folder: &Folder, dot_files: bool) -> Result<Vec<Line>, Mis
         }
         let is_folder = match entry.file_type() {
             FileType::Directory => true,
-            // Without a slash a link to a directory leads there by one more answer.
+            // Without a slash, a link to a directory costs one more redirect.
             FileType::Symlink | FileType::Unknown if walked == WALKED_MAX => false,
             FileType::Symlink | FileType::Unknown => {
                 walked += 1;
@@ -100,7 +100,7 @@ fn html(lines: &[Line]) -> String {
     out
 }
 
-/// Text as HTML shows it, and a terminal, too.
+/// Text escaped for HTML, and for terminals, too.
 fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     // Writing to a String can't fail.
@@ -122,10 +122,10 @@ fn escaped(text: &str) -> String {
 /// Names that are read of one directory. They are sorted in memory.
 const NAMES_MAX: usize = 10_000;
 
-/// Links of which it is found out where they lead: each costs several calls.
+/// Links that are resolved: each costs several system calls.
 const WALKED_MAX: usize = 100;
 
-/// A page is held in memory until the client has taken it. No more lines are added beyond this.
+/// A page is held in memory until the client has read it. No lines are added beyond this.
 const PAGE_BYTES_MAX: usize = 192 << 10;
 
 #[cfg(test)]

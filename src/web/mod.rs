@@ -1,8 +1,8 @@
 //! The files below one directory, as answers to requests.
 //!
-//! It blocks: everything here runs on helper threads and knows no connection. A question comes with all that
+//! It blocks: everything here runs on helper threads and knows no connection. A question contains all that
 //! the answer depends on, and the answer is complete: head and first bytes together, so that most requests
-//! cost one change of threads and one write, and a [`Body`] to read the rest from.
+//! cost one round trip to a helper and one write, and a [`Body`] to read the rest from.
 
 mod answer;
 mod body;
@@ -41,9 +41,10 @@ pub struct Settings {
     pub dot_files: bool,
     /// The value of `Cache-Control`.
     pub cache_control: String,
-    /// Further headers of each answer, names and values. One that is sent anyway replaces what is sent.
+    /// Further headers of each answer, names and values. They replace the program's own headers of the same
+    /// name.
     pub headers: Vec<(String, String)>,
-    /// Whether `/` leads to noVNC's page, which lies in the root.
+    /// Whether `/` redirects to noVNC's page, which is in the root.
     pub novnc: bool,
     /// Files of the program's own, which are never published.
     pub own: Vec<OwnFile>,
@@ -71,14 +72,14 @@ pub struct Site {
     settings: Settings,
     tree: Tree,
     kept: Kept,
-    /// What separates the parts of an answer with several ranges. Nobody outside can know it beforehand, so
-    /// no file can be made that contains it.
+    /// The separator of the parts of an answer with several ranges. It can't be predicted, so no file can be
+    /// made to contain it.
     boundary: String,
     /// Closes files whose answers are over.
     closing: Lane,
 }
 
-/// All that an answer depends on, in bytes of its own.
+/// All that an answer depends on, owned.
 #[derive(Debug)]
 pub struct Question {
     /// Path and query, as they came.
@@ -90,12 +91,12 @@ pub struct Question {
     asked: Instant,
 }
 
-/// What an answer has to know of the connection it goes to.
+/// What an answer depends on besides the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseOptions {
     /// The request was HEAD: no body.
     pub head_only: bool,
-    /// The connection stays open behind the answer.
+    /// The connection stays open after the answer.
     pub keep: bool,
     /// 0 or 1: HTTP/1.0 or HTTP/1.1.
     pub minor_version: u8,
@@ -106,7 +107,7 @@ pub struct ResponseOptions {
 pub struct Response {
     /// The status, for the log.
     pub status: Status,
-    /// What is wrong, when the status says that something is; for the log.
+    /// What is wrong, if the status is an error; for the log.
     pub reason: Cow<'static, str>,
     /// The head, and after it the first bytes of the body.
     pub bytes: Vec<u8>,
@@ -123,7 +124,7 @@ impl Response {
         self.body.as_ref().map_or(here, Body::length)
     }
 
-    /// Adds a field to the head, which is whole already.
+    /// Adds a field to the complete head.
     pub fn add_field(&mut self, name: &str, value: &str) {
         let field = format!("{name}: {value}\r\n");
         // Before the empty line.
@@ -136,8 +137,7 @@ impl Response {
 impl Site {
     /// The site of these settings.
     ///
-    /// # Errors
-    /// The root is not a directory, or is out of reach.
+    /// # Errors The root is not a directory, or is not accessible.
     pub fn open(settings: Settings) -> io::Result<Site> {
         let mut tree = Tree::open(&settings.root, settings.outside_links)?;
         tree.own.clone_from(&settings.own);

@@ -1,9 +1,9 @@
-//! The program's own files: certificates, keys, logs, recordings, secrets. They are never published, also when
-//! they lie below the web root, which is where noVNC's own start script looks for the certificate.
+//! The program's own files: certificates, keys, logs, recordings, secrets. They are never published, even if
+//! they are below the web root, which is where noVNC's own start script looks for the certificate.
 //!
-//! A file is known by its place, that is, its directory's identity and its name, so that one which takes another's
-//! name is never public for a moment; and by its own identity, so that links of every kind lead nowhere, too.
-//! Files and directories are checked again for each request, since they come and go.
+//! A file is recognised by its place, that is, its directory's identity and its name, so that a file that
+//! replaces it is not public even for a moment; and by its own identity, so that links of any kind are
+//! refused, too. Files and directories are checked again for each request, since they come and go.
 
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
@@ -19,7 +19,7 @@ use crate::sys::directory;
 pub struct OwnFile {
     /// An absolute path. Nothing need be there.
     pub path: PathBuf,
-    /// What is meant by it.
+    /// What the path stands for.
     pub extent: Extent,
     /// The option that names it, for the log.
     pub option: &'static str,
@@ -32,13 +32,13 @@ pub enum Extent {
     File,
     /// A file, and others that have its name and a dot or a date after it: rotated logs.
     Series,
-    /// Files that have its name and numbers after it, each behind a dot: recordings.
+    /// Files with its name followed by numbers, each after a dot: recordings.
     Numbered,
     /// All files in a directory.
     Directory,
 }
 
-/// What tells a file or a directory from all others.
+/// What distinguishes a file or a directory from all others.
 pub(super) type Identity = (u64, u64);
 
 /// The own files among those of a directory.
@@ -59,7 +59,7 @@ pub(super) fn is_own(own: &[OwnFile], folder: impl AsFd, name: &[u8], file: impl
     own.iter().any(|own| own.is_at(folder, name) || own.has(id, has_others))
 }
 
-/// Whether `name` in `folder` is the place of one of `own`: a link there leads nowhere.
+/// Whether `name` in `folder` is the place of one of `own`: a link there is not followed.
 pub(super) fn is_place(own: &[OwnFile], folder: impl AsFd, name: &[u8]) -> bool {
     if own.is_empty() {
         return false;
@@ -68,7 +68,7 @@ pub(super) fn is_place(own: &[OwnFile], folder: impl AsFd, name: &[u8]) -> bool 
     own.iter().any(|own| own.is_at(folder, name))
 }
 
-/// Whether `folder` is a directory of `own`: what lies in it leads nowhere, directories included.
+/// Whether `folder` is a directory of `own`: nothing in it is served, directories included.
 pub(super) fn is_directory(own: &[OwnFile], folder: impl AsFd) -> bool {
     let mut directories = own.iter().filter(|own| own.extent == Extent::Directory).peekable();
     if directories.peek().is_none() {
@@ -120,7 +120,7 @@ impl OwnFile {
             .map(move |entry| (device, entry.inode))
     }
 
-    /// Whether something of it is at or below `root`, which has no links in it, as far as can be told now.
+    /// Whether some of it is now at or below `root`, which contains no links.
     pub(super) fn lies_below(&self, root: &Path) -> bool {
         let below = |path: &Path| fs::canonicalize(path).is_ok_and(|path| path.starts_with(root));
         match self.extent {
@@ -136,7 +136,7 @@ impl OwnFile {
 }
 
 impl Hidden {
-    /// What is not to be listed of `folder`.
+    /// What must not be listed of `folder`.
     pub(super) fn in_folder(own: &[OwnFile], folder: impl AsFd) -> Hidden {
         let mut hidden = Hidden::default();
         let Some(folder) = identity_of(folder).filter(|_| !own.is_empty()) else { return hidden };

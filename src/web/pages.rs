@@ -1,5 +1,5 @@
-//! The site as a service: questions are answered and files read on a lane of helper threads, so that a file
-//! system that hangs holds a thread and no reactor.
+//! The site as a service: questions are answered and files read on a lane of helper threads, so that a
+//! hanging file system blocks a thread and no reactor.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use crate::flight::{Asked, ReplyTo};
 use crate::helpers::{self, Job, Lane};
 use crate::http::refusal::Refusal;
 
-/// The files of one root, and the threads that look at them.
+/// The files of one root, and the threads that read them.
 #[derive(Debug)]
 pub struct Pages {
     site: Arc<Site>,
     lane: Lane,
-    /// Makes lists of names, which can take many times as long as anything else.
+    /// Makes directory listings, which can take many times as long as anything else.
     lists: Lane,
 }
 
@@ -47,7 +47,8 @@ impl Pages {
         }))
     }
 
-    /// Asks for at most `most` bytes of `body` from `at` on. They come in `space`, whose content goes.
+    /// Asks for at most `most` bytes of `body` from `at` on. They come in `space`, whose content is
+    /// discarded.
     pub fn read(
         &self,
         body: Arc<Body>,
@@ -76,8 +77,8 @@ impl Pages {
     }
 }
 
-/// Has an answer found for which a list of names has to be made. Those who ask for the same one meanwhile wait for the
-/// thread, and find it made.
+/// Has a listing made for an answer. Those who ask for the same one meanwhile wait for the thread, and find
+/// it cached.
 fn make_list(site: Arc<Site>, lists: &Lane, question: Question, to: ReplyTo<Box<Response>>) {
     let waiting = Arc::new(Mutex::new(Some(to)));
     let (options, of_job, of_site) = (question.options, Arc::clone(&waiting), Arc::clone(&site));
@@ -98,7 +99,7 @@ fn taken<T>(from: &Mutex<Option<T>>) -> Option<T> {
     from.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// One makes lists, so that they take at most one processor, with the least claim to it.
+/// A single thread makes listings, so that they take at most one processor, at a low priority.
 const LIST_THREADS_MAX: usize = 1;
 
 /// Threads for files. A file system that hangs holds one for each request.

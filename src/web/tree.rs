@@ -1,9 +1,9 @@
-//! Ways down from the root that can't lead out of it, whatever links and races there are.
+//! Path walks below the root that can't leave it, whatever links and races there are.
 //!
-//! A path is walked name by name, each relative to the open directory before it, and no name is ever followed
-//! by the system: a symbolic link is read and walked here, `..` inside of one goes back to the directory that
-//! was passed. So there is no moment between a check and a use. A file is looked at before it is opened,
-//! since opening a device or a pipe can do things, or wait.
+//! A path is walked name by name, each relative to the open directory before it, and the kernel never follows
+//! a link: a symbolic link is read and walked here, and `..` inside of one goes back to the directory before.
+//! So there is no gap between check and use. A file is examined before it is opened, since opening a device
+//! or a pipe can have effects, or block.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -18,8 +18,8 @@ use rustix::io::Errno;
 
 use super::own::{self, OwnFile};
 
-/// A root, by its path: it is opened for each question, so that a directory that was moved into its place is
-/// served from then on, and once for each, so that all of an answer is from the same directory.
+/// A root, by its path: it is opened for each question, so that a directory that replaces it is served from
+/// then on, and only once for each, so that all of an answer comes from the same directory.
 #[derive(Debug)]
 pub(super) struct Tree {
     root: PathBuf,
@@ -47,11 +47,11 @@ pub(super) enum Entry {
 pub(super) enum Missing {
     /// It does not exist, or is not a file.
     Absent,
-    /// The system does not let this program look at it.
+    /// This program is not allowed to access it.
     Denied,
     /// A link on the way leads out of the root.
     Outside,
-    /// The system can't say now: too many files are open, for instance.
+    /// The system can't tell now: too many files are open, for example.
     Busy,
     /// It is a file of the program's own.
     Own,
@@ -77,7 +77,7 @@ impl Tree {
         Ok(Folder { way: vec![Rc::new(root)] })
     }
 
-    /// Whether the root's path leads to another directory by now than to the one that `folder` is below.
+    /// Whether the root's path now leads to a directory other than the one that `folder` is below.
     pub(super) fn has_turned(&self, folder: &Folder) -> bool {
         own::identity(&self.root).is_some_and(|now| Some(now) != own::identity_of(folder.root()))
     }
@@ -164,7 +164,8 @@ impl Tree {
         Ok(Entry::Folder(folder))
     }
 
-    /// The file, unless it is one of the program's own. It is open: whatever takes its name now is another one.
+    /// The file, unless it is one of the program's own. It is open: a replacement of its name does not matter
+    /// any more.
     fn published(&self, folder: &OwnedFd, name: &[u8], file: File) -> Result<Entry, Missing> {
         match own::is_own(&self.own, folder, name, &file) {
             true => Err(Missing::Own),
@@ -172,8 +173,8 @@ impl Tree {
         }
     }
 
-    /// What is behind the root in an absolute path that leads into `root`: one that names the root as the
-    /// operator did, wherever that leads by now, or one on whose way the same directory lies.
+    /// The part after the root of an absolute path into `root`: one that names the root as the operator did,
+    /// wherever that leads now, or one that passes through the same directory.
     fn inside<'a>(&self, root: &OwnedFd, path: &'a [u8]) -> Option<&'a [u8]> {
         let named = self.root.as_os_str().as_bytes();
         if let Some(rest) = path.strip_prefix(named)
@@ -222,7 +223,7 @@ fn kind(look: &OwnedFd) -> Result<FileType, Missing> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(look)?.st_mode))
 }
 
-/// The file, if that is what was opened: since the look at it, something else may have taken its name.
+/// The file, if that is what was opened: something else may have replaced it since the check.
 fn regular(file: OwnedFd) -> Result<File, Missing> {
     match kind(&file)? {
         FileType::RegularFile => Ok(File::from(file)),
@@ -234,32 +235,33 @@ impl From<Errno> for Missing {
     fn from(error: Errno) -> Missing {
         match error {
             Errno::ACCESS | Errno::PERM => Missing::Denied,
-            // What open(2) says when there is no such file, or none of that kind, or can be none.
+            // The errors of open(2) if there is no such file, or none of that kind, or can be none.
             Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::LOOP | Errno::NAMETOOLONG => Missing::Absent,
             Errno::INVAL | Errno::ILSEQ | Errno::NXIO | Errno::NODEV => Missing::Absent,
-            // A file server that does not answer, for instance, has not said that there is nothing.
+            // A file server that does not answer, for example, has not said that there is no file.
             _ => Missing::Busy,
         }
     }
 }
 
-/// To look at something without opening it.
+/// For examining something without opening it.
 const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 /// To find a directory, whatever may be done in it.
 const DIRECTORY: OFlags = LOOK.union(OFlags::DIRECTORY);
 
-/// To read a file. Should it have become a pipe or a terminal meanwhile, the opening neither waits nor takes it.
+/// For reading a file. If it has become a pipe or a terminal meanwhile, opening it neither blocks nor makes
+/// it the controlling terminal.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// Directories below each other. Each is a descriptor while a path is walked.
+/// Directory depth. Each level is a descriptor while a path is walked.
 const DEPTH_MAX: usize = 20;
 
-/// Descriptors that a question can have open at a time: the root and the directories below it, what is looked
-/// at, what is read, and the file whose compressed form is looked for.
+/// Descriptors that a question can have open at a time: the root and the directories below it, the file being
+/// examined, the one being read, and the one whose compressed form is looked for.
 pub(super) const DESCRIPTORS_MAX: usize = DEPTH_MAX + 4;
 
-/// Links on one way, as many as Linux follows.
+/// Links on one path, as many as Linux follows.
 const LINKS_MAX: usize = 40;
 
 #[cfg(test)]

@@ -34,10 +34,10 @@ pub struct Decoder {
     in_message: bool,
 }
 
-/// A control frame of the client that wants an answer or a note; a Close is a [`Finish`].
+/// A control frame from the client that has to be answered or noted; a Close is a [`Finish`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control<'a> {
-    /// Wants a pong with the same payload, at most [`CONTROL_MAX`] bytes.
+    /// Must be answered by a pong with the same payload, at most [`CONTROL_MAX`] bytes.
     Ping(&'a [u8]),
     /// Answers our ping, or is just a sign of life.
     Pong(&'a [u8]),
@@ -98,17 +98,17 @@ impl Decoder {
         }
     }
 
-    /// Consumes all of `buf` and leaves the data payload, unmasked and without gaps, in
-    /// `buf[..fed.payload]`; the rest of the buffer is then without meaning. Control frames are reported
-    /// in order through `on_control`. After a Close or a violation the rest of the input is ignored, and
-    /// every later feed yields nothing.
-    // The relay's loop has this in it: a call would cost 3 % of an echo. Everybody else calls the one below.
+    /// Consumes all of `buf` and leaves the data payload, unmasked and without gaps, in `buf[..fed.payload]`;
+    /// the rest of the buffer is then meaningless. Control frames are reported in order through `on_control`.
+    /// After a Close or a violation the rest of the input is ignored, and every later feed yields nothing.
+    // It is inlined into the relay's loop: a call would cost 3 % of an echo. Everybody else calls the
+    // function below.
     #[inline(always)]
     pub fn feed(&mut self, buf: &mut [u8], on_control: &mut dyn FnMut(Control<'_>)) -> Fed {
         self.decode(buf, on_control, None)
     }
 
-    /// The same, and appends to `ends` where in the payload each message ends that ends here.
+    /// The same, and appends to `ends` the position in the payload of each message end.
     #[inline(never)]
     pub fn feed_and_note(
         &mut self,
@@ -175,7 +175,7 @@ impl Decoder {
     }
 
     /// Whether the stream stands between two frames (also true at its start and after its end): a TCP end
-    /// here cuts nothing.
+    /// here truncates nothing.
     pub fn is_between_frames(&self) -> bool {
         match self.phase {
             Phase::Header => self.head_len == 0,
@@ -189,8 +189,8 @@ impl Decoder {
         self.is_between_frames() && !self.in_message
     }
 
-    /// Takes a header from the start of `input`, together with what an earlier feed left. Says how much
-    /// of `input` it took; `None` means all of it, and more is needed.
+    /// Takes a header from the start of `input`, together with what an earlier feed left. Returns how much of
+    /// `input` it took; `None` means all of it, and more is needed.
     #[inline(always)]
     fn read_head(&mut self, input: &[u8]) -> Result<Option<usize>, Violation> {
         if self.head_len == 0 {
@@ -230,7 +230,7 @@ impl Decoder {
         }
     }
 
-    /// Counts `len` payload bytes of the current frame; says whether that was its end.
+    /// Counts `len` payload bytes of the current frame; returns whether that was its end.
     fn advance(&mut self, len: usize) -> bool {
         self.remaining -= len as u64;
         if self.remaining == 0 {
@@ -271,7 +271,7 @@ impl Default for Decoder {
 
 /// Decodes whole, unfragmented binary frames with short payloads for as long as they follow each other: what
 /// keystrokes and games send, in a loop that keeps everything in registers. Whatever does not fit its simple
-/// conditions is left for the general way. Takes and returns the positions of the input and the output.
+/// conditions is left to the general code. Takes and returns the positions of the input and the output.
 #[inline(always)]
 fn take_burst(buf: &mut [u8], mut at: usize, mut payload: usize) -> (usize, usize) {
     while let Some(&[0x82, second @ 0x80..=0xfd, a, b, c, d]) = buf[at..].first_chunk() {

@@ -1,4 +1,5 @@
-//! Frames from server to client (RFC 6455, 5.2): never masked, never fragmented, headers as short as can be.
+//! Frames from server to client (RFC 6455, 5.2): never masked, never fragmented, with the shortest possible
+//! headers.
 //!
 //! A data header is written right in front of payload that already lies in its buffer, so that header and
 //! payload leave in one write and nothing is copied. Control frames are small and simply appended.

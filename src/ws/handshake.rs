@@ -1,7 +1,8 @@
-//! The opening handshake (RFC 6455, 4.2): is this request an upgrade, may it be one, and the 101.
+//! The opening handshake (RFC 6455, 4.2): whether a request is an upgrade, whether it is allowed, and the
+//! 101.
 //!
 //! Strict where a mistake could be an attack or could lose bytes; lenient where proxies and old clients in
-//! the field are known to be wrong. What was let pass comes with a [`Hint`] for the operator.
+//! the field are known to be wrong. Whatever is tolerated is reported to the operator as a [`Hint`].
 
 use std::fmt;
 
@@ -18,7 +19,7 @@ pub fn is_upgrade(request: &Request<'_>) -> bool {
     request.has_token("upgrade", "websocket")
 }
 
-/// The answer to a request that can only be an upgrade which has lost its `Upgrade` on the way.
+/// The answer to a request that can only be an upgrade whose `Upgrade` header was lost on the way.
 pub fn lost_upgrade(request: &Request<'_>) -> Option<Refusal> {
     let is_handshake = |name| request.header(name).is_some();
     let is_lost =
@@ -32,8 +33,8 @@ pub fn lost_upgrade(request: &Request<'_>) -> Option<Refusal> {
     })
 }
 
-/// Why a request is taken for a plain one although something in it belongs to an upgrade: which header is missing or
-/// wrong. Fit for the log.
+/// Why a request is treated as a plain one although parts of it belong to an upgrade: which header is missing
+/// or wrong. Safe to log.
 pub fn why_plain(request: &Request<'_>) -> Option<String> {
     if is_upgrade(request) {
         return None;
@@ -49,32 +50,32 @@ pub fn why_plain(request: &Request<'_>) -> Option<String> {
     sign.map(|sign| format!("Upgrade header is missing, though {sign} asks for a WebSocket"))
 }
 
-/// The sub-protocols that a client offers, for the log, if there are any and none of them is `binary`: browsers
-/// break off a session that is answered without one of theirs.
+/// The sub-protocols that a client offers, for the log, if there are any and none of them is `binary`:
+/// browsers close a session that is answered without one of theirs.
 pub fn foreign_protocols(request: &Request<'_>) -> Option<String> {
     let offers = || request.list("sec-websocket-protocol");
     if offers().next().is_none() || offers().any(|offer| offer == b"binary") {
         return None;
     }
-    // Some clients pass tokens in place of a name.
+    // Some clients put a token here instead of a name.
     let names: Vec<String> =
         offers().take(OFFERS_SHOWN).map(|offer| format!("'{}'", path::redact_word(offer))).collect();
     let more = if offers().nth(OFFERS_SHOWN).is_some() { ", ..." } else { "" };
     Some(format!("{}{more}", names.join(", ")))
 }
 
-/// What to answer an acceptable handshake with.
+/// The answer to an acceptable handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upgrade {
     /// The value of `Sec-WebSocket-Accept`.
     pub accept: [u8; 28],
-    /// Whether the client offered the sub-protocol `binary`; only then it is answered.
+    /// Whether the client offered the sub-protocol `binary`; it is sent only then.
     pub binary: bool,
     /// What is odd about the request, if anything.
     pub hint: Option<Hint>,
 }
 
-/// An oddity that was let pass. `Display` gives one line for the operator's log.
+/// An oddity that was tolerated. `Display` gives one line for the operator's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
     /// The request came as HTTP/1.0.
@@ -199,14 +200,14 @@ fn check_key<'a>(request: &Request<'a>) -> Result<&'a [u8], Refusal> {
     }
 }
 
-/// Some front ends and devices send keys of other lengths, or without their padding. The proof is made from the
-/// text, so any will do.
+/// Some front ends and devices send keys of other lengths, or without their padding. The proof is computed
+/// from the text, so any key will do.
 fn is_usable(key: &[u8]) -> bool {
     (1..=KEY_MAX).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic)
 }
 
-/// Whether a key is as it should be. 16 bytes in base64 are 22 digits and two signs of padding. Loose bits in the last digit are let pass,
-/// since the example in the RFC itself has them.
+/// Whether a key is as it should be. 16 bytes in base64 are 22 digits and two padding characters. Stray bits
+/// in the last digit are tolerated, since the example in the RFC itself has them.
 fn is_key(key: &[u8]) -> bool {
     let is_digit = |&byte: &u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
     key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_digit)
@@ -252,7 +253,7 @@ fn upgrade_required(reason: &'static str) -> Refusal {
 /// The longest key, in bytes.
 const KEY_MAX: usize = 128;
 
-/// Sub-protocols that a log line names.
+/// How many sub-protocols a log line names.
 const OFFERS_SHOWN: usize = 4;
 
 #[cfg(test)]

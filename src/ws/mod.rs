@@ -8,7 +8,7 @@ pub mod encode;
 pub mod handshake;
 pub mod mask;
 
-/// Close codes that this program sends or tells of (RFC 6455, 7.4.1, and the IANA registry).
+/// Close codes that this program sends or reports (RFC 6455, 7.4.1, and the IANA registry).
 pub mod code {
     /// The session is over and all data has been delivered.
     pub const NORMAL: u16 = 1000;
@@ -43,7 +43,7 @@ pub enum Opcode {
     Binary = 2,
     /// The end of the connection.
     Close = 8,
-    /// A question that wants a pong with the same payload.
+    /// Must be answered by a pong with the same payload.
     Ping = 9,
     /// An answer to a ping, or a one-way sign of life.
     Pong = 10,

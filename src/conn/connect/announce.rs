@@ -9,7 +9,7 @@ use crate::net::transport::Transport;
 use crate::proxy::{Header, ProxiedTls};
 
 impl Connect {
-    /// Writes what the target does not have yet of the header, and returns how much it has then.
+    /// Writes the rest of the header to the target, and returns how much it has then.
     pub(super) fn announce(
         &self,
         socket: &mut Transport,
@@ -23,7 +23,8 @@ impl Connect {
     }
 }
 
-/// The PROXY header for the target of this client's session, which asked for `host`; nothing where targets get none.
+/// The PROXY header for the target of this client's session, which asked for `host`; empty if targets get
+/// none.
 pub fn header(client: &Client, host: Option<&str>, cx: &Cx<'_>) -> Box<[u8]> {
     let Some(version) = cx.frontend.proxies.out else { return Box::default() };
     let tls = tls(client);
@@ -45,7 +46,7 @@ fn tls(client: &Client) -> Option<ProxiedTls> {
     proxied.or_else(|| {
         Some(ProxiedTls {
             version: tls.version().map(Box::from),
-            // Who shows one that is not good does not come so far.
+            // A client whose certificate is invalid does not get this far.
             is_verified: certificate.is_some(),
             common_name: certificate
                 .and_then(|certificate| ClientIdentity::of(certificate))

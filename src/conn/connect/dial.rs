@@ -1,4 +1,4 @@
-//! How a dial begins and what can become of it, with the words for that.
+//! How a dial begins, how it can end, and the words for that.
 
 use std::fmt;
 use std::io;
@@ -27,9 +27,9 @@ use crate::resolve::{Addresses, Unresolved};
 pub enum Dialled {
     /// The target is there.
     Connected(Transport),
-    /// It is not, and this is what to tell the operator.
+    /// It could not be reached, and this is the reason for the operator.
     Failed(Failure),
-    /// What is kept of the client ends its frames, and nothing for the target came before that.
+    /// The bytes kept of the client end its frames, with nothing for the target before that.
     Leaving,
     /// The client's stream has ended, likewise.
     Left(End),
@@ -79,7 +79,7 @@ impl Connect {
         metrics.resolve_times.note(self.asked.elapsed());
     }
 
-    /// Takes in the program that a helper has started. One that comes too late is let go of.
+    /// Stores the program that a helper has started. A late one is dropped.
     pub fn started(&mut self, started: Started) {
         if matches!(self.stage, Stage::Starting) {
             self.stage = Stage::Begun(started);
@@ -136,12 +136,12 @@ pub(super) fn dial_tcp(address: SocketAddr, client: &Client, cx: &Cx<'_>) -> io:
     let stream = if client.is_far() { narrow::connect(address)? } else { TcpStream::connect(address)? };
     let options = SockRef::from(&stream);
     tune_tcp(&options, Some(address.ip()));
-    // Urgent data (telnet servers send it) comes in its place in the stream instead of being lost.
+    // Urgent data (telnet servers send it) stays in its place in the stream instead of being lost.
     wish("SO_OOBINLINE", options.set_out_of_band_inline(true));
     if let Some(text) = take_untuned() {
         cx.shared.log.warn(format_args!("{text}"));
     }
-    // On this machine it is connected by now, unless its backlog is full, and needs no event to say so.
+    // On this machine it is already connected, unless the backlog is full, and needs no event for that.
     let connected = address.ip().is_loopback() && stream.peer_addr().is_ok();
     let io = Io::Tcp(stream);
     let mut socket = if connected { Socket::new(io) } else { Socket::connecting(io) };

@@ -1,5 +1,5 @@
-//! Dialling the target: one address after the other, never two at once, within one deadline. A program that this one
-//! has started may be on its way; its port is dialled again until the deadline.
+//! Dialling the target: one address after the other, never two at once, within one deadline. A program that
+//! this one has started may not listen yet; its port is dialled again until the deadline.
 //!
 //! The client is read meanwhile until it sends something for the target, so that one that leaves is noticed.
 
@@ -39,11 +39,11 @@ use secure::unsecured;
 pub struct Connect {
     /// Where to.
     pub to: Arc<Destination>,
-    /// What will take the session down.
+    /// What will record the session.
     pub tape: Option<Box<Tape>>,
-    /// What every target is told before anything else.
+    /// The header that the target gets before anything else.
     header: Box<[u8]>,
-    /// What the client has said so far.
+    /// What the client has sent so far.
     early: Early,
     /// Until then the dial waits for its recording's file; `Tick::NEVER` once it has been announced.
     open_until: Tick,
@@ -53,23 +53,24 @@ pub struct Connect {
     /// Addresses that have not been tried.
     rest: VecDeque<SocketAddr>,
     deadline: Tick,
-    /// Why the last address failed that was tried, and how that is counted.
+    /// Why the last address failed, and how that is counted.
     failure: Option<String>,
     kind: Dial,
     /// When the session was granted, and when a name was asked for.
     begun: Instant,
     asked: Instant,
-    /// At one of the addresses nobody listens, which may change where the target is a program of ours.
+    /// At one of the addresses nobody listens, which may change if the target is a program of ours.
     is_absent: bool,
     /// A Unix socket has been tried.
     is_tried: bool,
-    /// How often all of them were tried.
+    /// How often all addresses were tried.
     rounds: u32,
     /// Why an address, or all of the target, may not be dialled.
     not_allowed: Option<String>,
-    /// An address was reached and did not speak TLS in time: that is told, whatever becomes of the others.
+    /// An address was reached but did not complete TLS in time: that is reported, whatever happens with the
+    /// others.
     reached: bool,
-    /// What takes the place of the last address.
+    /// For tests: replaces the last address.
     #[cfg(any(test, feature = "testing"))]
     scripted: Option<Socket>,
 }
@@ -96,8 +97,8 @@ enum Stage {
 }
 
 impl Connect {
-    /// Looks the target up if it has a name, else makes its address ready for dialling.
-    /// `header` is written to it first.
+    /// Looks the target up if it has a name, otherwise prepares its address for dialling. `header` is written
+    /// to it first.
     pub fn begin(
         to: Arc<Destination>,
         tape: Option<Box<Tape>>,
@@ -130,7 +131,7 @@ impl Connect {
         Box::new(connect)
     }
 
-    /// Makes the target's addresses ready for dialling, if nothing has to be looked up for that.
+    /// Prepares the target's addresses for dialling, if nothing has to be looked up.
     fn find(&mut self) {
         match &self.to.way {
             Way::Dial(Target::Tcp { host, port }) => {
@@ -159,7 +160,7 @@ impl Connect {
                 self.take(addresses);
                 Some(Stage::Next)
             }
-            // The lane is full of names that take their time; this one is tried again until the deadline.
+            // The lane is full of slow lookups; this one is tried again until the deadline.
             Asked::Busy if cx.now < self.deadline => Some(Stage::Waiting(cx.now.after(RETRY_WAIT))),
             Asked::Busy => {
                 cx.metrics.resolves.count(Resolve::Busy as usize);
@@ -170,7 +171,7 @@ impl Connect {
         }
     }
 
-    /// Takes in the addresses that a helper found.
+    /// Stores the addresses that a helper found.
     pub fn answered(&mut self, addresses: Addresses, metrics: &Metrics) {
         if !matches!(self.stage, Stage::Resolving) {
             return;
@@ -210,7 +211,7 @@ impl Connect {
             Heard::Ended(end) => return Ok(Turn::Done(Dialled::Left(end))),
         }
         if self.open_until != Tick::NEVER {
-            // A name for the recording comes before the target's in the log, and its file before the dial.
+            // The recording's name is logged before the target's, and its file is opened before the dial.
             if self.tape.as_ref().is_some_and(|tape| !tape.is_opened()) && cx.now < self.open_until {
                 return Ok(Turn::Wait(()));
             }
@@ -227,7 +228,7 @@ impl Connect {
                 Stage::Dialling(socket, until) if socket.is_writable() => match socket.connected() {
                     Ok(true) => Stage::Announcing(socket, until, 0),
                     Ok(false) => {
-                        // An event for the dial's start; the next one decides.
+                        // This event is from the start of the dial; the next one decides.
                         self.stage = Stage::Dialling(socket, until);
                         return Ok(Turn::Wait(()));
                     }
@@ -263,8 +264,8 @@ impl Connect {
                         return Ok(Turn::Wait(()));
                     }
                     Err(broken) => {
-                        // A target was reached. It is not dialled again at another of its addresses, whose failure
-                        // would be told in place of this one.
+                        // A target was reached. Its other addresses are not dialled, since their failure
+                        // would be reported instead of this one.
                         self.rest.clear();
                         self.give_up_tls(socket, unsecured(&broken, cx.frontend), cx);
                         Stage::Next
@@ -290,7 +291,7 @@ impl Connect {
         }
     }
 
-    /// Lets go of an address that took too long, or of the whole dial; what is left is tried by the next step.
+    /// Gives up an address that took too long, or the whole dial; the next step tries what is left.
     pub fn expired(&mut self, cx: &mut Cx<'_>) {
         if cx.now >= self.deadline {
             self.rest.clear();
@@ -357,7 +358,7 @@ impl Connect {
         self.rest.clear();
     }
 
-    /// What the client has said meanwhile; the relay goes on from there.
+    /// The decoder of what the client has sent meanwhile; the relay continues with it.
     pub fn take_decoder(&mut self) -> Decoder {
         std::mem::take(&mut self.early).into_decoder()
     }
@@ -393,7 +394,8 @@ impl Connect {
         None
     }
 
-    /// What to tell when no address is left. One that was tried says more than one that was left out.
+    /// What to report when no address is left. The failure of one that was tried is more useful than that of
+    /// one that was skipped.
     fn outcome(&mut self) -> Failure {
         match (self.failure.take(), self.not_allowed.take()) {
             (Some(why), _) => Failure::Unreachable(why + self.explanation()),
@@ -402,7 +404,7 @@ impl Connect {
         }
     }
 
-    /// What is added where a program of ours was waited for.
+    /// What is added if a program of ours was waited for.
     fn explanation(&self) -> &'static str {
         match &self.to.way {
             Way::Await(awaited) if awaited.is_over() => " (the wrapped program has ended)",
@@ -451,7 +453,7 @@ impl Connect {
         None
     }
 
-    /// Whether nobody listened where a program of ours should, and it may still come.
+    /// Whether a program of ours does not listen yet but still may.
     fn may_come(&self, cx: &Cx<'_>) -> bool {
         let is_awaited = matches!(&self.to.way, Way::Await(awaited) if !awaited.is_over());
         is_awaited && self.is_absent && cx.now < self.deadline
@@ -465,14 +467,15 @@ impl Connect {
         Stage::Waiting(cx.now.plus(self.rounds.min(AGAIN_TICKS_MAX)).min(self.deadline))
     }
 
-    /// Takes in that a socket that was connecting failed with `error`.
+    /// Notes that a connecting socket failed with `error`.
     fn give_up(&mut self, mut socket: Transport, error: &io::Error, cx: &mut Cx<'_>) {
         socket.retire(cx.rings);
         self.fail(error);
     }
 
     fn fail(&mut self, error: &io::Error) {
-        // That nobody listens at one of a program's addresses says more than that the system has no other one.
+        // That nobody listens at one of a program's addresses is more useful than that the system lacks the
+        // other one.
         let is_said = self.is_absent && matches!(self.to.way, Way::Await(_));
         self.is_absent |= matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
         if !self.reached && !is_said {
@@ -489,7 +492,7 @@ pub const CONNECT: Duration = Duration::from_secs(10);
 /// milliseconds, and the time for the dial runs meanwhile.
 const RECORD_OPEN: Duration = Duration::from_secs(2);
 
-/// Until something that was full is tried again.
+/// Time until something that was full is tried again.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
 
 /// The most ticks until a program that does not listen yet is dialled again; a tick less for each of the first tries.

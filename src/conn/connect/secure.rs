@@ -40,7 +40,7 @@ impl Connect {
         }
     }
 
-    /// Takes in that a target that was reached is not spoken to, and why.
+    /// Notes why TLS with a target that was reached has failed.
     pub(super) fn give_up_tls(&mut self, mut socket: Transport, failure: String, cx: &mut Cx<'_>) {
         socket.retire(cx.rings);
         if !self.reached {
@@ -50,7 +50,7 @@ impl Connect {
     }
 }
 
-/// Why a target that was reached is not spoken to.
+/// Why TLS with a target that was reached has failed.
 pub(super) fn unsecured(broken: &Broken, frontend: &Frontend) -> String {
     let verifies = frontend.target_tls.as_ref().is_some_and(|tls| tls.options.authorities.is_some());
     let remedy = match broken {

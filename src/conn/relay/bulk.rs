@@ -1,8 +1,9 @@
 //! Target to client in bulk: when reads are large, several in a row, the payload goes from socket to socket
 //! through a pipe, and only the frame headers pass through this process.
 //!
-//! It pays from some ten KiB at a time, between plain TCP sockets. What the client refuses stays in the pipe, and the
-//! pipe with the session; when as many are kept as there may be, it is read out and held like other refused bytes.
+//! It pays off from about ten KiB at a time, between plain TCP sockets. What the client refuses stays in the
+//! pipe, and the pipe with the session; when as many are kept as there may be, it is read out and held like
+//! other refused bytes.
 
 use super::{Down, Relay};
 use crate::conn::client::Client;
@@ -17,7 +18,7 @@ use crate::ws::encode;
 pub(super) struct Bulk(u8);
 
 impl Bulk {
-    /// Takes in the size of a read.
+    /// Notes the size of a read.
     pub(super) fn note(&mut self, count: usize) {
         self.0 = if count >= LARGE_BYTES { self.0.saturating_add(1) } else { 0 };
     }
@@ -27,11 +28,11 @@ impl Bulk {
     }
 }
 
-/// What came of an attempt to splice.
+/// The result of an attempt to splice.
 pub(super) enum Spliced {
     /// This many bytes of payload were moved or are held.
     Moved(usize),
-    /// The ordinary way is to be taken.
+    /// The ordinary way has to be used.
     No,
     /// The target's connection broke.
     Broken,
@@ -40,7 +41,8 @@ pub(super) enum Spliced {
 }
 
 impl Relay {
-    /// Moves as much as is there, up to a burst, through the reactor's pipe, if that is the way to go.
+    /// Moves as much as is there, up to a burst, through the reactor's pipe, if splicing is possible and
+    /// worthwhile.
     pub(super) fn splice_down(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> Spliced {
         if !self.bulk.is_on()
             || (cx.bulk_waiting > CROWD && !cx.splicer.may_keep())
@@ -65,7 +67,7 @@ impl Relay {
             Err(_) => return Spliced::Broken,
         };
         if count == 0 {
-            // A read finds out whether this is the end, nothing for now, or urgent data.
+            // A read decides whether this is the end, nothing for now, or urgent data.
             cx.splicer.give(pipe);
             return Spliced::No;
         }
@@ -100,7 +102,7 @@ impl Relay {
         }
     }
 
-    /// Moves on what the client refused of a frame that is in a pipe; true when nothing of it is left.
+    /// Writes the rest of a frame that is in a pipe because the client refused it; true when nothing is left.
     pub(super) fn flush_pipe(&mut self, client: &mut Client, cx: &mut Cx<'_>) -> bool {
         let (Some(mut kept), Transport::Plain(to)) = (self.down.take_pipe(), &mut client.socket) else {
             return true;
@@ -132,8 +134,8 @@ const BURST_BYTES: usize = 512 * 1024;
 /// A read of at least this much counts as a large one.
 const LARGE_BYTES: usize = 48 * 1024;
 
-/// With more sessions than this in bulk at a time, and no more pipes to be kept, a copy is cheaper than to read out
-/// what clients refuse.
+/// With more bulk sessions than this at a time, and no more pipes to be kept, copying is cheaper than reading
+/// out what clients refuse.
 const CROWD: usize = 4;
 
 /// This many large reads in a row make a direction bulky.

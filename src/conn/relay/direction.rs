@@ -13,26 +13,26 @@ use crate::timers::Tick;
 #[derive(Debug)]
 pub(super) struct Direction {
     pub(super) held: Option<Held>,
-    /// Since when the receiving end has refused bytes and taken less than [`LEAST_BYTES`]; `Tick::NEVER` while it
-    /// refuses none.
+    /// Since when the receiving end has refused bytes and accepted less than [`LEAST_BYTES`]; `Tick::NEVER`
+    /// while it refuses none.
     pub(super) stalled_at: Tick,
-    /// It was slow lately, until then.
+    /// Until when it counts as slow.
     slow_until: Tick,
-    /// More about that, once it has refused something or if it is far. Most ends of idle sessions have none.
+    /// Details, once it has refused something or if it is far. Most idle sessions have none.
     stall: Option<Box<Stall>>,
 }
 
 #[derive(Debug)]
 struct Stall {
-    /// Bytes that the end has taken since it stalled.
+    /// Bytes that the end has accepted since it stalled.
     taken: usize,
-    /// What its system had not acknowledged when the stall was first looked at, and what it had taken by then.
+    /// How much was unacknowledged when the stall was first checked, and how much had been accepted by then.
     looked: Option<(usize, usize)>,
-    /// Since when it was stalled before it took all there was, and when that was.
+    /// The previous stall: when it began, and when everything was accepted.
     before: (Tick, Tick),
     /// What it refused, where that is in a pipe.
     pipe: Option<Kept>,
-    /// What may be on its way to it, if it is far.
+    /// How much may be in flight to it, if it is far.
     fresh: Option<Fresh>,
 }
 
@@ -49,8 +49,8 @@ impl Default for Direction {
 }
 
 impl Direction {
-    /// Takes in that the receiving end was offered bytes, took `taken` of them, and `left` it the rest.
-    /// `stalls` counts the directions that wait.
+    /// Notes that the receiving end was offered bytes, accepted `taken` of them, and whether some were
+    /// `left`. `stalls` counts the directions that wait.
     #[inline]
     pub(super) fn offered(&mut self, taken: usize, left: bool, now: Tick, stalls: &Gauge) {
         if left || self.stalled_at != Tick::NEVER {
@@ -62,7 +62,7 @@ impl Direction {
         let stall = self.stall.get_or_insert_default();
         if self.stalled_at == Tick::NEVER {
             stalls.raise();
-            // A stall that was over for a moment, because all that was held was taken, goes on.
+            // A stall that was interrupted, because everything held was accepted, continues.
             let (began, ended) = stall.before;
             if began != Tick::NEVER && now.since(ended) < PAUSE {
                 self.stalled_at = began;
@@ -85,15 +85,15 @@ impl Direction {
         }
     }
 
-    /// How many bytes may be read for it: few while memory is short and it is slow, so that only those who cause
-    /// the shortage feel it, and if it is far no more than it takes in a moment.
+    /// How many bytes may be read for it: few while memory is short and it is slow, so that only those who
+    /// cause the shortage suffer from it; and if it is far, no more than it reads in a moment.
     #[inline]
     pub(super) fn read_limit(&self, rings: &Pool, now: Tick) -> usize {
         let limit = if now >= self.slow_until { RING_BYTES } else { rings.read_limit() };
         self.fresh().map_or(limit, |fresh| limit.min(fresh.read_limit()))
     }
 
-    /// What may be on its way to the receiving end, if that is far.
+    /// How much may be in flight to the receiving end, if that is far.
     pub(super) fn fresh(&self) -> Option<&Fresh> {
         self.stall.as_ref()?.fresh.as_ref()
     }
@@ -107,8 +107,8 @@ impl Direction {
         self.stall.get_or_insert_default().fresh = fresh;
     }
 
-    /// Whether the receiving end has taken too little for too long. What its system has acknowledged of the
-    /// `unacknowledged` bytes it has taken, too, though it was not offered more.
+    /// Whether the receiving end has read too little for too long. Bytes that its system has acknowledged
+    /// since count as read, too.
     pub(super) fn is_stalled(&mut self, unacknowledged: impl FnOnce() -> usize, now: Tick) -> bool {
         if now < self.deadline() {
             return false;
@@ -125,7 +125,7 @@ impl Direction {
         false
     }
 
-    /// When to look whether it is stalled.
+    /// When to check whether it is stalled.
     pub(super) fn deadline(&self) -> Tick {
         match (self.stalled_at, self.stall.as_ref().and_then(|stall| stall.looked)) {
             (Tick::NEVER, _) => Tick::NEVER,
@@ -190,13 +190,13 @@ impl Direction {
     }
 }
 
-/// By then the system of a stalled end has taken what it has room for.
+/// By then the buffers of a stalled end's system are full.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 
-/// All that was held may be taken for so long before the same end is called stalled again.
+/// A shorter interruption of a stall, in which everything held was accepted, does not end it.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// An end that took less than [`LEAST_BYTES`] in this time is slow, and stays so for [`SLOW_FOR`].
+/// An end that accepted less than [`LEAST_BYTES`] in this time is slow, and counts as slow for [`SLOW_FOR`].
 const SLOW: Duration = Duration::from_secs(1);
 const SLOW_FOR: Duration = Duration::from_secs(10);
 

@@ -13,12 +13,13 @@ use crate::ring::Ring;
 use crate::ws::{code, encode};
 
 impl Relay {
-    /// Moves what the target has sent, as far as the client takes it, control frames between. A client that
-    /// can't be written to is not an error here: what it sent before it left is still owed to the target.
+    /// Moves what the target has sent, as far as the client accepts it, with control frames in between. A
+    /// client that can't be written to is not an error here: what it sent before it left is still owed to the
+    /// target.
     pub(super) fn pump_down(&mut self, client: &mut Client, cx: &mut Cx<'_>) {
         let mut budget = TURN_BYTES;
         loop {
-            // A frame that has begun comes before everything, then control frames, then the next frame.
+            // The rest of a frame comes first, then control frames, then the next frame.
             if !self.flush_down(client, cx) {
                 return;
             }
@@ -140,7 +141,7 @@ impl Relay {
         }
     }
 
-    /// The target has nothing more to say: all of its bytes are framed, so the Close comes right after them.
+    /// The target will send nothing more: all of its bytes are framed, so the Close comes right after them.
     fn target_ended(&mut self, client: &mut Client, broken: bool, cx: &mut Cx<'_>) {
         let broken = broken || self.down_state == Down::Broken;
         self.down_state = Down::Ended;
@@ -157,8 +158,8 @@ impl Relay {
         }
     }
 
-    /// The client can't be written to. It may have sent something, a Close even, before it left: that is read
-    /// to its end, which comes at once.
+    /// The client can't be written to. It may have sent something, even a Close, before it left: that is read
+    /// to the end, which comes at once.
     pub(super) fn client_refused(&mut self, client: &mut Client, cx: &mut Cx<'_>) {
         self.down_state = Down::Ended;
         self.down.release(cx.rings, cx.metrics.stalls(Way::Down));

@@ -1,8 +1,10 @@
-//! What is on its way to a far client: no more than it takes in a moment, so that what the target says next does not
-//! wait behind what it has said before. On a slow link that is the echo of a key behind seconds of old screens.
+//! The data in flight to a far client: no more than it reads in a moment, so that the target's next bytes do
+//! not wait behind its earlier ones. On a slow link that would be the echo of a key behind seconds of old
+//! screens.
 //!
-//! Bytes wait in three places: with us to be sent, in a ring, and unread in the socket of the target. All three go by
-//! what the client has taken lately. Of a client nearby none of this is asked: its link is fast, and so is its target's.
+//! Bytes wait in three places: with us to be sent, in a ring, and unread in the socket of the target. All
+//! three are sized by how much the client has read lately. None of this applies to a near client, whose link
+//! is fast.
 
 use std::time::Duration;
 
@@ -12,16 +14,16 @@ use crate::net::transport::Transport;
 use crate::ring::RING_BYTES;
 use crate::timers::Tick;
 
-/// How much may be on its way at a time.
+/// How much may be in flight at a time.
 #[derive(Debug)]
 pub(super) struct Fresh {
-    /// Bytes of one moment.
+    /// The bytes of one [`MOMENT`].
     step: usize,
-    /// The most that a step has been.
+    /// The largest step so far.
     most: usize,
     /// The target is near, so what it sends and is not read can be bounded.
     bounds_target: bool,
-    /// When the present look began, and what was moved since.
+    /// When the current measurement began, and the bytes moved since.
     since: Tick,
     moved: usize,
 }
@@ -37,7 +39,7 @@ impl Fresh {
         Some(Fresh { step: STEP_MIN, most: STEP_MIN, bounds_target, since: now, moved: 0 })
     }
 
-    /// Whether what the target sends and is not read goes by what the client takes.
+    /// Whether the target's unread data is bounded, too.
     pub(super) fn bounds_target(&self) -> bool {
         self.bounds_target
     }
@@ -47,7 +49,7 @@ impl Fresh {
         if self.step < WIDE { self.step } else { RING_BYTES }
     }
 
-    /// Takes in that this many bytes were moved; the new step, if it is another one now.
+    /// Notes that this many bytes were moved; returns the new step if it has changed.
     fn note(&mut self, count: usize, now: Tick) -> Option<usize> {
         self.moved += count;
         let time = now.since(self.since);
@@ -56,13 +58,13 @@ impl Fresh {
         }
         let of_moment = self.moved as u128 * MOMENT.as_millis() / time.as_millis();
         (self.since, self.moved) = (now, 0);
-        // What was said before a silence tells nothing about the link.
+        // Data before a pause says nothing about the link.
         if time > PAUSE {
             return None;
         }
         let of_moment = usize::try_from(of_moment).unwrap_or(WIDE);
         let step = of_moment.clamp(STEP_MIN, WIDE).div_ceil(STEP_MIN).next_power_of_two() * STEP_MIN;
-        // A little less than before is no reason to call the system.
+        // A slightly smaller step is not worth the system calls.
         let is_less = step < self.step && of_moment > self.step / 2 - self.step / 16;
         if step == self.step || is_less {
             return None;
@@ -74,7 +76,7 @@ impl Fresh {
 }
 
 impl Relay {
-    /// Takes in that this many bytes were moved down.
+    /// Notes that this many bytes were moved down.
     #[inline]
     pub(super) fn note_moved(&mut self, client: &mut Client, count: usize, now: Tick) {
         if self.down.fresh().is_some() {
@@ -104,17 +106,17 @@ impl Relay {
 /// What a link moves in this time may wait in each of the places.
 const MOMENT: Duration = Duration::from_millis(4);
 
-/// Time over which the speed of a link is taken: a few ticks, since one may be nearly over when it begins.
+/// Time over which the speed of a link is measured: a few ticks, since one may be nearly over when it begins.
 const LOOK: Duration = Duration::from_millis(400);
 
-/// A look that took longer has a silence in it.
+/// A measurement that took longer contains a pause.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Two packets, which one acknowledgement asks for. With 2 KiB more in each place an echo took 10 ms more, and 40 ms more
 /// while the system measures the way there with a nearly empty link (bbr); with less the link is not full.
 const STEP_MIN: usize = 3 * 1024;
 
-/// From here on a link is fast, and nothing is bounded for its sake: 12 MB a second.
+/// From here on a link counts as fast and only the usual bounds apply: 12 MB a second.
 const WIDE: usize = 16 * STEP_MIN;
 
 /// A segment on the loopback has up to 64 KiB.

@@ -1,8 +1,8 @@
 //! The relay of a session: two directions pumped in place, and how they come to an end.
 //!
 //! `up` decodes what the client sends and writes it to the target; `down` frames what the target sends and
-//! writes it to the client. Each moves on its own. What ends the session is decided here, in one place:
-//! a phase says who is leaving and what is still owed, and [`Relay::pump`] is done when nothing is.
+//! writes it to the client. Each moves on its own. What ends the session is decided here, in one place: a
+//! phase says who is leaving and what is still owed, and [`Relay::pump`] is done when nothing is owed.
 
 mod bulk;
 mod direction;
@@ -46,17 +46,17 @@ pub struct Relay {
     phase: Phase,
     /// The code of the Close that the client has sent, 1005 if it had none.
     close_code: Option<u16>,
-    /// The client has sent its Close or ended its side: it has nothing more to say.
+    /// The client has sent its Close or ended its side: it will send nothing more.
     client_is_done: bool,
     bulk: bulk::Bulk,
     system: system::System,
-    /// What is taken down of the session.
+    /// The session's recording.
     tape: Option<Box<Tape>>,
     /// When the client is pinged next.
     heartbeat_at: Tick,
-    /// When something came from the client last, or its silence was not its own doing.
+    /// When the client was last heard, or its silence was last excused.
     heard_at: Tick,
-    /// Ticks of silence after which the client counts as gone; it is pinged more often than that.
+    /// Ticks of silence after which the client counts as gone; pings are more frequent than that.
     silence_ticks: u32,
     /// Bytes that its system had not acknowledged at the last heartbeat.
     unacknowledged: u32,
@@ -70,7 +70,7 @@ pub struct Relay {
 enum Up {
     /// Data goes to the target.
     Running,
-    /// The target takes no more. The client is read on for its Close, and its data is dropped.
+    /// The target accepts no more. The client is still read for its Close, and its data is dropped.
     Discarding,
     /// Nothing more comes from the client.
     Ended,
@@ -81,7 +81,7 @@ enum Up {
 enum Down {
     /// Data goes to the client.
     Running,
-    /// The target has broken, or its connection refused our data: what it said last is still read.
+    /// The target's connection broke or refused our data: what it sent last is still read.
     Broken,
     /// Nothing more is read from the target here.
     Ended,
@@ -123,14 +123,14 @@ impl Relay {
         let fresh = fresh::Fresh::begin(client, &target, cx.now);
         let mut relay = Relay { tape, ..Relay::begin(to, Some(target), decoder, cx) };
         if let Some(fresh) = fresh {
-            // Where the buffer of the target has grown already, it is bounded as that of any other.
+            // If the target's buffer has grown already, it is bounded like any other.
             relay.system.target = fresh.bounds_target();
             relay.down.set_fresh(Some(fresh));
         }
         relay
     }
 
-    /// A session whose client leaves before there is a target: what is kept of it is the end of its frames.
+    /// A session whose client leaves before there is a target: the bytes kept are the end of its frames.
     pub fn leaving(to: Arc<Destination>, decoder: Decoder, cx: &Cx<'_>) -> Relay {
         Relay { up_state: Up::Discarding, down_state: Down::Ended, ..Relay::begin(to, None, decoder, cx) }
     }
@@ -173,8 +173,8 @@ impl Relay {
         }
     }
 
-    /// Moves what can be moved. `Ok(Some(end))` when nothing is owed to either side any more and both
-    /// sockets are to be closed in order.
+    /// Moves what can be moved. `Ok(Some(end))` when nothing is owed to either side any more and both sockets
+    /// can be closed cleanly.
     ///
     /// # Errors
     /// The session is over at once: the client's connection is broken.
@@ -187,7 +187,7 @@ impl Relay {
         Ok(self.settle(client, cx))
     }
 
-    /// Bytes that are kept for it outside of rings: on their way to the disk, and in a pipe.
+    /// Bytes that are kept for it outside of rings: those waiting for the disk, and those in a pipe.
     pub fn kept_bytes(&self) -> usize {
         let of_tape = self.tape.as_ref().map_or(0, |tape| tape.held_bytes());
         of_tape + self.down.pipe_len()
@@ -198,7 +198,7 @@ impl Relay {
         self.tape.as_ref().is_some_and(|tape| tape.is_full())
     }
 
-    /// Since when the disk has taken nothing of what it should.
+    /// Since when the disk has accepted nothing.
     fn tape_stalled_at(&self) -> Tick {
         self.tape.as_ref().map_or(Tick::NEVER, |tape| tape.stalled_at())
     }
@@ -208,7 +208,7 @@ impl Relay {
         matches!(self.phase, Phase::Open)
     }
 
-    /// Which end takes nothing now.
+    /// Which end is not reading, if any.
     pub fn stalled_side(&self) -> Option<Side> {
         match (self.down.stalled_at, self.up.stalled_at) {
             (Tick::NEVER, Tick::NEVER) => None,
@@ -251,7 +251,7 @@ impl Relay {
         self.target.take()
     }
 
-    /// Whether the client has nothing more to say.
+    /// Whether the client will send nothing more.
     pub fn client_is_done(&self) -> bool {
         self.client_is_done
     }
@@ -281,7 +281,7 @@ impl Relay {
         self.up_waits() || self.down.is_holding()
     }
 
-    /// Tells the client to go, at the next frame boundary, because the session is ended by us.
+    /// Sends the client a Close, at the next frame boundary, because we end the session.
     pub fn end(&mut self, client: &mut Client, end: End, close: (u16, &str), cx: &Cx<'_>) {
         if self.is_open() {
             self.down_state = Down::Ended;
@@ -289,7 +289,7 @@ impl Relay {
         }
     }
 
-    /// What a deadline that has come means.
+    /// Handles an expired deadline.
     ///
     /// # Errors
     /// The session is over.
@@ -313,7 +313,7 @@ impl Relay {
             && cx.now >= closing.look_at
         {
             closing.look_at = cx.now.after(CLOSE / 2);
-            // While the target takes nothing the client is not read, and its Close can't be seen.
+            // While the target is not reading, the client is not read either, and its Close can't be seen.
             let to_target = self.up.len() + self.target.as_ref().map_or(0, Transport::unsent);
             let undelivered = client.socket.unacknowledged() + self.down.len() + to_target;
             if closing.delivery.is_over(undelivered, cx.now)
@@ -350,9 +350,9 @@ impl Relay {
         if self.heartbeat_at == Tick::NEVER || (cx.now < self.heartbeat_at && !silent) {
             return Ok(());
         }
-        // While the target takes nothing the client is not read, and its answers can't be seen. And a client
-        // that does not read can't see our pings. But the system at its end answers ours: until it does not,
-        // the silence is not the client's. Nor is it while what was sent before our pings still arrives.
+        // While the target is not reading, the client is not read either, and its pongs can't be seen. And a
+        // client that does not read can't see our pings. But its TCP stack still acknowledges: as long as it
+        // does, the silence is excused, and also while data sent before our pings still arrives.
         let left = client.socket.unacknowledged().try_into().unwrap_or(u32::MAX);
         let arrives = left < std::mem::replace(&mut self.unacknowledged, left);
         let excused =
@@ -362,14 +362,14 @@ impl Relay {
         if stopped {
             self.heard_at = cx.now;
         } else if excused && client.socket.unanswered() <= UNANSWERED_MAX {
-            // That its system answered is known of the last heartbeat, not of this moment.
+            // Whether its system answered is known as of the last heartbeat, not of this moment.
             let heartbeat = cx.frontend.heartbeat.map_or(0, |period| Tick::ticks_of(period * 3 / 4));
             self.heard_at = self.heard_at.max(cx.now.minus(heartbeat));
         } else if silent {
             return Err(self.end_or(End::ClientSilent));
         }
         if cx.now >= self.heartbeat_at {
-            // Behind what the client does not take, one ping is as good as many.
+            // Behind data that the client does not read, one ping is as good as many.
             if client.out.is_empty() {
                 client.out.ping(&self.pings.send());
                 cx.metrics.pings.count(Ping::Sent as usize);
@@ -395,7 +395,8 @@ impl Relay {
         }));
     }
 
-    /// Nothing more comes from the client: what the session ends with, unless something else ended it before.
+    /// Nothing more comes from the client: `end` becomes the session's ending, unless something else ended it
+    /// before.
     fn client_ended(&mut self, end: End, echo: Option<Box<CloseFrame>>) {
         self.up_state = Up::Ended;
         self.down_state = Down::Ended;
@@ -414,7 +415,7 @@ impl Relay {
         }
     }
 
-    /// Whether bytes for the target wait for it.
+    /// Whether bytes are waiting for the target.
     fn up_waits(&self) -> bool {
         self.up.held.is_some() || self.target.as_ref().is_some_and(|target| target.unsent() > 0)
     }
@@ -431,13 +432,13 @@ impl Relay {
         }
         match client.flush_last(cx.rings) {
             Ok(false) => {
-                // This may be the first that the client refuses, so its time begins here.
+                // This may be the first data that the client refuses, so its stall begins here.
                 self.down.offered(0, true, cx.now, cx.metrics.stalls(Way::Down));
                 None
             }
             Ok(true) => Some(self.end_or(End::ClientClosed)),
-            // The client is gone and can't be told any more. The target is still closed with care, so that
-            // what was written to it last is not destroyed by what it sent and nobody read.
+            // The client is gone and can't be told any more. The target is still closed gracefully: closing
+            // it with unread data would destroy what was written to it last.
             Err(_) => {
                 client.out.clear();
                 Some(self.end_or(End::ClientClosed))
@@ -446,7 +447,7 @@ impl Relay {
     }
 }
 
-/// What the tape is told. Cold: most sessions have none, and the relay's own code stays small.
+/// Calls to the tape. Cold: most sessions have none, and the relay's own code stays small.
 impl Relay {
     #[cold]
     fn take_down_up(&mut self, payload: &[u8], closing: bool, cx: &Cx<'_>) {
@@ -462,7 +463,7 @@ impl Relay {
         }
     }
 
-    /// `count` bytes were taken; `whole` when that was all that was offered.
+    /// `count` bytes were accepted; `whole` if that was all that was offered.
     #[cold]
     fn take_down_sent(&mut self, to: Side, count: usize, whole: bool, cx: &Cx<'_>) {
         if let Some(tape) = &mut self.tape
@@ -473,8 +474,8 @@ impl Relay {
     }
 }
 
-/// A read brought nothing. If more is there all the same, records without data were opened, which is work like
-/// any other, and the rest has its turn later.
+/// A read brought nothing. If there is still more, records without data were opened, which is work like any
+/// other, and the rest gets its turn later.
 fn read_nothing(from: &Transport, cx: &mut Cx<'_>) {
     if from.is_readable() {
         cx.worked += TURN_BYTES;
@@ -501,7 +502,7 @@ const LATE_MAX: Duration = Duration::from_secs(1);
 // The system must not break a connection before we do.
 const _: () = assert!(UNACKNOWLEDGED_MAX.as_secs() > STALL.as_secs());
 
-/// Time for a client that has received our Close to answer it. It counts once everything is delivered.
+/// Time for a client to answer our Close, counted from when everything is delivered.
 pub const CLOSE: Duration = Duration::from_secs(10);
 
 /// A disk that accepts nothing for this long may never do: the session continues without its recording.

@@ -1,4 +1,4 @@
-//! What the system holds of a session besides what is held here: bounded as long as only one end waits.
+//! The kernel's buffers of a session, which are bounded as long as only one end waits.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::conn::cx::Cx;
 use crate::id::Side;
 use crate::timers::Tick;
 
-/// How the system's buffers of a session's sockets are.
+/// The state of the kernel's buffers of a session's sockets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct System {
     /// What the client sends is bounded.
@@ -20,7 +20,7 @@ pub(super) struct System {
 }
 
 impl Relay {
-    /// Takes in the size of a read: what may grow is bounded before it has.
+    /// Notes the size of a read: a buffer that may grow is bounded before it does.
     #[inline]
     pub(super) fn note_read(&mut self, from: Side, client: &Client, count: usize) {
         let is_bounded = match from {
@@ -48,13 +48,15 @@ impl Relay {
         }
     }
 
-    /// When both ends will have waited for so long that it may be for each other; `Tick::NEVER` while one does not.
+    /// When both ends will have waited so long that they may be waiting for each other; `Tick::NEVER` while
+    /// one does not wait.
     pub(super) fn release_at(&self) -> Tick {
         let since = self.up.stalled_at.max(self.down.stalled_at);
         if since == Tick::NEVER || self.system.released { Tick::NEVER } else { since.after(EACH_OTHER) }
     }
 
-    /// Ends that wait for each other get all of the system's buffers, and what they refused is offered once more.
+    /// Ends that wait for each other get the kernel's full buffers, and what they refused is offered once
+    /// more.
     pub(super) fn look_at_waits(&mut self, client: &mut Client, cx: &Cx<'_>) {
         if cx.now < self.release_at() {
             return;
@@ -68,8 +70,9 @@ impl Relay {
     }
 }
 
-/// A read of less leaves the buffer that it came from as it began.
+/// A smaller read does not make the buffer that it came from grow.
 const GROWS_BYTES: usize = 4 * 1024;
 
-/// Two ends that have taken next to nothing for so long, each while bytes wait for it, may wait for each other.
+/// Two ends that have read next to nothing for this long, each while bytes wait for it, may be waiting for
+/// each other.
 const EACH_OTHER: Duration = Duration::from_millis(250);

@@ -1,4 +1,4 @@
-//! What a session has moved, and when: a few numbers that every session carries, for logs and lists.
+//! What a session has moved, and when: a few numbers that every session keeps, for logs and lists.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -20,8 +20,8 @@ pub struct Traffic {
     pub active_up: Tick,
     /// The same down.
     pub active_down: Tick,
-    /// The time from our last ping that was answered to its answer, in microseconds, for the client itself and not for a
-    /// proxy before it; 0 as long as there is none, as without `--heartbeat`.
+    /// The round-trip time of our last ping that was answered, in microseconds, to the client itself and not
+    /// to a proxy in front of it; 0 if there is none, for example without `--heartbeat`.
     rtt_us: u32,
 }
 
@@ -30,29 +30,29 @@ impl Traffic {
         Traffic { bytes_up: 0, bytes_down: 0, begun: now, active_up: now, active_down: now, rtt_us: 0 }
     }
 
-    /// The time of a ping to the client and back, if one was answered.
+    /// The round-trip time of a ping, if one was answered.
     pub fn round_trip(&self) -> Option<Duration> {
         (self.rtt_us > 0).then(|| Duration::from_micros(self.rtt_us.into()))
     }
 }
 
-/// Pings, which tell how far the client is.
+/// Pings, which measure the distance to the client.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pings {
-    /// When the last ping was sent that is not answered, in microseconds of some clock, the lower bits of it; 0 if there
-    /// is none.
+    /// When the last unanswered ping was sent, in the lower bits of a clock's microseconds; 0 if there is
+    /// none.
     sent_us: u32,
 }
 
 impl Pings {
-    /// The payload of a ping that is sent now. It tells an answer from those to older pings and from pongs that nobody
-    /// has asked for.
+    /// The payload of a ping that is sent now. It distinguishes its answer from those to older pings and from
+    /// unsolicited pongs.
     pub(super) fn send(&mut self) -> [u8; 2] {
         self.sent_us = now_us();
         (self.sent_us as u16).to_be_bytes()
     }
 
-    /// Takes in a pong; tells how long the answer took, if it is one.
+    /// Handles a pong; notes the round-trip time if it answers the last ping.
     #[cold]
     pub(super) fn answered(&mut self, payload: &[u8], traffic: &mut Traffic) -> Option<Duration> {
         let sent_us = std::mem::take(&mut self.sent_us);
@@ -65,7 +65,7 @@ impl Pings {
     }
 }
 
-/// Microseconds since some moment, the lower bits of them, and never 0.
+/// The lower bits of a clock's microseconds, never 0.
 fn now_us() -> u32 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     (START.elapsed().as_micros() as u32).max(1)
@@ -77,7 +77,7 @@ impl Relay {
         &self.traffic
     }
 
-    /// The target has taken this many bytes.
+    /// The target has accepted this many bytes.
     #[inline(always)]
     pub(super) fn count_up(&mut self, count: usize, cx: &Cx<'_>) {
         if count > 0 {

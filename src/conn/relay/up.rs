@@ -14,7 +14,7 @@ use crate::ws::code;
 use crate::ws::decode::{Control, Decoder, Fed, Finish};
 
 impl Relay {
-    /// Moves what the client has sent, as far as the target takes it.
+    /// Moves what the client has sent, as far as the target accepts it.
     ///
     /// # Errors
     /// The client's connection is broken, and nothing is owed to the target.
@@ -22,8 +22,8 @@ impl Relay {
         let mut budget = TURN_BYTES;
         loop {
             if !self.flush_up(cx) {
-                // The client is not read, so its reset would go unnoticed behind what the target refuses. One
-                // that had said all it wanted, up to its Close, is owed the delivery.
+                // The client is not read, so its reset would go unnoticed while the target refuses data. A
+                // client that has already sent its Close is still owed the delivery.
                 if client.socket.is_hung_up() && self.up_state != Up::Ended {
                     return Err(self.end_or(End::ClientReset(std::io::ErrorKind::ConnectionReset)));
                 }
@@ -33,7 +33,7 @@ impl Relay {
                 return Ok(());
             }
             if self.tape_is_full() {
-                // As above. What was read before is on its way to the disk all the same.
+                // As above. What was read before still goes to the disk.
                 if client.socket.is_hung_up() {
                     return Err(self.end_or(End::ClientReset(std::io::ErrorKind::ConnectionReset)));
                 }
@@ -65,7 +65,7 @@ impl Relay {
                     self.client_is_done = true;
                     self.client_ended(End::ClientClosed, None);
                 }
-                // What came until then is whole, and is still owed to the target.
+                // What came until then is complete, and is still owed to the target.
                 Err(Broken::Truncated) => {
                     cx.rings.give(ring);
                     self.client_ended(End::ClientCut, None);
@@ -78,7 +78,7 @@ impl Relay {
         }
     }
 
-    /// What came too early first, then the socket.
+    /// First the bytes that came too early, then the socket.
     fn read_client(
         &mut self,
         client: &mut Client,
@@ -191,8 +191,8 @@ impl Relay {
         }
     }
 
-    /// The target's connection is broken for writing. What it said last may still lie unread in its socket,
-    /// so that direction is read to its end before the client is told.
+    /// The target's connection is broken for writing. What it sent last may still be unread in its socket, so
+    /// that direction is read to its end before the client is told.
     fn target_refused(&mut self, cx: &mut Cx<'_>) {
         self.stop_forwarding(cx);
         if self.down_state == Down::Running {
@@ -205,7 +205,7 @@ impl Relay {
 }
 
 impl Relay {
-    /// The target takes no more. The client is still read, for its Close.
+    /// The target accepts no more. The client is still read, for its Close.
     pub(super) fn stop_forwarding(&mut self, cx: &mut Cx<'_>) {
         self.up.release(cx.rings, cx.metrics.stalls(Way::Up));
         if let Some(target) = &mut self.target {

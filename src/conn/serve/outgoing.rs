@@ -1,6 +1,6 @@
-//! What of an answer is here, waiting for the client, and where the rest is read from.
+//! The part of an answer that is in memory, waiting for the client, and where the rest is read from.
 //!
-//! What can be read again is never kept for a client that does not take it.
+//! What can be read again is never kept for a client that does not read it.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(super) struct Outgoing {
     pub(super) sent: usize,
     /// How many of `bytes` can't be read again, because they are the head.
     committed: usize,
-    /// Where more comes from.
+    /// Where the rest comes from.
     pub(super) body: Option<Arc<Body>>,
     /// How much of the body is written or in `bytes`.
     pub(super) at: u64,
@@ -46,20 +46,20 @@ impl Outgoing {
         self.sent.saturating_sub(self.committed)
     }
 
-    /// Takes in the next bytes of the body.
+    /// Adds the next bytes of the body.
     pub(super) fn refill(&mut self, bytes: Vec<u8>) {
         self.at += bytes.len() as u64;
         (self.bytes, self.sent, self.committed) = (bytes, 0, 0);
     }
 
-    /// The client took all that was read: it is offered more next time.
+    /// The client accepted everything that was read: next time it is offered more.
     pub(super) fn grow_read_size(&mut self) {
         if self.sent == self.read_size {
             self.read_size = (2 * self.read_size).min(CHUNK_BYTES_MAX);
         }
     }
 
-    /// Lets go of what is written, before it is waited for more room.
+    /// Drops what is written, before waiting for more room.
     pub(super) fn drop_written(&mut self) {
         if self.sent == self.bytes.len() {
             self.grow_read_size();
@@ -70,7 +70,7 @@ impl Outgoing {
         self.sent = 0;
     }
 
-    /// The client takes no more for now: lets go of what can be read again. A little is kept.
+    /// The client accepts no more for now: drops what can be read again, except for a little.
     pub(super) fn drop_the_unsent(&mut self) {
         let kept = self.sent.max(self.committed);
         let left = self.bytes.len() - kept;
@@ -85,11 +85,11 @@ impl Outgoing {
     }
 }
 
-/// So much of a file is read at a time for a client that takes it: as much as a ring holds.
+/// How much of a file is read at a time for a fast client: about two rings.
 const CHUNK_BYTES_MAX: usize = 256 << 10;
 
-/// So much for one that takes little, since what it does not take is read again.
+/// The same for a slow client, since what it does not read is read again.
 const CHUNK_BYTES_MIN: usize = 16 << 10;
 
-/// A smaller rest of a chunk is kept for a client that does not take it at once.
+/// A smaller rest of a chunk is kept for a client that does not read it at once.
 const LEFTOVER_BYTES: usize = 4 << 10;

@@ -1,14 +1,14 @@
 //! Finds the end of a request head in a growing buffer.
 //!
-//! Each scan goes on where the last one stopped, so that a head that comes a byte at a time costs no more
-//! than one that comes whole, and what it answers does not depend on how the head was split.
+//! Each scan continues where the last one stopped, so that a head that comes a byte at a time costs no more
+//! than one that comes whole, and the result does not depend on how the head was split.
 
 use super::{HEAD_MAX, HEADERS_MAX, HeadError, REQUEST_LINE_MAX};
 
-/// How far a request head has been looked at. One for each request.
+/// How far a request head has been scanned. One for each request.
 #[derive(Clone, Debug)]
 pub struct HeadReader {
-    /// Bytes looked at.
+    /// Bytes scanned.
     seen: usize,
     /// Where the line that is being read began.
     line: usize,
@@ -37,11 +37,10 @@ impl HeadReader {
         HeadReader { seen: 0, line: 0, part: Part::Before, headers: 0 }
     }
 
-    /// Looks at the bytes that are new. `bytes` is everything since the start of the request; it only
-    /// grows from one call to the next. `Ok(Some(len))` says that the head is `bytes[..len]`, `Ok(None)`
-    /// that it is not complete.
+    /// Scans the new bytes. `bytes` is everything since the start of the request; it only grows from one call
+    /// to the next. `Ok(Some(len))` says that the head is `bytes[..len]`, `Ok(None)` that it is not complete.
     pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
-        // Its signature looks like empty lines at first, so it is all there before anything is refused.
+        // Its signature looks like empty lines at first, so it is awaited whole before anything is refused.
         if self.part == Part::Before && bytes.starts_with(PROXY_V2) {
             return Err(PROXY_PROTOCOL);
         }
@@ -84,8 +83,8 @@ impl HeadReader {
         Ok(())
     }
 
-    /// What begins with anything but a word and a space is not a request, and there is no need to wait for
-    /// its end.
+    /// Anything that does not begin with a word and a space is not a request, and its end need not be
+    /// awaited.
     fn read_method(&mut self, byte: u8) -> Result<(), HeadError> {
         let len = self.seen - self.line;
         match byte {
@@ -111,7 +110,7 @@ impl HeadReader {
         Ok(())
     }
 
-    /// Looks on, up to `limit`, for the end of the line and returns where the next one begins.
+    /// Searches on, up to `limit`, for the end of the line and returns where the next one begins.
     fn find_line_end(&mut self, bytes: &[u8], limit: usize) -> Option<usize> {
         let limit = limit.min(bytes.len());
         match memchr::memchr(b'\n', &bytes[self.seen..limit]) {
@@ -157,7 +156,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// What HAProxy says before a request with `send-proxy` or `send-proxy-v2`.
+/// What HAProxy sends before a request with `send-proxy` or `send-proxy-v2`.
 const PROXY_PROTOCOL: HeadError =
     HeadError::Malformed("PROXY protocol is not supported (HAProxy: leave out send-proxy)");
 

@@ -8,16 +8,16 @@ use crate::ring::RING_BYTES;
 pub const WRITE_MAX: usize = 7 * RECORD_PLAIN_MAX;
 const _: () = assert!(sealed_max(WRITE_MAX) <= RING_BYTES);
 
-/// What may be kept of a message that has not come whole. The largest are handshake messages, certificates
-/// for instance, in several records; rustls takes up to 64 KiB.
+/// How much may be kept of an incomplete message. The largest are handshake messages, certificates for
+/// instance, in several records; rustls takes up to 64 KiB.
 pub(super) const INCOMING_MAX: usize = 96 * 1024;
 const _: () = assert!(INCOMING_MAX + READ_MIN <= RING_BYTES);
 
-/// The same behind the handshake, where only new keys and tickets are told: what a session keeps of its input at
-/// most.
+/// The same after the handshake, when only key updates and tickets are sent: the most input that a session
+/// keeps.
 pub const UNREAD_MAX: usize = 2 * RECORD_MAX;
 
-/// What a read asks for at least, however much is kept.
+/// The least that a read asks for, however much is kept.
 pub(super) const READ_MIN: usize = 4 * 1024;
 
 /// Reads per turn while input is being discarded.

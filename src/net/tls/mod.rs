@@ -1,11 +1,11 @@
-//! TLS on a socket: the buffers that rustls does without, and only for as long as they hold something.
+//! TLS on a socket: the buffers that unbuffered rustls leaves to us, kept only while they hold something.
 //!
 //! What is received goes into a ring that is lent for the turn, is opened there, and is copied once, into the
 //! caller's space. A record that is not whole yet moves to a buffer of its own size. What is sent is sealed
 //! into a ring and written at once; what the socket refuses is held. So an idle session owns no buffer.
 //!
-//! Never more is read than the caller's space has room for, and plaintext is shorter than its records; so
-//! there is no whole record in what is kept, and nothing to do for an idle session until an event comes.
+//! No more is read than fits into the caller's space, and plaintext is shorter than its records; so what is
+//! kept never contains a whole record, and an idle session has nothing to do until an event comes.
 
 mod limits;
 pub mod session;
@@ -31,18 +31,18 @@ pub struct Tls {
     reach: Reach,
     /// Received and not opened: a part of a record, or of a handshake message.
     incoming: Box<[u8]>,
-    /// Opened and not yet asked for.
+    /// Opened and not yet read by the caller.
     opened: Box<[u8]>,
     /// Sealed, and refused by the socket.
     sealed: Option<Held>,
-    /// What the next read has to tell.
+    /// What the next read has to report.
     fault: Option<Fault>,
-    /// Nothing is opened any more: the session is broken, or we have ended it.
+    /// No record is opened any more: the session is broken, or we have ended it.
     discarding: bool,
     ending: Ending,
 }
 
-/// What has become of our writing side.
+/// The state of our writing side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     /// Data may be written.
@@ -69,10 +69,9 @@ impl Tls {
         }
     }
 
-    /// Goes on with the handshake; true when it is over and its last bytes are with the socket.
+    /// Continues the handshake; true when it is complete and its last bytes are written.
     ///
-    /// # Errors
-    /// The connection is broken, or the peers can't agree. The alert that says so is on its way then.
+    /// # Errors The connection is broken, or the peers can't agree. An alert has then been queued.
     pub fn handshake(&mut self, rings: &mut Pool) -> Result<bool, Broken> {
         if self.discarding {
             return Err(Broken::Truncated);
@@ -108,11 +107,10 @@ impl Tls {
         }
     }
 
-    /// Reads into `space`, which must not be empty. `Blocked` may come with the socket still readable, so that
-    /// a peer that sends records without data does not keep the turn.
+    /// Reads into `space`, which must not be empty. May return `Blocked` with the socket still readable, so
+    /// that a peer that sends records without data does not hold up the turn.
     ///
-    /// # Errors
-    /// The connection is broken. The end of the stream without a close_notify is no end but a cut.
+    /// # Errors The connection is broken. An end of the stream without a close_notify counts as truncation.
     pub fn read(&mut self, space: &mut [u8], rings: &mut Pool) -> Result<ReadEnd, Broken> {
         if !self.opened.is_empty() {
             return Ok(ReadEnd::Data(self.take_opened(space)));
@@ -160,7 +158,7 @@ impl Tls {
         Ok(ReadEnd::Blocked)
     }
 
-    /// Reads what comes after the end, and drops it; not so much that others wait for it.
+    /// Reads and drops what comes after the end, only so much at a time that others need not wait.
     fn drop_input(&mut self, ring: &mut Ring) -> Result<ReadEnd, Broken> {
         for _ in 0..DROPPED_READS_MAX {
             match self.socket.read(ring.space())? {
@@ -247,14 +245,14 @@ impl Tls {
         Ok(self.sealed.is_none())
     }
 
-    /// Ends the writing side in order: close_notify, then the socket's end. What the peer sends from now on is
+    /// Shuts down the writing side: close_notify, then the socket's. What the peer sends from now on is
     /// dropped unopened.
     pub fn shutdown_write(&mut self, rings: &mut Pool) {
         if self.ending != Ending::No {
             return;
         }
         self.ending = Ending::Wanted;
-        // A broken session has said so already, and must not be driven on.
+        // A broken session has sent its alert already, and must not be driven any further.
         if !self.discarding && self.fault.is_none() && self.reach != Reach::Handshake {
             let mut output = Vec::new();
             self.with_flow(&mut output, |session, flow| session.close(flow));
@@ -263,11 +261,11 @@ impl Tls {
         self.discarding = true;
         self.incoming = Box::default();
         self.opened = Box::default();
-        // If it fails, the read that follows tells.
+        // If it fails, the next read reports it.
         let _ = self.flush(rings);
     }
 
-    /// Bytes that are sealed and not with the socket.
+    /// Bytes that are sealed and not yet written.
     pub fn unsent(&self) -> usize {
         self.sealed.as_ref().map_or(0, |held| held.data().len())
     }
@@ -277,8 +275,8 @@ impl Tls {
         self.sealed.as_ref().map_or(0, Held::capacity)
     }
 
-    /// Bytes received and not yet read: the beginning of a record or a message, and what was opened beyond what
-    /// was asked for.
+    /// Bytes received and not yet read: the beginning of a record or a message, and opened bytes beyond those
+    /// that were asked for.
     pub fn unread(&self) -> usize {
         self.incoming.len() + self.opened.len()
     }
@@ -294,7 +292,7 @@ impl Tls {
         self.sealed.is_none() && self.ending == Ending::No && self.socket.is_writable()
     }
 
-    /// Gives up what the socket has refused. Nothing is written any more, and the next flush ends the socket's
+    /// Drops what the socket has refused. Nothing more is written, and the next flush shuts down the socket's
     /// writing side.
     pub fn stop_writing(&mut self, rings: &mut Pool) {
         if self.ending == Ending::No {
@@ -303,7 +301,7 @@ impl Tls {
         self.release(rings);
     }
 
-    /// Gives up everything that is held.
+    /// Drops everything that is held.
     pub fn retire(&mut self, rings: &mut Pool) {
         self.ending = Ending::Done;
         self.release(rings);
@@ -317,7 +315,7 @@ impl Tls {
         }
     }
 
-    /// Whether the session is one of TLS 1.3, and whether it goes on from one of before. For one whose handshake is done.
+    /// Whether the session is TLS 1.3, and whether it was resumed. Only after the handshake.
     pub fn kind(&self) -> (bool, bool) {
         let state = self.session.state();
         let is_13 = state.protocol_version() == Some(ProtocolVersion::TLSv1_3);
@@ -416,7 +414,7 @@ impl Tls {
                 self.incoming = Box::default();
                 self.fault = Some(fault);
                 if !self.session.state().is_handshaking() && self.reach == Reach::Handshake {
-                    // What came with the handshake's last bytes is delivered before the fault is told.
+                    // What came with the handshake's last bytes is delivered before the fault is reported.
                     self.reach = Reach::Open;
                 }
             }
@@ -446,8 +444,8 @@ impl Tls {
         count
     }
 
-    /// Sends sealed bytes after those that wait for the socket. That the peer is gone is told by the next
-    /// read, behind what it sent before.
+    /// Sends sealed bytes after those that wait for the socket. If the peer is gone, the next read reports
+    /// it, after what the peer sent before.
     fn send(&mut self, bytes: &[u8], rings: &mut Pool) {
         let ring = match self.sealed.take() {
             Some(held) => {
@@ -465,7 +463,7 @@ impl Tls {
         }
     }
 
-    /// Lets the session do something that has no input.
+    /// Has the session do something that needs no input.
     fn with_flow<T>(
         &mut self,
         output: &mut Vec<u8>,

@@ -1,7 +1,7 @@
 //! One end of a TLS session over slices: rustls without its buffers, and without a socket.
 //!
 //! rustls opens records where they lie, and asks to be driven through its states one by one. One loop here
-//! does that. What comes out has three shapes: plaintext for a sink, bytes to send, and how far it is.
+//! does that. It has three results: plaintext for a sink, bytes to send, and how far the session is.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,14 +34,14 @@ pub enum Reach {
     Handshake,
     /// Data may flow both ways.
     Open,
-    /// The peer has said that nothing more comes from it (close_notify).
+    /// The peer has said that it will send nothing more (close_notify).
     PeerClosed,
 }
 
-/// What a session reads and where it puts what comes of it.
+/// A session's input and where its output goes.
 pub struct Flow<'a> {
-    /// Received and not used up. Records are opened in place, so what is left has to come again as it lies
-    /// here afterwards, with more after it, in every call: also when something is sealed.
+    /// Received and not used up. Records are opened in place, so the rest must be passed again as it is
+    /// afterwards, with more behind it, in every call, even when something is sealed.
     pub input: &'a mut [u8],
     /// This many bytes at the front of `input` are used up.
     pub used: usize,
@@ -72,9 +72,8 @@ impl Session {
 
     /// Opens the whole records in the input.
     ///
-    /// # Errors
-    /// The session is broken for good, and the alert that says so is in the output. What was used up and
-    /// what the sink got until then counts.
+    /// # Errors The session is broken for good, and the alert that says so is in the output. Input used up
+    /// and plaintext delivered until then stay valid.
     pub fn open(&mut self, flow: &mut Flow<'_>) -> Result<Reach, Fault> {
         let closed = match self {
             Session::Server(server) => drive(server, flow, |_| Ok(0)),
@@ -116,7 +115,7 @@ impl Session {
                 drive(client, flow, |mut traffic| traffic.queue_close_notify(&mut space))
             }
         };
-        // With an error there is nobody to say it to.
+        // On an error there is nobody left to tell.
         let sealed = done.map_or(0, |done| done.sealed);
         flow.output.extend_from_slice(&space[..sealed]);
     }
@@ -129,7 +128,7 @@ impl Session {
         }
     }
 
-    /// What is said of a message that does not end.
+    /// The fault of a message that is too long.
     pub fn too_long(&self) -> Fault {
         self.fault(Error::PeerSentOversizedRecord)
     }
@@ -269,9 +268,9 @@ fn drive<S: Endpoint>(
     }
 }
 
-/// Takes out the alert with which a session ends.
+/// Returns the alert that ends a session.
 fn alert<S: Endpoint>(side: &mut S, flow: &mut Flow<'_>, error: Error) -> Error {
-    // Nothing is opened any more: what waits to be sent comes before the input is looked at.
+    // Nothing more is opened: what waits to be sent comes before the input is read.
     while side.owes() {
         let status = side.process(&mut flow.input[flow.used..]);
         let Ok(ConnectionState::EncodeTlsData(mut data)) = status.state else { break };

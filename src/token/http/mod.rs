@@ -1,8 +1,8 @@
 //! BaseTokenAPI and JSONTokenApi: the target is what a service answers to a GET of a URL with the token in it.
 //!
-//! The client is ours: it needs one method, and has to keep what the ones of others don't: one deadline for names,
-//! connections, TLS, redirects and an answer that drips; plain http through a proxy in absolute-form; and no line
-//! of a log that tells a URL.
+//! The client is our own: it needs only one method, but guarantees that others lack: one deadline for names,
+//! connections, TLS, redirects and slow answers; plain http through a proxy in absolute-form; and no URL in
+//! the log.
 
 mod proxy;
 mod response;
@@ -72,7 +72,7 @@ struct Api {
     target: fn(&[u8]) -> Option<Target>,
     client: Client,
     log: Arc<Log>,
-    /// The status that was complained about last.
+    /// The status that was logged last.
     said: Mutex<Option<u16>>,
 }
 
@@ -102,7 +102,7 @@ impl TokenPlugin for Api {
 }
 
 impl Api {
-    /// Mentions a status that says more than that a token is not known, once until another one comes.
+    /// Logs a status that means more than an unknown token, once until another one comes.
     fn complain(&self, status: u16) {
         let is_ordinary = (200..300).contains(&status) || matches!(status, 404 | 410);
         let worth = (!is_ordinary).then_some(status);
@@ -128,7 +128,8 @@ struct Client {
 }
 
 impl Client {
-    /// Gets a URL, over its redirects. The error is in words for the operator and tells no part of the URL.
+    /// Gets a URL, following redirects. The error is in words for the operator and reveals no part of the
+    /// URL.
     fn get(&self, mut url: Url, deadline: Instant) -> Result<Response, String> {
         for _ in 0..=REDIRECTS_MAX {
             let response = self.ask(&url, deadline)?;
@@ -193,7 +194,7 @@ impl Client {
     }
 }
 
-/// Has a proxy connect to the server of an https URL.
+/// Asks a proxy to connect to the server of an https URL.
 fn connect(link: &mut Link, url: &Url, proxy: &Url) -> io::Result<()> {
     let place = format!("{}:{}", url.bracketed(), url.port);
     let mut request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\nUser-Agent: {AGENT}\r\n");
@@ -265,7 +266,7 @@ const REDIRECTS_MAX: usize = 10;
 /// Bytes read at a time.
 const READ_SIZE: usize = 16 * 1024;
 
-/// What the service is told that we are.
+/// Our User-Agent.
 const AGENT: &str = concat!("websockify/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]

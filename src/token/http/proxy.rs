@@ -1,5 +1,5 @@
-//! Proxies from the environment: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in small letters or
-//! else in capitals, as they are when the program starts.
+//! Proxies from the environment: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in lower or upper
+//! case, as they are when the program starts.
 
 use std::net::IpAddr;
 

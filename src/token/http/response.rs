@@ -1,8 +1,8 @@
-//! An answer of HTTP/1.1, taken in piece by piece, however it is cut.
+//! An HTTP/1.1 response, decoded piece by piece, however it is split.
 
 use std::fmt;
 
-/// Takes an answer in. Interim answers (1xx) are passed over.
+/// Decodes a response. Interim responses (1xx) are skipped.
 #[derive(Default)]
 pub(super) struct Decoder {
     state: State,
@@ -11,7 +11,7 @@ pub(super) struct Decoder {
     status: u16,
     location: Option<String>,
     body: Vec<u8>,
-    /// Bytes that were no part of the body.
+    /// Bytes that were not part of the body.
     overhead: usize,
 }
 
@@ -44,7 +44,7 @@ enum State {
     Whole,
 }
 
-/// What is wrong with an answer. Nothing of the answer is in it.
+/// What is wrong with a response, without any part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     NotHttp,
@@ -71,7 +71,7 @@ impl fmt::Display for Fault {
 }
 
 impl Decoder {
-    /// Takes in what was read; true when the answer is whole.
+    /// Decodes bytes that were read; true when the response is complete.
     pub(super) fn take(&mut self, mut bytes: &[u8]) -> Result<bool, Fault> {
         while !bytes.is_empty() && self.state != State::Whole {
             bytes = match self.state {
@@ -96,7 +96,7 @@ impl Decoder {
         if self.state == State::Whole { Ok(()) } else { Err(Fault::Truncated) }
     }
 
-    /// Whether there is nothing but a head so far, and the status in it; for a CONNECT.
+    /// The status, if there is only a head so far; for CONNECT.
     pub(super) fn status(&self) -> Option<u16> {
         (self.state != State::Head).then_some(self.status)
     }
@@ -169,7 +169,7 @@ impl Decoder {
         }
         Ok(match length {
             _ if matches!(self.status, 101 | 204 | 304) => State::Whole,
-            // Only what is found has a body that counts.
+            // Only the body of a successful response matters.
             _ if !is_success => State::Whole,
             _ if is_chunked => State::Size,
             Some(0) => State::Whole,
@@ -232,7 +232,7 @@ impl Decoder {
     }
 }
 
-/// The size of a chunk; what stands behind a semicolon is an extension.
+/// The size of a chunk; after a semicolon there is an extension.
 fn size(line: &[u8]) -> Option<usize> {
     let digits = line.split(|&byte| byte == b';').next()?.trim_ascii();
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit);

@@ -1,8 +1,8 @@
-//! URLs of services: the template with the token's place in it, and where redirects lead.
+//! URLs of services: the template with places for the token, and the targets of redirects.
 
 use crate::secret::Secret;
 
-/// Where to ask. What is in it may tell the token, so it is never printed.
+/// Where to ask. It may reveal the token, so it is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Url {
     /// Whether it is https.
@@ -30,7 +30,7 @@ impl Url {
     /// Reads an absolute URL of http or https.
     ///
     /// # Errors
-    /// What is wrong, without what stands there.
+    /// What is wrong, without quoting the URL.
     pub(super) fn parse(text: &str) -> Result<Url, &'static str> {
         let (scheme, rest) = text.split_once("://").ok_or("it is no URL of http or https")?;
         let is_secure = match scheme.to_ascii_lowercase().as_str() {
@@ -76,8 +76,7 @@ impl Url {
 
     /// Where a redirect from here leads.
     ///
-    /// # Errors
-    /// Nowhere that makes sense.
+    /// # Errors The target is not a valid URL.
     pub(super) fn join(&self, location: &str) -> Result<Url, &'static str> {
         let location = location.trim();
         let colon = location.find(|char: char| !char.is_ascii_alphanumeric() && !"+-.".contains(char));
@@ -104,7 +103,7 @@ impl Url {
         Ok(Url { target: normalised(&target), ..self.clone() })
     }
 
-    /// Credentials go along to the same server, and to the secure form of it, and nowhere else.
+    /// Credentials are sent on to the same server, plain or secure, and nowhere else.
     fn share(&self, mut to: Url) -> Url {
         let is_same = self.host == to.host
             && ((self.is_secure, self.port) == (to.is_secure, to.port)
@@ -134,7 +133,7 @@ impl Template {
     /// Reads `--token-source`: `%s` is the token's place, `%%` is `%`, and `%20` is itself.
     ///
     /// # Errors
-    /// What is wrong, without what stands there.
+    /// What is wrong, without quoting the URL.
     pub(super) fn parse(text: &str) -> Result<Template, &'static str> {
         let (mut pieces, mut piece, mut rest) = (Vec::new(), String::new(), text.trim());
         while let Some((before, behind)) = rest.split_once('%') {
@@ -172,15 +171,14 @@ impl Template {
 
     /// The URL for this token.
     ///
-    /// # Errors
-    /// The token would make another URL of it.
+    /// # Errors The token would change the structure of the URL.
     pub(super) fn expand(&self, token: &str) -> Result<Url, &'static str> {
         let is_part_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
         if self.names_host && !token.bytes().all(is_part_of_name) {
             return Err("it can't be part of a host's name");
         }
         let text = self.join(&encode(token));
-        // A token is one name of a path, and names that mean another place are none.
+        // In a path a token is one segment, and must not be a dot segment.
         let (own, plain) = (path(&text), self.join(MARK));
         let moves =
             own.split('/').zip(path(&plain).split('/')).any(|(name, own)| is_dots(name) && name != own);
@@ -202,13 +200,13 @@ fn path(text: &str) -> &str {
     &rest[rest.find('/').unwrap_or(rest.len())..]
 }
 
-/// Whether a name in a path means the folder itself or the one above, in any way to write that.
+/// Whether a path segment is `.` or `..`, in any spelling.
 fn is_dots(name: &str) -> bool {
     matches!(name.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
 
-/// Path and query as they go into a request: without a fragment, without names that are dots, and with what may
-/// not stand there percent-encoded.
+/// Path and query in the form for a request: without a fragment, without dot segments, and percent-encoded
+/// where necessary.
 fn normalised(target: &str) -> String {
     let target = &target[..target.find('#').unwrap_or(target.len())];
     let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
@@ -238,7 +236,7 @@ fn normalised(target: &str) -> String {
     percent(out.as_bytes(), is_fine)
 }
 
-/// The token with everything percent-encoded that is not unreserved anywhere in a URL.
+/// The token with everything percent-encoded except unreserved characters.
 fn encode(token: &str) -> String {
     percent(token.as_bytes(), |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
@@ -254,7 +252,7 @@ fn percent(bytes: &[u8], is_fine: impl Fn(u8) -> bool) -> String {
     out
 }
 
-/// Undoes percent-encoding; what is none stays.
+/// Undoes percent-encoding; malformed sequences stay.
 pub(in crate::token) fn decode(text: &str) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((&byte, behind)) = rest.split_first() {

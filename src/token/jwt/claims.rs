@@ -1,4 +1,4 @@
-//! What a token says, once it is known who says it.
+//! The claims of a token, read once its signature is verified.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,19 +6,18 @@ use serde_json::{Map, Value};
 
 use crate::target::Target;
 
-/// What counts here.
+/// The claims that matter here.
 #[derive(Debug, PartialEq)]
 pub(super) struct Claims {
     /// Where it leads.
     pub(super) target: Target,
-    /// Until when it is good, if it says so.
+    /// When it expires, if it says so.
     pub(super) expires: Option<SystemTime>,
 }
 
-/// Reads the payload of a token that is used at this time.
+/// Reads the payload of a token that is used at time `now`.
 ///
-/// # Errors
-/// It leads nowhere, or not now; in words for the operator.
+/// # Errors It has no target, or is not valid now; in words for the operator.
 pub(super) fn read(payload: &[u8], now: SystemTime) -> Result<Claims, String> {
     let Ok(Value::Object(claims)) = serde_json::from_slice(payload) else {
         return Err("its payload is not a JSON object".into());
@@ -32,7 +31,7 @@ pub(super) fn read(payload: &[u8], now: SystemTime) -> Result<Claims, String> {
         return Err("it has expired".into());
     }
     let target = target(&claims).ok_or("its host and port are not a target")?;
-    // A time that no clock will show is none.
+    // A time beyond the range of the clock counts as none.
     let expires = expires
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));

@@ -1,7 +1,7 @@
 //! Encrypted tokens (RFC 7516, RFC 7518).
 //!
-//! Whatever is wrong with the wrapped key, a random one takes its place, and the token fails where a wrong key
-//! makes it fail: so neither answers nor timing reveal the step at which it failed.
+//! If anything is wrong with the wrapped key, a random one replaces it, and the token fails where a wrong key
+//! makes it fail: so neither answers nor timing reveal the failing step.
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{self, DecryptingKey, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey};
@@ -25,7 +25,7 @@ pub(super) struct Sealed<'a> {
     pub(super) tag: &'a str,
 }
 
-/// What the token holds. That it decrypts says nothing about who wrote it.
+/// The decrypted content. That it decrypts says nothing about who wrote it.
 ///
 /// # Errors
 /// It does not decrypt with the key; in words for the operator.
@@ -52,7 +52,7 @@ pub(super) fn decrypt(sealed: &Sealed<'_>, key: &Key) -> Result<Vec<u8>, String>
     opened.map_err(|Unspecified| "it does not decrypt with the key".into())
 }
 
-/// The key of the content; nothing if it can't be had from what the token has.
+/// The content's key; `None` if it can't be derived from the token.
 ///
 /// # Errors
 /// The algorithm does not go with the key.
@@ -74,7 +74,7 @@ fn unwrap(
             aes_unwrap(secret.reveal(), wrapped, content.key_len)
         }
         (Opener::Ec(curve, key), "ECDH-ES") => {
-            // What is agreed upon is the content's key, so its algorithm goes in.
+            // The agreed key is the content's key itself, so the derivation uses the content's algorithm.
             let derived = agree(header, curve, key, content.name, content.key_len)?;
             derived.filter(|_| wrapped.is_empty())
         }

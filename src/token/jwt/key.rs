@@ -1,7 +1,6 @@
-//! Keys, from the files that they are kept in, and what goes with each.
+//! Keys from files, and the algorithms that each may be used with.
 //!
-//! A key says which algorithms may be used with it. So a public key is never taken for a secret that anybody
-//! knows, whatever a token says.
+//! The key determines the algorithms. So a public key is never used as a secret, whatever a token says.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{OaepPrivateDecryptingKey, PrivateDecryptingKey, PublicEncryptingKey};
@@ -32,7 +31,7 @@ pub(super) enum Verifier {
     Public(ParsedPublicKey),
 }
 
-/// What gets at the keys of encrypted tokens.
+/// What unwraps the keys of encrypted tokens.
 pub(super) enum Opener {
     /// A public key encrypts, and that is all.
     Nothing,
@@ -44,7 +43,7 @@ pub(super) enum Opener {
     Ec(&'static Curve, agreement::PrivateKey),
 }
 
-/// What there is to know about an elliptic curve.
+/// The parameters of an elliptic curve.
 pub(super) struct Curve {
     /// Its name in tokens.
     pub(super) name: &'static str,
@@ -58,14 +57,14 @@ pub(super) struct Curve {
 }
 
 impl Key {
-    /// Reads a key file: PEM, with any text around it, or else a secret in base64url. Of several keys a private
-    /// one counts before others, and the first of those.
+    /// Reads a key file: PEM, with any text around it, or else a secret in base64url. Of several keys the
+    /// first private one is used, otherwise the first one.
     ///
     /// # Errors
-    /// It holds no key that is of use; in words that go behind the file's name.
+    /// It holds no key that is of use; in words that follow the file's name.
     pub(super) fn parse(file: &[u8]) -> Result<Key, String> {
         let text = String::from_utf8_lossy(file);
-        // Text with a key in it, damaged or not, is never a secret.
+        // A text with a PEM block, damaged or not, is never a secret.
         if !text.contains("-----BEGIN ") {
             return Key::secret(&text);
         }
@@ -95,7 +94,7 @@ impl Key {
         })
     }
 
-    /// A secret in base64url; the other alphabet and padding will do, too, since both are around.
+    /// A secret in base64url; the other alphabet and padding are accepted, too, since both are in use.
     fn secret(text: &str) -> Result<Key, String> {
         let text = text.trim().replace('+', "-").replace('/', "_");
         let secret = LENIENT.decode(text).map_err(|_| "it is neither PEM nor a secret in base64url")?;

@@ -1,9 +1,9 @@
-//! JWTTokenApi: the token is signed and says itself where it leads (RFC 7519). It may be encrypted besides, and
-//! then what is inside has to be signed: a key that anybody may have encrypts, and only a signature says who
+//! JWTTokenApi: the token is signed and says itself where it leads (RFC 7519). It may also be encrypted, but
+//! its content must then be signed: anybody may have the key that encrypts, and only a signature says who
 //! wrote it.
 //!
-//! The key decides what is taken, never the token: each key has a list of the algorithms that go with its kind
-//! (`key.rs`), and what a token's header says only chooses from it.
+//! The key decides what is accepted, never the token: each key has a list of the algorithms for its type
+//! (`key.rs`), and a token's header only chooses from it.
 
 mod claims;
 mod compact;
@@ -69,8 +69,8 @@ impl JwtTokenApi {
     }
 }
 
-/// What the token says, if it is signed with the key and good at this time. The error is for the operator, and
-/// has nothing of the token in it.
+/// The token's claims, if it is signed with the key and valid at time `now`. The error is for the operator,
+/// and contains no part of the token.
 fn read(token: &str, key: &Key, now: SystemTime) -> Result<Claims, String> {
     let parts: Vec<&str> = token.splitn(PARTS_MAX + 1, '.').collect();
     let payload = match parts[..] {

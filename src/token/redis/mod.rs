@@ -1,7 +1,7 @@
 //! TokenRedis: the target is the value of a key.
 //!
-//! Connections are kept, as many as there are lookups at a time. A server that can't be reached, or does not answer
-//! in time, is left alone for a while that doubles; lookups fail at once until then.
+//! Connections are kept, up to the number of simultaneous lookups. A server that can't be reached, or does
+//! not answer in time, is left alone for a pause that doubles; until then lookups fail at once.
 
 mod reply;
 mod source;
@@ -46,20 +46,20 @@ pub(super) fn open(source: &Source) -> Result<Box<dyn TokenPlugin>, String> {
 
 struct TokenRedis {
     server: Server,
-    /// Whether a token is taken out when it is used (`--token-once`).
+    /// Whether a token is deleted when it is used (`--token-once`).
     takes: bool,
     dialer: Dialer,
     state: Mutex<State>,
     log: Arc<Log>,
 }
 
-/// Idle connections, and how the server has been lately.
+/// Idle connections, and the server's recent failures.
 #[derive(Default)]
 struct State {
     idle: Vec<Idle>,
-    /// Times in a row that the server was not there.
+    /// Failures in a row.
     failures: u32,
-    /// What was wrong the last time, and when it is tried again.
+    /// The last failure, and when the server is tried again.
     away: Option<(String, Instant)>,
 }
 
@@ -70,9 +70,9 @@ struct Idle {
 
 /// Why there is no answer.
 enum Fault {
-    /// The connection is of no use any more.
+    /// The connection is no longer usable.
     Lost(String),
-    /// The server does not want to answer.
+    /// The server declined to answer.
     Declined(String),
 }
 
@@ -104,11 +104,11 @@ impl TokenRedis {
     /// The value of a key.
     fn get(&self, key: &[u8], deadline: Instant) -> Result<Option<Vec<u8>>, String> {
         if Instant::now() >= deadline {
-            // It has waited for a helper, which is not a fault of the server's.
+            // The time was spent waiting for a helper, which is not the server's fault.
             return Err("no time was left to ask".into());
         }
-        // A connection that was kept may have died without a sign; its question is asked again on a new one. What
-        // is asked twice and was taken out by the first is not there any more, so no token is good twice.
+        // A kept connection may have died unnoticed; then the question is asked again on a new one. If the
+        // first attempt deleted the token, it is gone, so no token is valid twice.
         if let Some(mut link) = self.kept(deadline) {
             match self.ask(&mut link, key) {
                 Ok(value) => return Ok(self.keep(link, value)),
@@ -169,7 +169,7 @@ impl TokenRedis {
         value
     }
 
-    /// The server was not there: it is left alone for a while.
+    /// Notes a failure: the server is left alone for a while.
     fn failed(&self, why: String) -> String {
         let mut state = self.lock();
         let pause = PAUSE_MIN.saturating_mul(1 << state.failures.min(10)).min(PAUSE_MAX);
@@ -197,7 +197,7 @@ impl TokenRedis {
             words.extend(server.user.as_ref().map(|user| user.reveal()));
             words.push(password.reveal());
             match question(&mut link, &words)? {
-                // A server without passwords says so with this code; one that is not needed does no harm.
+                // A server without passwords answers with this code; an unnecessary password does no harm.
                 Reply::Error(code) if code == "ERR" => {}
                 Reply::Error(code) => {
                     return Err(Fault::Declined(format!("the password is refused ({code})")));
@@ -267,7 +267,7 @@ fn target(value: &[u8]) -> Option<Target> {
     Target::parse(text, Colons::One)
 }
 
-/// A connection that was not used for so long is closed instead of used; servers and firewalls drop idle ones.
+/// A connection that was idle for this long is closed instead of used; servers and firewalls drop idle ones.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Connections kept: one for each lookup that the gate does at a time.
@@ -276,7 +276,7 @@ const LINKS_MAX: usize = 32;
 /// The pause after a first failure; it doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 
-/// The longest pause: a server that is back is found so soon.
+/// The longest pause, after which a recovered server is noticed.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes read at a time.

@@ -15,7 +15,7 @@ pub(super) enum Reply {
     Nil,
 }
 
-/// What was read is no answer that any command of ours can have.
+/// The bytes are not a reply that any of our commands can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     NotRedis,

@@ -19,8 +19,7 @@ pub(super) struct Server {
 impl Server {
     /// Reads `--token-source`.
     ///
-    /// # Errors
-    /// It is in no form that is known; the text does not repeat it, as it may hold a password.
+    /// # Errors Its form is unknown; the text does not quote it, as it may contain a password.
     pub(super) fn parse(text: &str) -> Result<Server, String> {
         let scheme = text.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
         let server = match scheme {
@@ -61,7 +60,7 @@ fn fields(text: &str) -> Option<Server> {
     })
 }
 
-/// What stands between colons; a part in quotes may have colons, and a host in brackets, too.
+/// The parts between colons; a quoted part may contain colons, and so may a host in brackets.
 fn split(text: &str) -> Vec<String> {
     let (mut parts, mut rest) = (Vec::new(), text);
     loop {
@@ -146,7 +145,7 @@ fn prefix(namespace: &str) -> String {
     if namespace.is_empty() { String::new() } else { format!("{namespace}:") }
 }
 
-/// Where Redis listens if nothing else is said.
+/// The default port of Redis.
 const PORT: u16 = 6379;
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! One frame header, read from the bytes there are (RFC 6455, 5.2).
+//! One frame header, read from the bytes available so far (RFC 6455, 5.2).
 //!
-//! A pure function of a prefix, so that a violation shows at the first byte that holds it, however the
-//! stream is split.
+//! A pure function of a prefix, so that a violation is found at its first byte, however the stream is split.
 
 use super::Violation;
 use crate::ws::{CONTROL_MAX, Opcode};

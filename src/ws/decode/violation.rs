@@ -11,7 +11,7 @@ pub enum Violation {
     Unmasked,
     /// RSV1, RSV2 or RSV3 is set though no extension was negotiated (5.2).
     ReservedBits,
-    /// An opcode that has no meaning (5.2): 3 to 7 or 11 to 15.
+    /// An undefined opcode (5.2): 3 to 7 or 11 to 15.
     ReservedOpcode(u8),
     /// A control frame without FIN (5.5).
     FragmentedControl,
