@@ -215,7 +215,7 @@ fn gate(page: &mut Page, gateway: &Gateway) {
         for (name, total) in Lookup::NAMES.iter().zip(counts.lookups.totals()) {
             page.with(&[("plugin", plugin), ("result", name)], total);
         }
-        let help = "How long look-ups of tokens took that were not known at once.";
+        let help = "How long lookups of tokens took that were not known at once.";
         let times = counts.lookup_times.read();
         page.histogram("websockify_lookup_seconds", help, &[("plugin", plugin)], TIMES, &times);
     }
@@ -229,7 +229,7 @@ fn targets(page: &mut Page, gateway: &Gateway) {
     );
     page.histogram(
         "websockify_resolve_seconds",
-        "How long look-ups of names took.",
+        "How long lookups of names took.",
         &[],
         TIMES,
         &merged(gateway, |metrics| &metrics.resolve_times),

@@ -369,15 +369,15 @@ pub(super) const TABLE: &[Row] = &[
           help: "also append the log to this file; SIGHUP and SIGUSR1 reopen it, for log rotation" },
     Row { name: "log-level", short: None, kind: Choice("LEVEL", &["error", "warn", "info", "debug"]),
           group: Logging, python: false,
-          help: "write only lines that matter as much as this (default: info; debug is --verbose, and counts more than it)" },
+          help: "log only lines of this level and above (default: info); overrides --verbose, which means debug" },
     Row { name: "log-format", short: None, kind: Choice("FORM", &["text", "json"]),
           group: Logging, python: false,
-          help: "write the log as lines of text (default), or as one JSON object for each event, with names of fields \
-                 that collectors know" },
+          help: "write the log as lines of text (default) or as one JSON object per event, with OpenTelemetry's field \
+                 names where it has them" },
     Row { name: "access-log", short: None, kind: Text("FILE"),
           group: Logging, python: false,
-          help: "append a JSON object to this file for the end of each session and each answered request, whatever the \
-                 level; - is standard output; SIGHUP and SIGUSR1 reopen the file" },
+          help: "append a JSON object to this file for each ended session and each answered request, whatever the \
+                 --log-level; - is standard output. SIGHUP and SIGUSR1 reopen the file" },
     Row { name: "log-tokens", short: None, kind: Flag,
           group: Logging, python: false,
           help: "log tokens and credentials as they are, instead of masking them" },

@@ -1,4 +1,4 @@
-//! How a connection ends: counted and said once.
+//! How a connection ends, counted and logged once.
 
 use super::client::Client;
 use super::cx::Cx;

@@ -7,12 +7,13 @@ MARKER = re.compile(r"<!-- (not run|run by|run with|commands not run): *(.*?) *-
 LANGUAGES = {"sh", "js", "html", "json", "ini", "yaml", "text", "nginx", "haproxy", "caddy"}
 
 COMMANDS = (
-    "websockify ./run cargo .ci/ benches/ tests/ bash openssl curl printf python3 git npm nice sudo apt-get chrt"
+    "websockify ./run cargo .ci/ benches/ tests/ packaging/ bash openssl curl printf python3 git npm nice sudo apt apt-get "
+    "dnf pip tar podman skopeo systemctl kill ss gdb jq chrt"
 ).split()
-"""How a line or a span of code begins that is a command."""
+"""The beginnings of lines or spans of code that are commands."""
 
 FOREIGN_OPTIONS = {"--no-default-features", "--bench", "--sample", "--only"}
-"""Options of other programs that the pages name by themselves."""
+"""Options of other programs that the pages mention on their own."""
 
 
 class Block:
@@ -25,7 +26,7 @@ class Block:
         return f"{self.page.name}:{self.line}"
 
     def is_run_here(self):
-        """Whether these tests run it: unmarked ones, and those whose comment names these tests, too."""
+        """Whether these tests run it: unmarked blocks, and those whose comment names these tests."""
         if self.marker is None:
             return True
         kind, words = self.marker
@@ -83,7 +84,7 @@ class Page:
                         yield f":{block.line}: there is no {path}"
 
     def _indented(self):
-        """Commands in blocks that are only indented would be seen by nobody."""
+        """Commands in indented blocks, which these tests would not find."""
         for number, line in self.prose:
             if line.startswith("    ") and line.strip().startswith(tuple(f"{c} " for c in COMMANDS)):
                 yield f":{number}: a command outside of a fenced block"
@@ -123,7 +124,7 @@ class Page:
                 for name in re.findall(r"(?<!\S)--[a-z][\w-]*", ours):
                     if name not in options:
                         yield f": there is no option {name}: {span}"
-            elif not says_why:
+            if not says_why:
                 yield f": `{span}` is not run, and no comment says why"
             for bench in re.findall(r"--bench (\w+)", span):
                 if not (self.root / f"benches/{bench}.rs").exists():
@@ -135,7 +136,7 @@ class Page:
                 yield f": there is no {words[0]}: {span}"
 
     def _log_lines(self):
-        """What the table says is in the log stands in the program."""
+        """Log lines that the table quotes must exist in the program."""
         code = " ".join(
             re.sub(r"\\\s*\n\s*", "", file.read_text()) for file in sorted((self.root / "src").rglob("*.rs"))
         ).replace('\\"', '"')
@@ -154,7 +155,7 @@ class Page:
 
 
 def said(quoted, code):
-    """Whether the text may come of a format string: numbers stand for what is filled in."""
+    """Whether a format string can produce the text: numbers stand for what is filled in."""
     pattern = re.escape(quoted)
     for number in set(re.findall(r"\d{3}", quoted)):
         pattern = pattern.replace(number, r"(?:\{\w*\}|" + number + ")")

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What README and docs/ tell people to do, done: their commands, proxies, addresses, links, options and log lines.
+"""What README and docs/ tell people to do, tried: their commands, proxies, addresses, links, options and log lines.
 
     python3 tests/docs/run.py              everything
     python3 tests/docs/run.py README.md    one file or some
 
 Each fenced block of shell is run in an empty directory beside the files of the tree: a line that starts a gateway must
-listen and relay, other lines must succeed, what stands behind `# prints` must be in what the line before it has printed,
-and addresses behind `# open` must be there. A block that is not run has a
+listen and relay, other lines must succeed, the output of the line before `# prints` must contain what follows it,
+and the addresses after `# open` must exist. A block that is not run has a
 comment before it that says why, or which test runs it. Configurations of nginx, HAProxy and Caddy are run by the real
 programs, with a page and a session through them. All of it happens in namespaces of its own, since ports are fixed.
 
@@ -27,7 +27,7 @@ import stage
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 README_LINES = 220
-"""The longest that README may be."""
+"""The most lines that README may have."""
 
 
 def main(names):
@@ -55,7 +55,7 @@ def main(names):
 
 
 def run(place, block):
-    """Runs a block as its language and its marker want it; the faults that were found."""
+    """Runs a block according to its language and its marker; returns the faults found."""
     if not block.is_run_here():
         return []
     try:
@@ -83,7 +83,7 @@ def alone(names):
         return 1
     environment = {**os.environ, "WEBSOCKIFY_DOCS_ALONE": "1"}
     with subprocess.Popen([*command, sys.executable, __file__, *names], env=environment) as process:
-        # unshare blocks TERM; with its end everything in the namespaces ends.
+        # unshare blocks TERM; when it is killed, everything in the namespaces ends.
         signal.signal(signal.SIGTERM, lambda *_: process.kill())
         return process.wait()
 

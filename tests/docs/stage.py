@@ -19,26 +19,26 @@ STEP_S = 30
 """Seconds that one step may take. Steps take under a second; a loaded machine may be much slower."""
 
 BUILD_S = 900
-"""Seconds that a line may take which builds the program first, if that is not built yet."""
+"""Seconds for a line that builds the program first, if necessary."""
 
 TARGETS = (23, 5900, 5901)
-"""Ports that the pages use as targets: something that echoes listens there."""
+"""Ports that the pages use as targets: an echo server listens there."""
 
 PROXIES = ("nginx", "haproxy", "caddy")
 PROXY_PORT = 8080
 
 GATEWAY = "websockify -v --heartbeat 30 --web /usr/share/novnc 127.0.0.1:6080 localhost:5900"
-"""What stands behind the proxies: as the page has it, but with noVNC's own page instead of one that connects."""
+"""The gateway behind the proxies: as on the page, but with noVNC's own page instead of one that connects."""
 
 REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 """What is sent through a gateway: it comes back from an echo, and a web server answers it."""
 
 ENDINGS = {0, 128 + signal.SIGTERM}
-"""How a gateway may end when it is told to; the second is a wrapped program's own end."""
+"""Allowed exit statuses of a gateway after TERM; the second is that of a wrapped program."""
 
 
 class Failure(Exception):
-    """Something did not come as the page says."""
+    """Something did not happen as the page says."""
 
 
 class Echo(socketserver.BaseRequestHandler):
@@ -57,7 +57,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 class Stage:
-    """Where blocks are run, one after the other."""
+    """Where blocks are run, one after another."""
 
     def __init__(self, root, scratch):
         self.root, self.scratch = root, scratch
@@ -86,7 +86,7 @@ class Stage:
         self.fixed = ports()
 
     def help(self):
-        """What the program's `--help` says."""
+        """The output of the program's `--help`."""
         return subprocess.run([self.program, "--help"], check=True, capture_output=True, text=True).stdout
 
     def _folder(self):
@@ -129,7 +129,7 @@ class Stage:
             self._end(process, line, log)
 
     def _gateway(self, line, words, folder, token):
-        """Starts a gateway and has something relayed by it."""
+        """Starts a gateway and relays something through it."""
         cwd = self.root if words[0] == "cargo" else folder
         if words[0] == "cargo" and "WEBSOCKIFY_BIN" in os.environ:
             line = f"{self.program} {line.split(' -- ', 1)[1]}"
@@ -145,7 +145,7 @@ class Stage:
         self.relays(port, path, "--cert" in line and "wss", line)
 
     def relays(self, port, path, scheme, what):
-        """Has something come back through a gateway or a proxy."""
+        """Sends something through a gateway or a proxy and waits for it to come back."""
 
         def answered():
             try:
@@ -186,7 +186,7 @@ class Stage:
             raise Failure(f"the gateway has refused something: {gateway_log.read_text()}")
 
     def start(self, line, cwd, extra=None):
-        """Starts a command that goes on, as the leader of a group."""
+        """Starts a long-running command, as the leader of a process group."""
         log = self.scratch / f"log-{self.count}-{len(self.running)}"
         with open(log, "wb") as output:
             process = subprocess.Popen(
@@ -214,7 +214,7 @@ class Stage:
             time.sleep(0.05)
 
     def _end(self, process, line, log):
-        """Ends a gateway as its user would; it must do so in order."""
+        """Ends a gateway as its user would; it must exit cleanly."""
         process.terminate()
         status = process.wait(STEP_S)
         if status not in ENDINGS and -status not in (signal.SIGTERM,):
@@ -234,13 +234,13 @@ class Stage:
 
 
 def is_service(words):
-    """Whether a line starts a gateway, and so does not come to an end."""
+    """Whether a line starts a gateway, and so keeps running."""
     is_ours = words[0] in ("websockify", "./run") or words[:2] == ["cargo", "run"]
     return is_ours and "--version" not in words and "--help" not in words
 
 
 def whole(name, text, folder):
-    """A configuration as the program wants it: nginx's is a part of a larger file."""
+    """A configuration in the form for the program: nginx's is part of a larger file."""
     if name == "nginx":
         return f"daemon off; pid {folder}/pid; events {{}} http {{ access_log off; {paths(folder)} {text} }}"
     if name == "caddy":
@@ -249,7 +249,7 @@ def whole(name, text, folder):
 
 
 def paths(folder):
-    """Where nginx keeps what it would keep below /var."""
+    """Where nginx puts the files that it usually keeps below /var."""
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     return " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
 
@@ -267,7 +267,7 @@ def fetch(address):
 
 
 def ports():
-    """The TCP ports on which somebody listens, as the kernel's table has them."""
+    """The TCP ports on which a process listens, from the kernel's table."""
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in pathlib.Path(table).read_text().splitlines()[1:]:

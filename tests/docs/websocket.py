@@ -1,4 +1,4 @@
-"""As much of a WebSocket client (RFC 6455) as it takes to see one message come back."""
+"""A minimal WebSocket client (RFC 6455) that sends one message and waits for it to come back."""
 
 import base64
 import os
@@ -37,7 +37,7 @@ def exchange(host, port, path, data, is_secure, timeout):
 
 
 def trusting():
-    """TLS that takes any certificate."""
+    """TLS that accepts any certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

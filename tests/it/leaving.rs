@@ -54,7 +54,7 @@ fn a_client_that_leaves_during_a_look_up_frees_everything() {
         let mut client = Client::connect(&server);
         let upgrade = UPGRADE.replace("GET / ", "GET /?token=a ");
         client.wire.send(&[upgrade.as_bytes(), behind].concat());
-        eventually("the look-up is on its way", || service.accepted() == number + 1);
+        eventually("the lookup is on its way", || service.accepted() == number + 1);
         let _client = leave(client);
         eventually("the client to be let go of", || server.watched() == [2]);
         let endings = endings(server);

@@ -236,7 +236,7 @@ fn fifty_look_ups_at_a_class_that_hangs_harm_nobody_else() {
     }
     assert!(began.elapsed() < Duration::from_secs(14), "{:?}", began.elapsed());
     // When it answers again, so does the gateway, after what its processes cost.
-    eventually_within(Duration::from_secs(30), "a look-up to succeed", || {
+    eventually_within(Duration::from_secs(30), "a lookup to succeed", || {
         Client::connect(&server).ask(upgrade("fine").as_bytes()).status == 101
     });
     // TERM waits for no lookup, and leaves no process.

@@ -148,12 +148,12 @@ fn a_restart_in_the_middle_is_noticed_by_nobody_who_comes_later() {
     for _ in 0..5 {
         let began = Instant::now();
         assert_eq!(status(&server, "one"), 503);
-        assert!(began.elapsed() < Duration::from_secs(9), "no look-up runs into the deadline");
+        assert!(began.elapsed() < Duration::from_secs(9), "no lookup runs into the deadline");
     }
     session.echo(b"while it is gone");
     redis.restart();
     redis.set("one", &target.address);
-    eventually("look-ups work again", || status(&server, "one") == 101);
+    eventually("lookups work again", || status(&server, "one") == 101);
     visit(&server, "/?token=one");
     // One line for the outage, one for its end.
     server.log.expect("warning: TokenRedis: ", 1);
@@ -183,7 +183,7 @@ fn look_ups_at_a_server_that_is_stopped_end_in_time_and_harm_no_session() {
     let time = began.elapsed();
     assert!(time < Duration::from_secs(12), "{time:?}");
     redis.signal("CONT");
-    eventually("look-ups work again", || status(&server, "one") == 101);
+    eventually("lookups work again", || status(&server, "one") == 101);
     session.echo(b"after");
 }
 

@@ -447,7 +447,7 @@ fn fifty_look_ups_at_a_service_that_hangs_harm_nobody_else() {
     for (number, client) in hanging.iter_mut().enumerate() {
         client.wire.send(upgrade(&format!("hangs{number}")).as_bytes());
     }
-    eventually("32 look-ups are on their way", || service.accepted() >= 33);
+    eventually("32 lookups are on their way", || service.accepted() >= 33);
     let rounds = session.stays_quick(Duration::from_secs(3), || {
         let page = format!("GET /page.html HTTP/1.1\r\nHost: a\r\n{basic}\r\n");
         assert_eq!(Client::connect(&server).ask(page.as_bytes()).status, 200);
@@ -471,7 +471,7 @@ fn fifty_look_ups_at_a_service_that_hangs_harm_nobody_else() {
     let mut last = Client::connect(&server);
     last.wire.send(upgrade("hangs").as_bytes());
     let before = service.accepted();
-    eventually("the look-up", || service.accepted() >= before);
+    eventually("the lookup", || service.accepted() >= before);
     server.signal("TERM");
     let began = Instant::now();
     assert!(server.wait_within(Duration::from_secs(8)).code().is_some(), "{:?}", began.elapsed());
@@ -488,9 +488,9 @@ fn clients_that_leave_give_up_their_look_ups_in_the_queue() {
     for client in &mut clients {
         client.wire.send(UPGRADE.replace("GET / ", "GET /?token=a ").as_bytes());
     }
-    eventually("32 look-ups are on their way", || service.accepted() == 32);
+    eventually("32 lookups are on their way", || service.accepted() == 32);
     drop(clients);
-    eventually("the look-ups are over", || server.connections() == 0);
+    eventually("the lookups are over", || server.connections() == 0);
     // Those in the queue were never asked.
     assert_eq!(service.accepted(), 32);
 }

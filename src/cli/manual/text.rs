@@ -2,55 +2,55 @@
 
 pub(super) const BEFORE_LIMITS: &str = r#".SH ADMIN
 .B \-\-admin
-opens a listener for operators and their tools. It has threads of its own, so it answers when nothing else does. It speaks
-plain HTTP, one request a connection, and never TLS: use a Unix socket, an address of this machine,
+opens a listener for operators and their tools. It runs on threads of its own, so it answers even if everything else hangs.
+It speaks plain HTTP, with one request per connection, and never TLS: use a Unix socket, a loopback address,
 .I "ssh \-L 9000:/run/websockify/admin.sock HOST"
-or a proxy in front.
+or a proxy in front of it.
 .SS Paths
 .TP
 .BR /livez ", " /healthz
-200 while the main thread and each worker answer within a second, else 503 and a line for each that does not. For
-whoever restarts the service; nothing else counts, since a restart mends no token service.
+200 while the main thread and every worker respond within a second, otherwise 503 with a line for each one that does not.
+It tells a supervisor when to restart the service, so nothing else is checked: a restart does not repair a token service.
 .TP
 .B /readyz
-200 while new clients are welcome, else 503 and a line for each check that fails:
+200 while new clients are welcome, otherwise 503 with a line for each check that fails:
 .I live
 as above;
 .IR listening ;
 .IR not\-withdrawn ,
-as the operator says;
+which the operator sets (see below);
 .IR not\-draining ;
 .IR not\-full ,
-which fails when all places of
+which fails once
 .B \-\-max\-connections
-are taken, and until a twentieth of them is free;
+is reached, until a twentieth of the places is free again;
 .IR certificate ,
 with
 .BR \-\-ssl\-only .
 .B ?verbose
-lists all of them. Targets and token services are no part of it.
+lists every check. Targets and token services are not checked.
 .TP
 .B /metrics
-Counters and gauges for Prometheus, in its text format 0.0.4. No label has a value that a client, a token or a target
-decides, so their number depends on the command line alone. docs/monitoring.md and examples/ have a first
-configuration, alerts and a dashboard.
+Counters and gauges for Prometheus, in its text format 0.0.4. No label's value comes from a client, a token or a target, so
+the number of series depends only on the command line. docs/monitoring.md and examples/ have a configuration to start with,
+alerts and a dashboard.
 .TP
 .B /api/v1/status
-An object with what the service is doing.
+A JSON object with the state of the service.
 .TP
 .B /api/v1/sessions
-GET lists sessions in pages:
+GET lists sessions in pages of
 .I limit
-of them (100, at most 1000), and
+sessions (default 100, at most 1000). To get the next page, pass a page's
 .I next
-of a page goes behind
-.I after=
-for the next one. With
+as
+.IR after .
+With
 .IR sort= bytes,
 .I age
 or
 .I idle
-the first ones of all come. Filters:
+the list has the sessions with the most of it. Filters:
 .I address
 (an address or a network),
 .IR target ,
@@ -62,12 +62,12 @@ the first ones of all come. Filters:
 .IR stalled=1 .
 DELETE with a filter for token, address or target, or with
 .IR all=true ,
-ends all that match.
+ends every session that matches.
 .TP
 .BI /api/v1/sessions/ ID
-GET has one session; DELETE ends it. Its client gets a Close with
+GET returns one session; DELETE ends it. Its client gets a Close frame with
 .I code
-(1008 without one) and the words for
+(default 1008) and a text for
 .IR reason :
 .IR ended ,
 .I revoked
@@ -79,25 +79,25 @@ PUT
 .I {"ready": false}
 makes the service not ready, and
 .I true
-takes that back. Sessions and new clients are served all the same.
-.SS Who may
-A Unix socket is for whom its mode lets in
+makes it ready again. Sessions and new clients are served in either case.
+.SS Access
+Who may use a Unix socket depends on its permissions
 .RB ( \-\-admin\-mode ).
-An address of this machine is for every user of it, unless there is
-.BR \-\-admin\-token\-file ;
-an address that others reach needs that file. Its lines are
+A loopback address is open to every user of this machine, unless
+.B \-\-admin\-token\-file
+is given; any other address requires that file. Its lines are
 .I full TOKEN
 and
 .IR "read TOKEN" ;
-lines that begin with # say nothing. Each request then needs
+lines that begin with # are comments. Each request then needs
 .IR "Authorization: Bearer TOKEN" ,
-but for the paths of health. A token for reading changes nothing. The file counts as it is at each request; while it can't
-be used nobody is let in.
+except those to /livez, /healthz and /readyz. A read token can't change anything. The file is checked at each request, so
+changes apply at once; while it can't be used, all requests that need a token are refused.
 .PP
-A change needs the header
+Requests that change something need the header
 .IR "Websockify\-Admin: 1" ,
-which no page of another site can make a browser send. Where no token is asked for, Host must be an address or localhost;
-Origin, if there is one, must be the same host. Changes are logged with who made them.
+which a page of another site can't make a browser send. If no token is required, Host must be an address or localhost, and
+Origin, if present, must name the same host. The log says who made each change.
 .PP
 .RS
 .nf
@@ -107,11 +107,12 @@ curl \-X PUT \-H 'Websockify\-Admin: 1' \-d '{"ready": false}' http://127.0.0.1:
 .RE
 .SS The public port
 .B \-\-health\-path
-names a path there that says the same as
+names a path on the public port that answers like
 .BR /readyz ,
-but for
-.IR live ,
-to anybody, without a line in the log. OPTIONS is 204 while the service is ready and 503 else.
+without the check
+.IR live .
+It needs no password, and requests to it are not logged. OPTIONS is answered with 204 while the service is ready, otherwise
+with 503.
 .SH SIGNALS
 .TP
 .BR SIGTERM ", " SIGINT
@@ -124,12 +125,14 @@ it is left running. A second signal exits immediately.
 .B SIGHUP
 With
 .B \-\-log\-file
-the log is reopened, as for SIGUSR1. Without it the signal shuts the program down like SIGTERM, or is ignored if it was
+or
+.B \-\-access\-log=FILE
+the log files are reopened, as for SIGUSR1. Without either the signal shuts the program down like SIGTERM, or is ignored if it was
 ignored when the program was started, as with
 .BR nohup (1).
 .TP
 .B SIGUSR1
-Reopen the log file, after a rotation has moved it away, and the connection to syslog. If the file can't be opened, the old
+Reopen the log files, after a rotation has moved them away, and the connection to syslog. If a file can't be opened, the old
 one stays in use, the other log outputs say why, and the next signal tries again.
 .TP
 .B SIGCHLD
@@ -205,7 +208,7 @@ is the admin listener, in the place of
 .BR \-\-admin ;
 one named
 .I health
-answers only the paths of health, and needs no token. With
+serves only /livez, /healthz and /readyz, and needs no token. With
 .B \-\-idle\-timeout
 the program exits when it is idle, and the manager starts it again for the next client.
 .TP
@@ -268,6 +271,12 @@ Values in URLs are
 because they may be secret, unless there is
 .BR \-\-log\-tokens ;
 unprintable characters are escaped, and lines that peers can cause are limited in number and length.
+.PP
+With
+.B \-\-log\-format=json
+each event is a JSON object in place of these lines, and
+.B \-\-access\-log
+writes one for each ended session and each answered request. docs/operating.md lists their fields.
 "#;
 
 pub(super) const BEHIND_DIFFERENCES: &str = r#".SH EXAMPLES
