@@ -36,11 +36,11 @@ pub enum Via {
 }
 
 impl Via {
-    /// The word for it in logs.
+    /// The word for it in logs and for administrators.
     pub fn name(self) -> &'static str {
         match self {
             Via::ProxyProtocol => "proxy-protocol",
-            Via::ForwardedHeader => "forwarded-header",
+            Via::ForwardedHeader => "header",
         }
     }
 }

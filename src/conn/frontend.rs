@@ -256,3 +256,26 @@ impl fmt::Display for Destination {
         f.write_str(&self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dial_is_announced_in_the_words_that_scripts_grep() {
+        let tcp = || Target::Tcp { host: "desk".into(), port: 5900 };
+        let fixed = |target: Target, over_tls| {
+            let name = target.to_string();
+            Destination::fixed(target, name, over_tls).announcement
+        };
+        assert_eq!(fixed(tcp(), false), "connecting to: desk:5900");
+        assert_eq!(fixed(tcp(), true), "connecting to: desk:5900 (using SSL)");
+        assert_eq!(fixed(Target::Unix("/run/t".into()), false), "connecting to unix socket: /run/t");
+        let program = |over_tls| {
+            let awaited = Awaited { target: tcp(), over: Arc::default() };
+            Destination::program(awaited, "vnc -fg", 4711, over_tls).announcement
+        };
+        assert_eq!(program(false), "connecting to command: 'vnc -fg' (port 4711)");
+        assert_eq!(program(true), "connecting to command: 'vnc -fg' (port 4711) (using SSL)");
+    }
+}

@@ -46,7 +46,7 @@ impl Shared {
     fn seen(&self, request: &Request<'_>) -> Seen {
         let agent = request.header("user-agent").map(|agent| {
             let agent = String::from_utf8_lossy(&agent[..agent.len().min(AGENT_KEPT)]);
-            agent.into_owned()
+            if self.log.shows_secrets() { agent.into_owned() } else { path::redact_agent(&agent) }
         });
         Seen {
             method: path::redact_method(request.method).to_owned(),

@@ -54,6 +54,43 @@ pub fn redact_word(name: &[u8]) -> &str {
     if is_name && digits <= 3 && !word.contains("eyJ") && !is_random(word) { word } else { MASK }
 }
 
+/// What a client calls itself (`User-Agent`) as it may be logged: names of products, their versions and remarks.
+/// `***` stands for what looks random or like a signed token, for what follows a word such as `token` or `bearer`, and
+/// for what could be the user of a URL.
+pub fn redact_agent(agent: &str) -> String {
+    let mut shown = String::with_capacity(agent.len());
+    let mut behind_place = false;
+    for word in agent.split_inclusive(is_between_words) {
+        let (word, separator) = word.split_at(word.trim_end_matches(is_between_words).len());
+        if word.contains('@') || is_random(word) {
+            shown.push_str(MASK);
+            behind_place = false;
+        } else {
+            for part in word.split_inclusive(is_within_words) {
+                let (part, separator) = part.split_at(part.trim_end_matches(is_within_words).len());
+                if !part.is_empty() {
+                    let judged = judge(part);
+                    let is_secret = behind_place || matches!(judged, Segment::Secret | Segment::Odd);
+                    shown.push_str(if is_secret { MASK } else { part });
+                    let is_scheme = SCHEMES.iter().any(|scheme| part.eq_ignore_ascii_case(scheme));
+                    behind_place = is_scheme || matches!(judged, Segment::Place);
+                }
+                shown.push_str(separator);
+            }
+        }
+        shown.push_str(separator);
+    }
+    shown
+}
+
+fn is_between_words(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '(' | ')' | ';' | ',')
+}
+
+fn is_within_words(c: char) -> bool {
+    "/:=&?#{}\"".contains(c)
+}
+
 /// What is shown of a target.
 struct Shown {
     text: String,

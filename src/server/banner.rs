@@ -106,3 +106,65 @@ pub(super) fn open_to_pages(config: &Config, listeners: &[&Listener]) -> Option<
 pub(super) fn using_tls(config: &Config) -> &'static str {
     if config.tls.target.is_some() { " (using SSL)" } else { "" }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::cli::{Environment, Outcome, parse};
+    use crate::source::scratch::Scratch;
+
+    #[test]
+    fn the_settings_are_the_lines_that_scripts_grep() {
+        let scratch = Scratch::new();
+        let certificate = scratch.file("cert.pem", "").display().to_string();
+        let tcp = |name: &str| Source::Tcp(name.into());
+        let none = "--cert /nowhere/self.pem";
+        let (plain, secure) = ("  - No SSL/TLS support (no cert file)", "  - SSL/TLS support");
+        let rows: [(String, Source, Vec<&str>); 7] = [
+            (format!("{none} 8140 a:1"), tcp("127.0.0.1:8140"), vec!["  - Listen on 127.0.0.1:8140", plain]),
+            (format!("{none} :6080 a:1"), tcp(":6080"), vec!["  - Listen on :6080", plain]),
+            (format!("{none} --inetd a:1"), Source::Inetd, vec!["  - Listen for inetd connections", plain]),
+            (
+                format!("{none} --unix-listen /run/s a:1"),
+                Source::Unix("/run/s".into()),
+                vec!["  - Listen on unix socket /run/s", plain],
+            ),
+            (
+                format!("{none} --web /srv 1 a:1"),
+                tcp(":1"),
+                vec!["  - Listen on :1", "  - Web server. Web root: /srv", plain],
+            ),
+            (
+                format!("{none} --web /srv --file-only --daemon --record /r/f 1 a:1"),
+                tcp(":1"),
+                vec![
+                    "  - Listen on :1",
+                    "  - Web server (no directory listings). Web root: /srv",
+                    plain,
+                    "  - Backgrounding (daemon)",
+                    "  - Recording to '/r/f.*'",
+                ],
+            ),
+            (
+                format!("--cert {certificate} --ssl-only 1 a:1"),
+                tcp(":1"),
+                vec!["  - Listen on :1", secure, "  - Deny non-SSL/TLS connections"],
+            ),
+        ];
+        for (line, source, lines) in rows {
+            let environment =
+                Environment { directory: PathBuf::from("/"), exists: certs::is_there, is_activated: false };
+            let words = line.split(' ').map(std::ffi::OsString::from);
+            let config = match parse(words, &environment) {
+                Outcome::Run(config) => config,
+                other => panic!("{line}: {other:?}"),
+            };
+            let log = Log::in_memory(false);
+            say(&log, &config, &[source], &[]);
+            let expected = [&["WebSocket server settings:"], &lines[..]].concat();
+            assert_eq!(log.take_lines().lines().collect::<Vec<_>>(), expected, "{line}");
+        }
+    }
+}

@@ -397,7 +397,8 @@ fn haproxy_as_the_target_is_told_the_client_before_tls_and_without() {
         let Some((target, _scratch)) = telling(secure) else { return };
         let address = target.address.to_string();
         let tls: &[&str] = if secure { &["--ssl-target", "--ssl-target-insecure"] } else { &[] };
-        let server = Server::relay_with(&address, &[&["--proxy-protocol-out", version], tls].concat());
+        let options = ["--access-log", "-", "--proxy-protocol-out", version];
+        let server = Server::relay_with(&address, &[&options, tls].concat());
         let client = Client::connect_from(CLIENT, &server);
         let port = client.wire.0.local_addr().unwrap().as_socket().unwrap().port();
         let told = told(&mut client.upgrade());
@@ -412,6 +413,9 @@ fn haproxy_as_the_target_is_told_the_client_before_tls_and_without() {
                 // The session's name: instance, worker, slot, generation.
                 let parts: Vec<&str> = name.split('-').collect();
                 assert!(parts.len() == 4 && parts[0].len() == 8 && parts[1] == "0", "{name}");
+                let end = server.stdout.wait_for("session.end");
+                let end: serde_json::Value = serde_json::from_str(&end).expect("JSON");
+                assert_eq!(end["session.id"], name);
             }
         }
     }

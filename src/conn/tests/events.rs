@@ -142,3 +142,26 @@ fn a_process_that_ends_ends_each_session_once_also_while_it_is_dialled() {
         assert_eq!(end["close.sent"].as_u64(), Some(1001));
     }
 }
+
+#[test]
+fn a_secret_that_a_client_calls_itself_is_in_no_line() {
+    let request = |head: &str| {
+        [head.as_bytes(), b"User-Agent: x/1 (a\xff; Token: hunter2) 9f86d081884c7d659a2feaa0c55ad015\r\n\r\n"]
+            .concat()
+    };
+    let upgrade = String::from_utf8(wire::REQUEST.to_vec()).expect("ASCII");
+    let upgrade = upgrade.strip_suffix("\r\n").expect("a head has an end");
+    for (head, event) in [(upgrade, "session.start"), ("GET /x HTTP/1.1\r\nHost: a\r\n", "http.request")] {
+        let mut session = Session::accepted(SMOOTH, &Setup { json: true, ..Setup::default() });
+        session.client_sends(&request(head));
+        session.run();
+        let lines = session.rig.take_log() + &session.rig.take_access_log();
+        assert!(!lines.contains("hunter2") && !lines.contains("9f86d081"), "{lines}");
+        let objects = objects(&lines);
+        let told = objects.iter().filter(|object| object["event"] == event).collect::<Vec<_>>();
+        assert!(!told.is_empty(), "{lines}");
+        for object in told {
+            assert_eq!(text(object, "user_agent.original"), "x/1 (a\u{fffd}; Token: ***) ***");
+        }
+    }
+}

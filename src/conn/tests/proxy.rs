@@ -222,3 +222,57 @@ fn a_target_is_told_the_client_before_its_data_at_every_pace() {
     let local = announced(Version::V1, &[b"PROXY UNKNOWN\r\n", REQUEST].concat(), SMOOTH);
     assert_eq!(local, b"PROXY UNKNOWN\r\ndata", "the rig's client has no socket with an address");
 }
+
+#[test]
+fn a_target_is_told_the_name_that_the_session_has_in_every_line_of_the_log() {
+    let field = request("X-Forwarded-For: 203.0.113.9\r\n");
+    for (stream, via) in [
+        (&[&binary(&[])[..], REQUEST].concat(), "proxy-protocol"),
+        (&[&binary(&[])[..], &field].concat(), "proxy-protocol"),
+        (&[b"PROXY UNKNOWN\r\n", &field[..]].concat(), "header"),
+        (&[b"PROXY UNKNOWN\r\n", REQUEST].concat(), "direct"),
+    ] {
+        let mut setup = Setup { json: true, ..trusting(true) };
+        setup.proxies.out = Some(Version::V2);
+        let mut session = Session::accepted(SMOOTH, &setup);
+        session.client_sends(stream);
+        session.run();
+        assert!(session.rig.dial());
+        session.run();
+        let told = unique_id(&session.rig.to_target);
+        session.client_closes(1000, "");
+        session.run_to_the_end();
+        let lines = session.rig.take_log() + &session.rig.take_access_log();
+        let objects =
+            lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        let mut events = Vec::new();
+        for object in objects.filter(|object| !object["session.id"].is_null()) {
+            assert_eq!(object["session.id"], told, "{object}");
+            assert_eq!(object["via"], via, "{object}");
+            events.push(object["event"].as_str().expect("a text").to_owned());
+        }
+        for event in ["session.start", "session.connecting", "session.connected", "session.end"] {
+            let count = events.iter().filter(|name| *name == event).count();
+            assert_eq!(count, if event == "session.end" { 2 } else { 1 }, "{event}: {events:?}");
+        }
+    }
+}
+
+/// The value of type 5 in a PROXY header of version 2, read by the specification's section 2.2.
+fn unique_id(header: &[u8]) -> String {
+    let addresses = match header[13] >> 4 {
+        0 => 0,
+        1 => 12,
+        family => panic!("family {family}"),
+    };
+    let end = 16 + usize::from(u16::from_be_bytes([header[14], header[15]]));
+    let mut values = &header[16 + addresses..end];
+    loop {
+        let length = usize::from(u16::from_be_bytes([values[1], values[2]]));
+        let (value, rest) = values[3..].split_at(length);
+        if values[0] == 5 {
+            return String::from_utf8(value.to_vec()).expect("ASCII");
+        }
+        values = rest;
+    }
+}

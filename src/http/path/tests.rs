@@ -145,3 +145,44 @@ fn a_place_and_its_secret_in_one_segment_are_hidden() {
         ("/vm-7/console.html", "/vm-7/console.html"),
     ]);
 }
+
+#[test]
+fn a_client_that_calls_itself_a_secret_is_not_called_so_in_a_log() {
+    for (agent, shown) in [
+        ("token=hunter2", "token=***"),
+        ("x/1 (Token: hunter2; y)", "x/1 (Token: ***; y)"),
+        ("Bearer hunter2 x", "Bearer *** x"),
+        ("Basic dXNlcjpw", "Basic ***"),
+        ("{\"token\":\"hunter2\"}", "{\"token\":\"***\"}"),
+        ("a?b=c&ticket=hunter2#d", "a?b=c&ticket=***#d"),
+        ("https://user:hunter2@host/ x", "*** x"),
+        ("x/1 token%3Dhunter2", "x/1 ***"),
+        ("x/1 %74oken/hunter2", "x/1 %74oken/***"),
+        ("x/1 9f86d081884c7d659a2feaa0c55ad015", "x/1 ***"),
+        ("x/6b5f8c1e-0d3a-4c57-9f0e-2f6d7a1b9c3d", "***"),
+        ("x 3q2+7wAB/cd3Ef9Gh/1jKm==", "x ***"),
+        ("x/eyJhbGciOiJIUzI1NiJ9.e30", "***"),
+        ("x/eyJhbGc.e30", "x/***"),
+    ] {
+        assert_eq!(redact_agent(agent), shown, "{agent}");
+    }
+}
+
+#[test]
+fn what_clients_call_themselves_is_shown() {
+    for agent in [
+        "Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0",
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36 Edg/131.0.2903.51",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.1 Mobile/15E148 Safari/604.1",
+        "Mozilla/5.0 (Linux; Android 13; SM-S901B Build/TP1A.220624.014) AppleWebKit/537.36",
+        "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+        "curl/8.5.0",
+        "Python/3.12 websockets/12.0",
+        "Go-http-client/1.1",
+        "tests/1 \"quoted\"",
+        "kube-probe/1.28+",
+        "",
+    ] {
+        assert_eq!(redact_agent(agent), agent);
+    }
+}
