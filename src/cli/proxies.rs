@@ -43,11 +43,7 @@ pub(super) fn options(given: &Given, env: &Environment) -> Result<ProxyOptions, 
         protocol: given.text("proxy-protocol").is_some_and(|word| word == "on"),
         trusted,
         header: real_ip_header(given.text("real-ip-header"))?.filter(|_| has_trusted),
-        out: match given.text("proxy-protocol-out").and_then(OsStr::to_str) {
-            Some("v1") => Some(Version::V1),
-            Some(_) => Some(Version::V2),
-            None => None,
-        },
+        out: given.text("proxy-protocol-out").and_then(OsStr::to_str).and_then(Version::named),
     };
     if proxies.out.is_some() && given.flag("wrap-stdin") {
         return Err("You can't use --proxy-protocol-out with --wrap-stdin".to_owned());

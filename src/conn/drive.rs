@@ -256,7 +256,7 @@ impl Conn {
         report::upgraded(request, &to, &mut self.client, cx);
         self.client.out.push(&request.upgrade.response(set_cookie.as_deref()));
         let tape = Tape::begin(&self.client, cx);
-        let header = connect::header(&self.client, request.host.as_deref(), cx);
+        let header = connect::header(&to, &self.client, request.host.as_deref(), cx);
         State::Connect(Connect::begin(to, tape, header, cx))
     }
 

@@ -140,6 +140,8 @@ pub struct Destination {
     pub forbidden: Option<String>,
     /// When the token that led here expires, if it says so. Sessions continue after that.
     pub expires: Option<SystemTime>,
+    /// The PROXY header that it gets in place of `--proxy-protocol-out`.
+    pub header: Option<Version>,
 }
 
 impl Destination {
@@ -147,7 +149,7 @@ impl Destination {
     pub fn fixed(target: Target, name: String, over_tls: bool) -> Destination {
         let announcement = announcement(&target, &name, over_tls);
         let way = Way::Dial(target);
-        Destination { way, name, announcement, reach: None, forbidden: None, expires: None }
+        Destination { way, name, announcement, reach: None, forbidden: None, expires: None, header: None }
     }
 
     /// A program of ours; `command` is what was started, and `port` what it was told to listen on.
@@ -155,7 +157,7 @@ impl Destination {
         let name = awaited.target.to_string();
         let announcement = format!("connecting to command: '{command}' (port {port}){}", suffix(over_tls));
         let way = Way::Await(awaited);
-        Destination { way, name, announcement, reach: None, forbidden: None, expires: None }
+        Destination { way, name, announcement, reach: None, forbidden: None, expires: None, header: None }
     }
 
     /// A program for each session; `command` is what is started.
@@ -163,7 +165,7 @@ impl Destination {
         let name = format!("'{command}'");
         let announcement = format!("connecting to command: {name}{}", suffix(over_tls));
         let way = Way::Start(start);
-        Destination { way, name, announcement, reach: None, forbidden: None, expires: None }
+        Destination { way, name, announcement, reach: None, forbidden: None, expires: None, header: None }
     }
 
     /// Where to dial, if that is the way.
@@ -177,9 +179,9 @@ impl Destination {
     /// Where a token leads.
     pub fn of_token(to: TokenTarget, over_tls: bool) -> Destination {
         let announcement = announcement(&to.target, &to.name, over_tls);
-        let TokenTarget { target, name, reach, forbidden, expires, token: _ } = to;
+        let TokenTarget { target, name, reach, forbidden, expires, header, token: _ } = to;
         let way = Way::Dial(target);
-        Destination { way, name, announcement, reach: Some(reach), forbidden, expires }
+        Destination { way, name, announcement, reach: Some(reach), forbidden, expires, header }
     }
 }
 

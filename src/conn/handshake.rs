@@ -159,7 +159,7 @@ impl Handshake {
                 let target = LoggedTarget::new(request.target, |target| cx.shared.shown(target));
                 let question = question(Wants::Session);
                 let foreign = handshake::foreign_protocols(&request);
-                let is_told = cx.frontend.proxies.out == Some(Version::V2);
+                let is_told = cx.frontend.proxies.out == Some(Version::V2) || cx.frontend.gate.may_tell();
                 let host = is_told.then(|| forwarded::nearest(&[request.header("host")?])).flatten();
                 let host = host.map(Box::from);
                 Wanted::Session(Box::new(SessionRequest { upgrade, line, target, foreign, question, host }))

@@ -156,7 +156,10 @@ impl Keeper {
         let question = &visit.question;
         let target = match &visit.looked_up {
             None => self.target.as_ref().map(|(host, port)| (host.as_str(), *port)),
-            Some(Some((_, Answer::Found(target) | Answer::FoundUntil(target, _)))) => match target {
+            Some(Some((
+                _,
+                Answer::Found(target) | Answer::FoundUntil(target, _) | Answer::FoundTelling(target, _),
+            ))) => match target {
                 Target::Tcp { host, port } => Some((host.as_str(), *port)),
                 Target::Unix(_) => None,
             },
@@ -263,13 +266,14 @@ impl Keeper {
     fn verdict(&self, token: &str, answer: Answer, grant: Grant) -> Verdict {
         let Some(tokens) = &self.tokens else { return broken("there is no token plugin".into()) };
         let name = || naming::token(token, &self.log);
-        let granted = |target, expires| {
-            let to = TokenTarget { expires, ..tokens.place(token, target, &self.log) };
+        let granted = |target, expires, header| {
+            let to = TokenTarget { expires, header, ..tokens.place(token, target, &self.log) };
             Verdict::Granted(Grant { to: Some(to), ..grant })
         };
         match answer {
-            Answer::Found(target) => granted(target, None),
-            Answer::FoundUntil(target, expires) => granted(target, Some(expires)),
+            Answer::Found(target) => granted(target, None, None),
+            Answer::FoundUntil(target, expires) => granted(target, Some(expires), None),
+            Answer::FoundTelling(target, version) => granted(target, None, Some(version)),
             Answer::Unknown => unknown(format!("token {} is not known to {}", name(), tokens.name)),
             Answer::Invalid(why) => unknown(format!("token {} is not valid: {why}", name())),
             Answer::Refused(why) => refused(forbidden(format!("token {} is refused: {why}", name()))),

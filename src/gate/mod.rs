@@ -113,6 +113,12 @@ impl Gate {
         of_auth.chain(of_tokens.map(|path| ("--token-source", path))).collect()
     }
 
+    /// Whether it may say that a target is to be told of its client.
+    pub fn may_tell(&self) -> bool {
+        let tokens = self.0.as_ref().and_then(|keeper| keeper.tokens.as_ref());
+        tokens.is_some_and(|tokens| tokens.plugin.may_tell())
+    }
+
     /// What it has asked since the start; `None` where it asks nothing.
     pub fn counts(&self) -> Option<&Counts> {
         self.0.as_ref().map(|keeper| &*keeper.counts)

@@ -82,6 +82,6 @@ impl Tokens {
             Target::Tcp { .. } => (target, None),
         };
         let (reach, token) = (Arc::clone(&self.reach), Fingerprint::of(token.as_bytes()));
-        TokenTarget { target, name, reach, forbidden, expires: None, token }
+        TokenTarget { target, name, reach, forbidden, expires: None, header: None, token }
     }
 }

@@ -12,6 +12,7 @@ use crate::auth::Denial;
 use crate::flight::ReplyTo;
 use crate::http::forwarded::Outside;
 use crate::http::refusal::Refusal;
+use crate::proxy::Version;
 use crate::secret::Fingerprint;
 use crate::target::Target;
 
@@ -96,6 +97,8 @@ pub struct TokenTarget {
     pub forbidden: Option<String>,
     /// When the token expires, if it says so.
     pub expires: Option<SystemTime>,
+    /// The PROXY header that the target gets in place of `--proxy-protocol-out`.
+    pub header: Option<Version>,
     /// The token's fingerprint, for logs and lists.
     pub token: Fingerprint,
 }

@@ -13,6 +13,17 @@ pub enum Version {
     V2,
 }
 
+impl Version {
+    /// The version that options and answers of services call so: `v1` or `v2`.
+    pub fn named(name: &str) -> Option<Version> {
+        match name {
+            "v1" => Some(Version::V1),
+            "v2" => Some(Version::V2),
+            _ => None,
+        }
+    }
+}
+
 /// What a header says.
 #[derive(Clone, Debug, Default)]
 pub struct Header<'a> {

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Answer, TokenPlugin};
-use crate::target::Target;
 
 /// Caches the targets that a plugin has found, and no other answers.
 pub(super) struct Cached {
@@ -18,7 +17,7 @@ pub(super) struct Cached {
 /// Targets by their tokens. All stay valid for the same time, so they expire in the order in which they came.
 #[derive(Default)]
 struct Found {
-    targets: HashMap<Arc<str>, (Target, Instant)>,
+    targets: HashMap<Arc<str>, (Answer, Instant)>,
     order: VecDeque<(Arc<str>, Instant)>,
 }
 
@@ -27,13 +26,13 @@ impl Cached {
         Cached { plugin, time, found: Mutex::default() }
     }
 
-    fn look(&self, token: &str, now: Instant) -> Option<Target> {
+    fn look(&self, token: &str, now: Instant) -> Option<Answer> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        found.targets.get(token).filter(|(_, until)| now < *until).map(|(target, _)| target.clone())
+        found.targets.get(token).filter(|(_, until)| now < *until).map(|(answer, _)| answer.clone())
     }
 
     /// The time counts from when the service was asked, since its answer may have changed after that.
-    fn keep(&self, token: &str, target: &Target, asked: Instant, now: Instant) {
+    fn keep(&self, token: &str, answer: &Answer, asked: Instant, now: Instant) {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.sweep(now);
         let Some(until) = asked.checked_add(self.time).filter(|&until| now < until) else { return };
@@ -47,7 +46,7 @@ impl Cached {
         }
         let token: Arc<str> = token.into();
         found.order.push_back((Arc::clone(&token), until));
-        found.targets.insert(token, (target.clone(), until));
+        found.targets.insert(token, (answer.clone(), until));
     }
 }
 
@@ -72,14 +71,18 @@ impl TokenPlugin for Cached {
             return answer;
         }
         let answer = self.plugin.look_up_until(token, deadline);
-        if let Answer::Found(target) = &answer {
-            self.keep(token, target, asked, Instant::now());
+        if let Answer::Found(_) | Answer::FoundTelling(..) = &answer {
+            self.keep(token, &answer, asked, Instant::now());
         }
         answer
     }
 
     fn known(&self, token: &str) -> Option<Answer> {
-        self.look(token, Instant::now()).map(Answer::Found)
+        self.look(token, Instant::now())
+    }
+
+    fn may_tell(&self) -> bool {
+        self.plugin.may_tell()
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -93,20 +96,27 @@ const ENTRIES_MAX: usize = 10_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::Version;
+    use crate::target::Target;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Counts how often it is asked; knows tokens that begin with a `k`.
+    /// Counts how often it is asked; knows tokens that begin with a `k` or a `t`.
     #[derive(Default)]
     struct Counter(Arc<AtomicUsize>);
 
     impl TokenPlugin for Counter {
         fn look_up(&self, token: &str) -> Answer {
             self.0.fetch_add(1, Ordering::Relaxed);
-            match token.starts_with('k') {
-                true => Answer::Found(Target::Unix(token.into())),
-                false => Answer::Unknown,
+            match &token[..1] {
+                "k" => Answer::Found(Target::Unix(token.into())),
+                "t" => Answer::FoundTelling(Target::Unix(token.into()), Version::V2),
+                _ => Answer::Unknown,
             }
         }
+    }
+
+    fn found(path: &str) -> Answer {
+        Answer::Found(Target::Unix(path.into()))
     }
 
     fn cached(time: Duration) -> (Cached, Arc<AtomicUsize>) {
@@ -120,17 +130,18 @@ mod tests {
         let (cache, count) = cached(Duration::from_secs(600));
         for _ in 0..3 {
             assert_eq!(cache.look_up("k"), Answer::Found(Target::Unix("k".into())));
+            assert_eq!(cache.look_up("t"), Answer::FoundTelling(Target::Unix("t".into()), Version::V2));
             assert_eq!(cache.look_up("x"), Answer::Unknown);
         }
-        assert_eq!(count.load(Ordering::Relaxed), 1 + 3);
+        assert_eq!(count.load(Ordering::Relaxed), 1 + 1 + 3);
         let later = Instant::now() + Duration::from_secs(601);
         assert_eq!(cache.look("k", later), None);
         // It counts from the question, however long the answer took.
         let asked = Instant::now();
-        cache.keep("slow", &Target::Unix("s".into()), asked, asked + Duration::from_secs(500));
+        cache.keep("slow", &found("s"), asked, asked + Duration::from_secs(500));
         assert!(cache.look("slow", asked + Duration::from_secs(599)).is_some());
         assert!(cache.look("slow", asked + Duration::from_secs(600)).is_none());
-        cache.keep("late", &Target::Unix("s".into()), asked, asked + Duration::from_secs(600));
+        cache.keep("late", &found("s"), asked, asked + Duration::from_secs(600));
         assert!(cache.look("late", asked).is_none());
     }
 
@@ -147,7 +158,7 @@ mod tests {
             assert_eq!((found.targets.len(), found.order.len()), (ENTRIES_MAX, ENTRIES_MAX));
         }
         let later = now + Duration::from_secs(700);
-        cache.keep("new", &Target::Unix("n".into()), later, later);
+        cache.keep("new", &found("n"), later, later);
         let found = cache.found.lock().unwrap();
         assert_eq!((found.targets.len(), found.order.len()), (1, 1));
     }

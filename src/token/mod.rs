@@ -19,8 +19,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use serde_json::Value;
+
 use crate::log::Log;
 use crate::plugin::PythonClass;
+use crate::proxy::Version;
 use crate::source::Place;
 use crate::target::Target;
 
@@ -47,6 +50,11 @@ pub trait TokenPlugin: Send + Sync {
         None
     }
 
+    /// Whether it may answer that a target is to be told of its client.
+    fn may_tell(&self) -> bool {
+        false
+    }
+
     /// Files and directories that reveal tokens, which must not be published.
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
@@ -60,6 +68,8 @@ pub enum Answer {
     Found(Target),
     /// It does so until then.
     FoundUntil(Target, SystemTime),
+    /// The token stands for this target, which is to be told of its client by a PROXY header.
+    FoundTelling(Target, Version),
     /// The token is unknown.
     Unknown,
     /// The token can't be valid; says why, for the operator. The client is told the same as for an unknown
@@ -69,6 +79,16 @@ pub enum Answer {
     Refused(String),
     /// There is no answer because something failed; says what, for the operator.
     Broken(String),
+}
+
+impl Answer {
+    /// What a service has found that answers in JSON; `header` is the value of `proxy_protocol`. Nothing if that is no version.
+    fn found(target: Target, header: Option<&Value>) -> Option<Answer> {
+        match header {
+            None | Some(Value::Null) => Some(Answer::Found(target)),
+            Some(name) => Some(Answer::FoundTelling(target, Version::named(name.as_str()?)?)),
+        }
+    }
 }
 
 /// One class of plugins.

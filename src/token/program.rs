@@ -46,10 +46,15 @@ impl TokenPlugin for Program {
             Err(why) => return Answer::Broken(why),
         };
         match plugin::target(&answer) {
-            Ok(Some(target)) => Answer::Found(target),
+            Ok(Some(target)) => Answer::found(target, answer.get("proxy_protocol"))
+                .unwrap_or_else(|| Answer::Broken("its proxy_protocol is neither v1 nor v2".into())),
             Ok(None) => Answer::Unknown,
             Err(why) => Answer::Broken(why.into()),
         }
+    }
+
+    fn may_tell(&self) -> bool {
+        true
     }
 
     fn files(&self) -> Vec<PathBuf> {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::services::{ok, service};
 use super::tokens_beside_python::{Outcome, named, outcome};
 use crate::common::client::{Client, UPGRADE};
 use crate::common::server::{Server, command};
@@ -386,4 +387,55 @@ fn what_a_program_has_found_is_kept_for_the_time_of_token_cache() {
     }
     let asked = |token: &str| fs::read_to_string(scratch.path("seen")).unwrap().matches(token).count();
     assert_eq!((asked("good"), asked("absent")), (1, 3), "what was not found is asked for again");
+}
+
+#[test]
+fn an_answer_in_json_says_which_header_its_target_gets() {
+    let target = Target::tcp();
+    let port = target.port().to_owned();
+    let member = |token: &str| match token {
+        "none" => String::new(),
+        _ => format!(",\"proxy_protocol\":\"{token}\""),
+    };
+    let (service, _) = service(move |first| {
+        let token = first.split(['=', ' ']).nth(2).unwrap_or_default();
+        ok(&format!("{{\"host\":\"127.0.0.1\",\"port\":{port}{}}}", member(token)))
+    });
+    let script = r#"while read -r line; do
+        id=${line#*'"id":'}; id=${id%%[,\}]*}; token=${line#*'"token":"'}; token=${token%%'"'*}
+        case $token in none) more= ;; *) more=",\"proxy_protocol\":\"$token\"" ;; esac
+        echo "{\"id\":$id,\"target\":[\"127.0.0.1\",PORT]$more}"; done"#;
+    let script = script.replace("PORT", target.port());
+    let url = format!("http://{}/?t=%s", service.address);
+    for (class, source) in [("JSONTokenApi", &url), ("exec", &script)] {
+        let options = ["--token-plugin", class, "--token-source", source, "--token-cache", "600"];
+        let server = start(&[&options[..], &["127.0.0.1:0"]].concat());
+        // The second time from the cache.
+        for token in ["v1", "v2", "none", "v1", "v2", "none"] {
+            let mut client = Client::connect(&server);
+            let from = client.wire.0.local_addr().unwrap().as_socket().unwrap().port();
+            let request = UPGRADE.replace("GET / ", &format!("GET /?token={token} "));
+            assert_eq!(client.ask(request.as_bytes()).status, 101, "{class} {token}");
+            let mut wire = target.accept();
+            client.send_binary(b"data");
+            match token {
+                "v1" => {
+                    let line = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {from} {}\r\ndata", server.port);
+                    assert_eq!(wire.read_exactly(line.len()), line.as_bytes(), "{class}");
+                }
+                "v2" => {
+                    let head = wire.read_exactly(16);
+                    assert_eq!(head[..14], *b"\r\n\r\n\0\r\nQUIT\n\x21\x11", "{class}");
+                    let length = usize::from(u16::from_be_bytes([head[14], head[15]]));
+                    let rest = wire.read_exactly(length + 4);
+                    assert_eq!(rest[8..10], from.to_be_bytes(), "{class}");
+                    // What was asked for, by AUTHORITY.
+                    assert!(rest.windows(12).any(|part| part == b"\x02\x00\x09localhost"), "{rest:?}");
+                    assert!(rest.ends_with(b"data"), "{class}");
+                }
+                _ => assert_eq!(wire.read_exactly(4), b"data", "{class}"),
+            }
+        }
+        assert_eq!(of_token(&server, "v9"), Outcome::Status(503), "{class}");
+    }
 }

@@ -4,6 +4,7 @@ use super::Connect;
 use crate::certs::ClientIdentity;
 use crate::conn::client::Client;
 use crate::conn::cx::Cx;
+use crate::conn::frontend::Destination;
 use crate::net::fault::Broken;
 use crate::net::transport::Transport;
 use crate::proxy::{Header, ProxiedTls};
@@ -23,10 +24,9 @@ impl Connect {
     }
 }
 
-/// The PROXY header for the target of this client's session, which asked for `host`; empty if targets get
-/// none.
-pub fn header(client: &Client, host: Option<&str>, cx: &Cx<'_>) -> Box<[u8]> {
-    let Some(version) = cx.frontend.proxies.out else { return Box::default() };
+/// The PROXY header for the target `to` of this client's session, which asked for `host`; nothing where it gets none.
+pub fn header(to: &Destination, client: &Client, host: Option<&str>, cx: &Cx<'_>) -> Box<[u8]> {
+    let Some(version) = to.header.or(cx.frontend.proxies.out) else { return Box::default() };
     let tls = tls(client);
     let name = cx.session_name().to_string();
     let header = Header {

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::*;
+use crate::conn::frontend::Proxies;
 use crate::gate::Gate;
+use crate::proxy::Version;
 use crate::target::Target;
 use crate::token::{Answer, TokenPlugin};
 
-/// Answers by the token: `ok`, `never` (until it is asked to go on), and no other is known.
+/// Answers by the token: `ok`, `never` (until it is asked to go on), `v1` and `v2`, and no other is known.
 #[derive(Default)]
 struct Script {
     asked: AtomicUsize,
@@ -25,11 +27,18 @@ impl TokenPlugin for Script {
                 released = self.released.1.wait(released).expect("sound");
             }
         }
+        let target = Target::Tcp { host: "target.invalid".into(), port: 5900 };
         match token {
-            "ok" | "never" => Answer::Found(Target::Tcp { host: "target.invalid".into(), port: 5900 }),
+            "ok" | "never" => Answer::Found(target),
+            "v1" => Answer::FoundTelling(target, Version::V1),
+            "v2" => Answer::FoundTelling(target, Version::V2),
             "broken" => Answer::Broken("the plugin does not work".into()),
             _ => Answer::Unknown,
         }
+    }
+
+    fn may_tell(&self) -> bool {
+        true
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -201,4 +210,32 @@ fn what_a_client_sends_before_the_verdict_is_bounded() {
     assert_eq!(session.rig.state(), "lookup");
     assert!(session.rig.held_bytes() <= 2 * crate::http::request::HEAD_MAX, "{}", session.rig.held_bytes());
     script.release();
+}
+
+#[test]
+fn a_token_says_which_header_its_target_gets_whatever_the_option_says() {
+    for out in [None, Some(Version::V1), Some(Version::V2)] {
+        for (token, version) in [("v1", Some(Version::V1)), ("v2", Some(Version::V2)), ("ok", out)] {
+            let proxies = Proxies { out, ..Proxies::default() };
+            let (mut session, _script) = gated(Setup { proxies, ..Setup::default() });
+            session.client_sends(&[&upgrade(token)[..], &wire::frame(wire::BINARY, b"early")].concat());
+            session.run();
+            session.rig.answer_from_helper();
+            session.run();
+            assert!(session.rig.dial());
+            session.run();
+            let told = &session.rig.to_target[..];
+            match version {
+                None => assert_eq!(told, b"early"),
+                Some(Version::V1) => assert_eq!(told, b"PROXY UNKNOWN\r\nearly", "{out:?} {token}"),
+                Some(Version::V2) => {
+                    // A client without an address is LOCAL, whose reader passes over what else is said.
+                    let (_, length) = crate::proxy::read(told).expect("in order").expect("whole");
+                    let has_host = told.windows(10).any(|part| part == b"\x02\x00\x07gateway");
+                    assert!(has_host, "{out:?} {token}: {told:?}");
+                    assert_eq!(&told[length..], b"early");
+                }
+            }
+        }
+    }
 }

@@ -34,25 +34,25 @@ pub(super) use url::urls;
 
 /// BaseTokenAPI.
 pub(super) fn open_text(source: &Source) -> Result<Box<dyn TokenPlugin>, String> {
-    open("BaseTokenAPI", source, text_target)
+    open("BaseTokenAPI", source, |body| text_target(body).map(Answer::Found))
 }
 
 /// JSONTokenApi.
 pub(super) fn open_json(source: &Source) -> Result<Box<dyn TokenPlugin>, String> {
-    open("JSONTokenApi", source, json_target)
+    open(JSON, source, json_answer)
 }
 
 fn open(
     name: &'static str,
     source: &Source,
-    target: fn(&[u8]) -> Option<Target>,
+    read: fn(&[u8]) -> Option<Answer>,
 ) -> Result<Box<dyn TokenPlugin>, String> {
     let text = source.text(name)?;
     let template = Template::parse(&text).map_err(|why| format!("{name}: --token-source: {why}"))?;
     let api = Api {
         name,
         template,
-        target,
+        read,
         client: Client { dialer: Dialer::default(), proxies: Proxies::from_environment() },
         log: Arc::clone(&source.log),
         said: Mutex::default(),
@@ -69,7 +69,7 @@ struct Api {
     name: &'static str,
     template: Template,
     /// Reads the body of an answer.
-    target: fn(&[u8]) -> Option<Target>,
+    read: fn(&[u8]) -> Option<Answer>,
     client: Client,
     log: Arc<Log>,
     /// The status that was logged last.
@@ -94,10 +94,14 @@ impl TokenPlugin for Api {
         if !(200..300).contains(&response.status) {
             return Answer::Unknown;
         }
-        match (self.target)(without_mark(&response.body)) {
-            Some(target) => Answer::Found(target),
+        match (self.read)(without_mark(&response.body)) {
+            Some(answer) => answer,
             None => Answer::Broken(format!("{}: the answer does not name a target", self.template.name)),
         }
+    }
+
+    fn may_tell(&self) -> bool {
+        self.name == JSON
     }
 }
 
@@ -244,9 +248,14 @@ fn text_target(body: &[u8]) -> Option<Target> {
     Target::parse(std::str::from_utf8(body).ok()?, Colons::One)
 }
 
-/// `{"host": …, "port": …}`, the port as a number or a string; the host may be `unix_socket` and the port a path.
-fn json_target(body: &[u8]) -> Option<Target> {
+/// A target as JSON, and perhaps `"proxy_protocol": "v1"` or `"v2"` beside it.
+fn json_answer(body: &[u8]) -> Option<Answer> {
     let body: Value = serde_json::from_slice(body).ok()?;
+    Answer::found(json_target(&body)?, body.get("proxy_protocol"))
+}
+
+/// `{"host": …, "port": …}`, the port as a number or a string; the host may be `unix_socket` and the port a path.
+fn json_target(body: &Value) -> Option<Target> {
     let host = body.get("host")?.as_str()?.trim();
     let port = match body.get("port")? {
         Value::String(port) => port.clone(),
@@ -259,6 +268,9 @@ fn json_target(body: &[u8]) -> Option<Target> {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     Target::tcp(bare.filter(|address| address.contains(':')).unwrap_or(host), &port)
 }
+
+/// The class whose services answer in JSON.
+const JSON: &str = "JSONTokenApi";
 
 /// Redirects that are followed. Services have one or two.
 const REDIRECTS_MAX: usize = 10;

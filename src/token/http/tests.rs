@@ -1,4 +1,5 @@
 use super::*;
+use crate::proxy::Version;
 
 fn tcp(host: &str, port: u16) -> Option<Target> {
     Some(Target::Tcp { host: host.into(), port })
@@ -44,9 +45,29 @@ fn a_body_of_json_is_a_target() {
         ("h:5900", None),
         ("", None),
     ] {
-        assert_eq!(json_target(body.as_bytes()), expected, "{body}");
+        assert_eq!(json_answer(body.as_bytes()), expected.map(Answer::Found), "{body}");
     }
-    assert_eq!(json_target("[".repeat(60_000).as_bytes()), None, "no recursion without end");
+    assert_eq!(json_answer("[".repeat(60_000).as_bytes()), None, "no recursion without end");
+}
+
+#[test]
+fn a_body_of_json_may_say_that_the_target_is_told_of_its_client() {
+    let found = tcp("h", 5900).expect("a target");
+    let telling = |version| Some(Answer::FoundTelling(found.clone(), version));
+    for (member, expected) in [
+        (r#""v1""#, telling(Version::V1)),
+        (r#""v2""#, telling(Version::V2)),
+        ("null", Some(Answer::Found(found.clone()))),
+        (r#""v3""#, None),
+        (r#""V2""#, None),
+        (r#""""#, None),
+        ("2", None),
+        ("true", None),
+        (r#"["v2"]"#, None),
+    ] {
+        let body = format!(r#"{{"host": "h", "port": 5900, "proxy_protocol": {member}}}"#);
+        assert_eq!(json_answer(body.as_bytes()), expected, "{body}");
+    }
 }
 
 #[test]
