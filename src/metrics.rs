@@ -92,6 +92,16 @@ label! {
 }
 
 label! {
+    /// What a connection of a trusted proxy began with (`--proxy-protocol`).
+    ProxyHeader:
+    V1 = "v1",
+    V2 = "v2",
+    Local = "local",
+    Missing = "missing",
+    Broken = "broken",
+}
+
+label! {
     /// What became of the lookup of a token.
     Lookup:
     Found = "found",
@@ -144,6 +154,8 @@ pub struct Metrics {
     pub stages: [Gauge; Stage::NAMES.len()],
     /// Sessions whose receiving end is not reading, by [`Way`].
     pub stalled: [Gauge; Way::NAMES.len()],
+    /// PROXY headers, by [`ProxyHeader`].
+    pub proxy_headers: Labelled<{ ProxyHeader::NAMES.len() }>,
     /// Tokens whose target was found.
     pub tokens_found: Counter,
     /// Unknown tokens.
@@ -319,6 +331,7 @@ impl Metrics {
             durations: Histogram::new(DURATIONS),
             stages: Default::default(),
             stalled: Default::default(),
+            proxy_headers: Labelled::default(),
             tokens_found: Counter::default(),
             tokens_unknown: Counter::default(),
             denied: Counter::default(),

@@ -21,12 +21,9 @@ impl Networks {
             self.unix = true;
             return Ok(());
         }
-        let network = match text.parse::<IpAddr>() {
-            Ok(address) => Some(IpNet::from(address)),
-            Err(_) => text.parse().ok(),
-        };
-        let network = network.ok_or_else(|| format!("neither an address, a network nor unix: '{text}'"))?;
-        self.networks.push(canonical(network));
+        let network =
+            parse(text).ok_or_else(|| format!("neither an address, a network nor unix: '{text}'"))?;
+        self.networks.push(network);
         Ok(())
     }
 
@@ -54,6 +51,15 @@ impl Networks {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
     }
+}
+
+/// Reads an address or a network (`10.0.0.0/8`, `fd00::/8`). Mapped IPv4 addresses are IPv4 addresses.
+pub fn parse(text: &str) -> Option<IpNet> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => Some(IpNet::from(address)),
+        Err(_) => text.parse().ok(),
+    };
+    network.map(canonical)
 }
 
 /// A network of mapped addresses is one of IPv4, as the addresses are that it is compared with.

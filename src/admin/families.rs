@@ -12,7 +12,7 @@ use crate::helpers;
 use crate::http::response::Status;
 use crate::metrics::{
     AcceptError, Auth, CLOSE_CODES, Closer, DURATIONS, Dial, Gauge, Handshake, Histogram, Lookup, Metrics,
-    Ping, Resolve, Stage, TIMES, Transport, Way,
+    Ping, ProxyHeader, Resolve, Stage, TIMES, Transport, Way,
 };
 
 /// All families, in the order of a connection's life.
@@ -101,6 +101,11 @@ fn connections(page: &mut Page, gateway: &Gateway) {
     );
     page.counter("websockify_accept_errors_total", "Times that the system refused to accept a connection.")
         .each("result", AcceptError::NAMES, sums(gateway, |metrics| metrics.accept_errors.totals()));
+    page.counter("websockify_proxy_headers_total", "What connections of trusted proxies began with.").each(
+        "result",
+        ProxyHeader::NAMES,
+        sums(gateway, |metrics| metrics.proxy_headers.totals()),
+    );
     let ended = |kind| ended(gateway, kind);
     page.counter("websockify_refused_total", "Connections and sessions for which a limit left no room.")
         .by("limit", "connections", ended(Kind::Full) + ended(Kind::Displaced))

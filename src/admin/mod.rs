@@ -11,6 +11,7 @@ mod exposition;
 mod families;
 mod health;
 mod listen;
+mod log;
 mod process;
 mod pulse;
 mod route;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::security::{Caller, Security};
 use super::sessions::{self, Parameters};
-use super::{Admin, Role, families, health, status};
+use super::{Admin, Role, families, health, log, status};
 use crate::http::query;
 use crate::http::request::Request;
 use crate::log::{Level, Topic};
@@ -21,6 +21,7 @@ enum Endpoint<'a> {
     Readiness,
     Sessions,
     Session(&'a str),
+    Log,
 }
 
 impl Endpoint<'_> {
@@ -34,6 +35,7 @@ impl Endpoint<'_> {
             "/api/v1/status" => Endpoint::Status,
             "/api/v1/readiness" => Endpoint::Readiness,
             "/api/v1/sessions" => Endpoint::Sessions,
+            "/api/v1/log" => Endpoint::Log,
             _ => Endpoint::Session(path.strip_prefix("/api/v1/sessions/").filter(|name| !name.is_empty())?),
         })
     }
@@ -51,6 +53,7 @@ impl Endpoint<'_> {
             }
             Endpoint::Readiness => "PUT",
             Endpoint::Sessions | Endpoint::Session(_) => "GET, HEAD, DELETE",
+            Endpoint::Log => "GET, HEAD, PUT, DELETE",
         }
     }
 }
@@ -110,6 +113,15 @@ fn act(
             Answer::json(202, &sessions::end_one(&admin.gateway, name, &Parameters::of(parameters), by)?)
         }
         Endpoint::Session(name) => Answer::json(200, &sessions::one(&admin.gateway, name)?),
+        Endpoint::Log => {
+            let log = &admin.gateway.shared.log;
+            let shown = match method {
+                "PUT" => log::set(log, &object(body)?, by)?,
+                "DELETE" => log::take_back(log, &Parameters::of(parameters), by)?,
+                _ => log::shown(log),
+            };
+            Answer::json(200, &shown)
+        }
     })
 }
 
@@ -143,8 +155,10 @@ GET /livez              whether the process is alive
 GET /readyz?verbose     whether new clients are welcome, and why not
 GET /api/v1/status      what the service is doing
 GET /api/v1/sessions    the sessions, in pages; one behind its name
-DELETE                  the same path ends one, or all of a token, address or target
+DELETE                  the same path ends one, or all of a token, address, target or identity
 PUT /api/v1/readiness   {\"ready\": false} takes it out of the rotation
+GET /api/v1/log         the level of the log
+PUT                     {\"level\": \"debug\", \"address\": \"10.0.0.7\", \"seconds\": 600} sets it; DELETE takes that back
 
 websockify(1) says more under ADMIN.
 ";

@@ -25,20 +25,28 @@ impl<'a> Parameters<'a> {
         Parameters(text)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn get(&self, name: &str) -> Option<String> {
         let value = self.0.split('&').find_map(|pair| query::value(pair, name))?;
         Some(query::decoded(value).into_owned())
     }
 
     /// A value in a form of its own.
-    fn parse<T>(&self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Answer> {
+    pub(super) fn parse<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Answer> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let wrong = || Answer::error(400, format!("'{name}' is not understood"));
         read(&text).map(Some).ok_or_else(wrong)
     }
 
     /// Only these are allowed: a mistyped filter must not mean all sessions.
-    fn only(&self, names: &[&str]) -> Result<(), Answer> {
+    pub(super) fn only(&self, names: &[&str]) -> Result<(), Answer> {
         let mut pairs = self.0.split('&').filter(|pair| !pair.is_empty());
         match pairs.find(|pair| !names.contains(&&*query::name(pair))) {
             Some(pair) => Err(Answer::error(400, format!("there is no parameter '{}'", query::name(pair)))),
@@ -51,13 +59,14 @@ impl<'a> Parameters<'a> {
             address: self.parse("address", Net::parse)?,
             target: self.get("target"),
             token: self.get("token"),
+            identity: self.get("identity"),
             idle_over: self.parse("idle_over", |text| text.parse().ok().map(Duration::from_secs))?,
             stalled: self.parse("stalled", |text| (text == "1").then_some(true))?.unwrap_or(false),
         })
     }
 }
 
-const FILTERS: [&str; 5] = ["address", "target", "token", "idle_over", "stalled"];
+const FILTERS: [&str; 6] = ["address", "target", "token", "identity", "idle_over", "stalled"];
 
 /// `GET /api/v1/sessions`.
 pub(super) fn list(gateway: &Gateway, parameters: &Parameters<'_>) -> Result<Value, Answer> {
@@ -192,15 +201,18 @@ pub(super) fn end_where(
     parameters: &Parameters<'_>,
     by: &Caller,
 ) -> Result<Value, Answer> {
-    parameters.only(&["address", "target", "token", "all", "code", "reason"])?;
+    parameters.only(&["address", "target", "token", "identity", "all", "code", "reason"])?;
     let (filter, ending) = (parameters.filter()?, ending(parameters)?);
     let all = parameters.parse("all", |text| (text == "true").then_some(()))?.is_some();
-    let words: Vec<String> = ["token", "address", "target"]
+    let words: Vec<String> = ["token", "address", "target", "identity"]
         .into_iter()
         .filter_map(|name| Some(format!("{name} {}", parameters.get(name)?)))
         .collect();
     if words.is_empty() != all {
-        return Err(Answer::error(400, "either a filter (token, address, target) or all=true is needed"));
+        return Err(Answer::error(
+            400,
+            "either a filter (token, address, target, identity) or all=true is needed",
+        ));
     }
     let words = if all { "all".to_owned() } else { format!("of {}", words.join(" and ")) };
     let (answer, answers) = channel();
@@ -283,7 +295,7 @@ fn object(gateway: &Gateway, worker: u32, row: &Row) -> Value {
         "via": row.via,
         "target": row.target,
         "token": row.token,
-        "identity": Value::Null,
+        "identity": row.identity.as_deref(),
         "request_id": row.request_id,
         "begun": now.checked_sub(row.age).and_then(moment),
         "duration_seconds": seconds(row.age),

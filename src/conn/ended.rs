@@ -6,9 +6,10 @@ use super::end::{Blame, End};
 use super::frontend::Destination;
 use super::party;
 use super::relay::{Relay, Traffic};
-use super::report::{detail, session_line};
+use super::report::{detail, detail_of, session_line};
 use crate::id::Side;
-use crate::log::{Event, Level, SessionEnd, Topic, What};
+use crate::log::{Level, SessionEnd, Topic, What};
+use crate::metrics::ProxyHeader;
 use crate::ws::code;
 
 /// A session that ends.
@@ -29,6 +30,10 @@ impl Session<'_> {
 /// Counts and logs the one reason for which a connection ends; `session` if it is one.
 pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx: &Cx<'_>) {
     cx.metrics.ended(end.kind() as usize);
+    if let End::BadProxyHeader(fault) = end {
+        let result = if fault.is_absence() { ProxyHeader::Missing } else { ProxyHeader::Broken };
+        cx.metrics.proxy_headers.count(result as usize);
+    }
     if let Some(session) = &session {
         session_ended(end, session, client, cx);
     }
@@ -50,7 +55,7 @@ pub(super) fn ended(end: &End, session: Option<Session<'_>>, client: &Client, cx
             let what = What::ConnectionEnd(end.kind().name(), end);
             match end.kind().blame() {
                 blame if is_usual || blame == Blame::Nobody => {
-                    cx.shared.say_detail(|log| party::say(log, Level::Debug, what, client, None, cx));
+                    detail_of(what, client, None, cx);
                 }
                 blame => {
                     cx.shared.say_limited(end, |log| party::say(log, blame.level(), what, client, None, cx));
@@ -106,7 +111,7 @@ fn session_ended_in_fields(end: &End, level: Level, session: &Session<'_>, clien
     };
     let target = session.relay.and_then(Relay::target_address);
     let party = party::of(client, Some(session.to), target, cx);
-    let event = Event { level, who: Some(&client.who), party: Some(&party), what: What::SessionEnd(&over) };
+    let event = party::event(level, Some(&party), What::SessionEnd(&over), client);
     log.say_access(&event);
     if !log.is_json() {
     } else if client.is_logged {

@@ -115,7 +115,7 @@ impl Handshake {
         if client.who.is_named_by_request() {
             report::named(client, cx);
         }
-        let line = cx.shared.request_line(&request);
+        let line = cx.shared.request_line(&request, &client.who);
         let question = |wants| {
             let asker = || Asker {
                 address: client.who.address(),

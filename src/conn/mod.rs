@@ -49,7 +49,7 @@ use std::sync::Arc;
 use mio::event::Event;
 
 use crate::id::Side;
-use crate::log::{Level, Topic, What};
+use crate::log::{Topic, What};
 use crate::metrics::{Metrics, Stage};
 use crate::net::listen::Peer;
 use crate::net::socket::Socket;
@@ -102,7 +102,7 @@ impl Conn {
         let Accepted { socket, peer, admitted, number } = accepted;
         let client = Client::new(socket, peer, number, cx.now);
         let what = What::Undated(Topic::Connection, format_args!("new connection"));
-        cx.shared.say_detail(|log| party::say(log, Level::Debug, what, &client, None, cx));
+        report::detail_of(what, &client, None, cx);
         let state = match cx.frontend.proxies.send_header(&client.who.socket) {
             true => State::Proxy(Proxy::begin(cx)),
             false => State::Sniff(Sniff::begin(cx)),

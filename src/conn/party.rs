@@ -29,11 +29,21 @@ pub(super) fn say(
     cx: &Cx<'_>,
 ) {
     if !log.is_json() {
-        return log.say(&Event { level, who: Some(&client.who), party: None, what });
+        return log.say(&event(level, None, what, client));
     }
-    if log.wants(level) {
-        log.say(&Event { level, who: Some(&client.who), party: Some(&of(client, to, None, cx)), what });
+    if log.wants(level, client.who.address()) {
+        log.say(&event(level, Some(&of(client, to, None, cx)), what, client));
     }
+}
+
+/// An event about a client, of which more is told by `party`.
+pub(super) fn event<'a>(
+    level: Level,
+    party: Option<&'a Party<'a>>,
+    what: What<'a>,
+    client: &'a Client,
+) -> Event<'a> {
+    Event { level, who: Some(&client.who), address: client.who.address(), party, what }
 }
 
 /// A client and its session; `target` is the address that was dialled.

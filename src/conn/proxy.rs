@@ -6,7 +6,8 @@ use super::client::Client;
 use super::cx::{Cx, Turn};
 use super::end::End;
 use super::report;
-use crate::proxy::{self, Fault};
+use crate::metrics::ProxyHeader;
+use crate::proxy::{self, Fault, Kind};
 use crate::timers::Tick;
 
 /// Waiting for a whole header.
@@ -30,6 +31,11 @@ impl Proxy {
             if !client.kept.is_empty()
                 && let Some((proxied, len)) = proxy::read(&client.kept).map_err(End::BadProxyHeader)?
             {
+                cx.metrics.proxy_headers.count(match Kind::of(&client.kept) {
+                    Kind::V1 => ProxyHeader::V1,
+                    Kind::V2 => ProxyHeader::V2,
+                    Kind::Local => ProxyHeader::Local,
+                } as usize);
                 client.kept = client.kept.split_off(len);
                 client.who.take_proxied(proxied);
                 report::named(client, cx);

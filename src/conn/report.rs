@@ -2,6 +2,7 @@
 //! than the limiter allows.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Instant, SystemTime};
 
@@ -12,6 +13,7 @@ use super::frontend::Destination;
 use super::party;
 use super::shared::Shared;
 use super::wanted::{RequestLine, Seen, SessionRequest};
+use super::who::Who;
 use crate::gate::{Grant, Verdict, Why};
 use crate::http::path;
 use crate::http::request::Request;
@@ -27,9 +29,9 @@ pub fn limiter() -> Limiter {
 }
 
 impl Shared {
-    /// The request line, for the log without secrets unless they are wanted.
-    pub fn request_line(&self, request: &Request<'_>) -> RequestLine {
-        let text = match self.log.is_verbose() {
+    /// The request line of a client, for the log without secrets unless they are wanted.
+    pub fn request_line(&self, request: &Request<'_>, who: &Who) -> RequestLine {
+        let text = match self.log.wants(Level::Debug, who.address()) {
             true => {
                 let method = path::redact_method(request.method);
                 format!("{method} {} HTTP/1.{}", self.shown(request.target), request.minor_version)
@@ -68,9 +70,10 @@ impl Shared {
         }
     }
 
-    /// Writes a line that only `--verbose` asks for, unless there were too many of them.
-    pub fn say_detail(&self, write: impl FnOnce(&Log)) {
-        if self.log.is_verbose() && self.admits(DETAILS) {
+    /// Writes a line about the client at `address` that only the level `debug` asks for, unless there were too many of
+    /// them.
+    pub fn say_detail(&self, address: Option<IpAddr>, write: impl FnOnce(&Log)) {
+        if self.log.wants(Level::Debug, address) && self.admits(DETAILS) {
             write(&self.log);
         }
     }
@@ -125,12 +128,17 @@ pub(super) fn session_line(
     }
 }
 
-/// A line about a session that only `--verbose` asks for.
+/// A line about a session that only the level `debug` asks for.
 pub(super) fn detail(client: &Client, to: &Destination, text: fmt::Arguments<'_>, cx: &Cx<'_>) {
     if client.is_logged {
-        let what = What::Dated(Topic::Session, text);
-        cx.shared.say_detail(|log| party::say(log, Level::Debug, what, client, Some(to), cx));
+        detail_of(What::Dated(Topic::Session, text), client, Some(to), cx);
     }
+}
+
+/// The same about any connection.
+pub(super) fn detail_of(what: What<'_>, client: &Client, to: Option<&Destination>, cx: &Cx<'_>) {
+    let address = client.who.address();
+    cx.shared.say_detail(address, |log| party::say(log, Level::Debug, what, client, to, cx));
 }
 
 /// Logs that a session could not begin, and keeps the reason for its end.
@@ -153,7 +161,7 @@ pub(super) fn connected(to: &Destination, target: &Transport, client: &Client, c
     if log.is_json() && client.is_logged {
         let party = party::of(client, Some(to), target.peer_address(), cx);
         let what = What::SessionConnected(cx.now.since(client.upgraded_at));
-        log.say(&Event { level: Level::Info, who: Some(&client.who), party: Some(&party), what });
+        log.say(&party::event(Level::Info, Some(&party), what, client));
     }
 }
 
@@ -161,7 +169,7 @@ pub(super) fn connected(to: &Destination, target: &Transport, client: &Client, c
 pub(super) fn named(client: &Client, cx: &Cx<'_>) {
     let who = &client.who;
     let Some(facts) = &who.facts else { return };
-    cx.shared.say_detail(|log| {
+    cx.shared.say_detail(who.address(), |log| {
         let mut text = String::new();
         if let Some(via) = facts.via {
             text += &format!(" ({})", via.name());
@@ -175,7 +183,9 @@ pub(super) fn named(client: &Client, cx: &Cx<'_>) {
         if let Some(id) = &facts.request_id {
             text += &format!(", request {id}");
         }
-        log.debug(format_args!("{who}: named by {}{text}", who.socket));
+        let words = format_args!("{who}: named by {}{text}", who.socket);
+        let what = What::Note(Topic::Message, words);
+        log.say(&Event { level: Level::Debug, who: None, address: who.address(), party: None, what });
     });
 }
 
@@ -288,12 +298,10 @@ fn say_request(
     };
     if log.has_access() && status.0 != 101 {
         let party = party::of(client, None, None, cx);
-        let (who, party) = (Some(&client.who as &dyn fmt::Display), Some(&party));
-        log.say_access(&Event { level: Level::Info, who, party, what: What::Request(&request) });
+        log.say_access(&party::event(Level::Info, Some(&party), What::Request(&request), client));
     }
     if !line.text.is_empty() && client.is_logged {
-        let what = What::Request(&request);
-        cx.shared.say_detail(|log| party::say(log, Level::Debug, what, client, None, cx));
+        detail_of(What::Request(&request), client, None, cx);
     }
 }
 
@@ -330,7 +338,7 @@ mod tests {
     fn a_flood_of_details_is_cut_and_counted() {
         let shared = shared(&Setup::default());
         for _ in 0..DETAILS_MAX + 5 {
-            shared.say_detail(|log| log.debug(format_args!("-")));
+            shared.say_detail(None, |log| log.debug(format_args!("-")));
         }
         assert_eq!(shared.log.take_lines().lines().count(), DETAILS_MAX as usize);
         shared.say_all_left_out();

@@ -1,6 +1,7 @@
 //! A session's row in a list, filters and orders of lists, and how an operator ends a session.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::id::{ConnId, Side};
@@ -27,6 +28,8 @@ pub struct Row {
     pub target: String,
     /// Its token's fingerprint.
     pub token: Option<String>,
+    /// Whom its client has proven to be.
+    pub identity: Option<Arc<str>>,
     /// What a proxy calls its request.
     pub request_id: Option<Box<str>>,
     /// Time since it was granted.
@@ -65,6 +68,8 @@ pub struct Filter {
     pub target: Option<String>,
     /// Its token has this hash.
     pub token: Option<String>,
+    /// The client has proven to be this one.
+    pub identity: Option<String>,
     /// No payload has moved for this long.
     pub idle_over: Option<Duration>,
     /// An end is not reading.

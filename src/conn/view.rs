@@ -55,6 +55,9 @@ impl Conn {
         let has_token = |hash: &String| {
             facts.and_then(|facts| facts.token).is_some_and(|token| token.to_string() == *hash)
         };
+        let is_of = |identity: &String| {
+            facts.and_then(|facts| facts.user.as_deref()).is_some_and(|user| user == identity)
+        };
         let is_there = |net: &crate::rules::Net| {
             self.client.who.address().is_some_and(|address| net.contains(address.to_canonical()))
         };
@@ -65,6 +68,7 @@ impl Conn {
         filter.address.as_ref().is_none_or(is_there)
             && filter.target.as_ref().is_none_or(|target| to.name == *target)
             && filter.token.as_ref().is_none_or(has_token)
+            && filter.identity.as_ref().is_none_or(is_of)
             && filter.idle_over.as_ref().is_none_or(is_idle)
             && (!filter.stalled || self.stalled_side().is_some())
     }
@@ -122,6 +126,7 @@ impl Conn {
             },
             target: to.name.clone(),
             token: facts.and_then(|facts| facts.token).map(|token| token.to_string()),
+            identity: facts.and_then(|facts| facts.user.clone()),
             request_id: facts.and_then(|facts| facts.request_id.clone()),
             age: now.since(self.client.upgraded_at),
             bytes: self.traffic().map_or((0, 0), |traffic| (traffic.bytes_up, traffic.bytes_down)),

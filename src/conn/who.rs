@@ -37,11 +37,7 @@ impl Who {
 
     /// The client's address: the real one where it is known, else the socket's; nothing for a Unix socket.
     pub fn address(&self) -> Option<IpAddr> {
-        match (self.real(), &self.socket) {
-            (Some(real), _) => Some(real.ip()),
-            (None, Peer::Ip(address)) => Some(*address),
-            (None, Peer::Unix(_)) => None,
-        }
+        self.real().map(|real| real.ip()).or_else(|| self.socket.address())
     }
 
     /// The client with the address that it is displayed with.

@@ -16,6 +16,8 @@ pub struct Event<'a> {
     pub level: Level,
     /// The client that it is about, as lines begin with it.
     pub who: Option<&'a dyn Display>,
+    /// Its address, for which there may be a level of its own.
+    pub address: Option<IpAddr>,
     /// More about that client and its session, for objects.
     pub party: Option<&'a Party<'a>>,
     /// What has happened.

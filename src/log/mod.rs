@@ -9,6 +9,7 @@
 
 mod event;
 mod json;
+mod levels;
 mod output;
 mod sink;
 mod syslog;
@@ -18,6 +19,7 @@ mod tests;
 use std::fmt::{self, Write as _};
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -32,12 +34,13 @@ use sink::{Form, Sink};
 use syslog::{Header, Syslog};
 
 pub use event::{Event, Party, Request, SessionEnd, SessionStart, Topic, What};
+pub use levels::{Levels, TooMany, WISHES_MAX, Wish};
 pub use output::{SUN_PATH_MAX, describe};
 pub use syslog::{SyslogAddress, SyslogSettings};
 
 /// Where lines go, and which ones are written. Shared by all threads.
 pub struct Log {
-    level: Level,
+    levels: Levels,
     secrets: bool,
     format: Format,
     instance: Instance,
@@ -179,7 +182,7 @@ impl Log {
         let traffic = settings.traffic.then(|| plain("standard output", Style::Text));
         prepared.extend(traffic.as_ref().map(|sink| (sink.clone(), Output::stdout())));
         Ok(Log {
-            level: settings.level,
+            levels: Levels::new(settings.level),
             secrets: settings.secrets,
             format: settings.format,
             instance,
@@ -221,7 +224,7 @@ impl Log {
     #[cfg(any(test, feature = "testing"))]
     pub fn in_memory(verbose: bool) -> Log {
         Log {
-            level: if verbose { Level::Debug } else { Level::Info },
+            levels: Levels::new(if verbose { Level::Debug } else { Level::Info }),
             secrets: false,
             format: Format::Text,
             instance: Instance::draw(),
@@ -279,7 +282,7 @@ impl Log {
 
     /// Something about that, in words.
     pub fn note(&self, topic: Topic, level: Level, text: fmt::Arguments<'_>) {
-        self.say(&Event { level, who: None, party: None, what: What::Note(topic, text) });
+        self.say(&Event { level, who: None, address: None, party: None, what: What::Note(topic, text) });
     }
 
     /// Something that has no text form of its own.
@@ -291,17 +294,19 @@ impl Log {
 
     /// Something about a client, in words.
     pub fn peer(&self, topic: Topic, level: Level, peer: &dyn fmt::Display, text: fmt::Arguments<'_>) {
-        self.say(&Event { level, who: Some(peer), party: None, what: What::Dated(topic, text) });
+        let what = What::Dated(topic, text);
+        self.say(&Event { level, who: Some(peer), address: None, party: None, what });
     }
 
-    /// Whether lines of this level are written, so that callers don't format them for nothing.
-    pub fn wants(&self, level: Level) -> bool {
-        level <= self.level
+    /// Whether lines of this level are written about the client at `address`, or about what is no client's, so that
+    /// callers don't format them for nothing.
+    pub fn wants(&self, level: Level, address: Option<IpAddr>) -> bool {
+        self.levels.wants(level, address)
     }
 
-    /// Whether `debug` lines are written.
-    pub fn is_verbose(&self) -> bool {
-        self.wants(Level::Debug)
+    /// Which lines are written, which can be changed.
+    pub fn levels(&self) -> &Levels {
+        &self.levels
     }
 
     /// Whether lines are JSON objects, which need more details.
@@ -359,7 +364,7 @@ impl Log {
 
     /// Writes an event in the log's form.
     pub fn say(&self, event: &Event<'_>) {
-        if !self.wants(event.level) {
+        if !self.wants(event.level, event.address) {
             return;
         }
         match self.format {
@@ -436,7 +441,7 @@ impl Style {
             Style::Text => text.to_owned(),
             Style::Json(instance) => {
                 let what = What::Note(Topic::Suppressed, format_args!("{text}"));
-                object(&Event { level, who: None, party: None, what }, instance, VALUE_MAX)
+                object(&Event { level, who: None, address: None, party: None, what }, instance, VALUE_MAX)
             }
         }
     }

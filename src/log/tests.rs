@@ -13,7 +13,7 @@ fn a_line_is_of_bounded_length() {
 /// What is said of one client, in both forms.
 fn said(what: What<'_>) -> (String, serde_json::Value) {
     let (who, party) = ("127.0.0.1", Party { via: "direct", ..Party::default() });
-    let event = Event { level: Level::Info, who: Some(&who), party: Some(&party), what };
+    let event = Event { level: Level::Info, who: Some(&who), address: None, party: Some(&party), what };
     let (text, json) = (Log::in_memory(true), Log::in_memory_as_json(true));
     text.say(&event);
     json.say(&event);
@@ -307,7 +307,8 @@ fn an_object_is_no_longer_than_16_kib_however_long_its_values_are_and_a_message_
         };
         let end = SessionEnd { error: Some(long.clone()), ..session_end(&long) };
         for what in [What::Request(&request), What::SessionEnd(&end)] {
-            let event = Event { level: Level::Info, who: Some(&long), party: Some(&party), what };
+            let event =
+                Event { level: Level::Info, who: Some(&long), address: None, party: Some(&party), what };
             let log = Log::in_memory_as_json(true);
             log.say(&event);
             let line = log.take_lines();
@@ -334,7 +335,7 @@ const OBJECT_BYTES_MAX: usize = 16 * 1024;
 #[test]
 fn lines_that_matter_less_than_the_level_are_not_written_and_the_access_log_has_all() {
     for wanted in Level::ALL {
-        let log = Log { level: wanted, ..Log::in_memory_as_json(false) };
+        let log = Log { levels: Levels::new(wanted), ..Log::in_memory_as_json(false) };
         for level in Level::ALL {
             log.note(Topic::Message, level, format_args!("-"));
         }
@@ -350,6 +351,7 @@ fn lines_that_matter_less_than_the_level_are_not_written_and_the_access_log_has_
         log.say_access(&Event {
             level: Level::Debug,
             who: None,
+            address: None,
             party: None,
             what: What::SessionEnd(&session_end(&"over")),
         });
@@ -376,7 +378,7 @@ fn what_a_client_calls_itself_is_cut_behind_256_bytes_and_acts_on_no_terminal() 
         let log = Log::in_memory_as_json(true);
         let start = SessionStart { secure: false, path: None, agent: Some(&agent) };
         let what = What::SessionStart(&start);
-        log.say(&Event { level: Level::Info, who: None, party: None, what });
+        log.say(&Event { level: Level::Info, who: None, address: None, party: None, what });
         let line = log.take_lines();
         assert!(line.trim_end().chars().all(crate::printable::is_shown), "{line}");
         let object: serde_json::Value = serde_json::from_str(&line).expect("JSON");

@@ -72,6 +72,14 @@ pub enum Origin {
 }
 
 impl Peer {
+    /// The client's address; nothing for a Unix socket.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Peer::Ip(address) => Some(*address),
+            Peer::Unix(_) => None,
+        }
+    }
+
     /// Where the client comes from.
     pub fn origin(&self) -> Origin {
         match self {

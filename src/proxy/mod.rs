@@ -86,6 +86,13 @@ pub enum Fault {
     Checksum,
 }
 
+impl Fault {
+    /// Whether there is no header, rather than one that can't be read.
+    pub fn is_absence(self) -> bool {
+        matches!(self, Fault::Missing | Fault::Late)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -123,6 +130,28 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Proxied, usize)>, Fault> {
         (true, _) => v2::read(bytes),
         (false, true) => v1::read(bytes),
         (false, false) => Err(Fault::Missing),
+    }
+}
+
+/// What a header is that [`read`] has found whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A line of text.
+    V1,
+    /// In binary, about a connection that the proxy has accepted.
+    V2,
+    /// In binary, about a connection of the proxy's own.
+    Local,
+}
+
+impl Kind {
+    /// That of the header at the beginning of `bytes`.
+    pub fn of(bytes: &[u8]) -> Kind {
+        match bytes.strip_prefix(v2::SIGNATURE) {
+            None => Kind::V1,
+            Some(rest) if rest.first() == Some(&v2::LOCAL) => Kind::Local,
+            Some(_) => Kind::V2,
+        }
     }
 }
 

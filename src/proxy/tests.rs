@@ -296,3 +296,20 @@ fn what_is_written_is_read_as_the_same() {
     );
     assert_eq!(read.tls, Some(unverified));
 }
+
+#[test]
+fn each_whole_header_is_of_one_kind_whatever_comes_behind_it() {
+    for (bytes, _) in samples() {
+        let is_line = bytes.starts_with(v1::PREFIX);
+        let kind = match (is_line, bytes.get(12)) {
+            (true, _) => Kind::V1,
+            (false, Some(0x20)) => Kind::Local,
+            (false, _) => Kind::V2,
+        };
+        assert_eq!(Kind::of(&bytes), kind, "{bytes:?}");
+        assert_eq!(Kind::of(&[&bytes[..], b"GET / HTTP/1.1\r\n"].concat()), kind);
+    }
+    assert_eq!(Kind::of(&binary(0x20, 0, &[])), Kind::Local);
+    assert_eq!(Kind::of(&binary(0x21, 0x11, V4)), Kind::V2);
+    assert!(Fault::Missing.is_absence() && Fault::Late.is_absence() && !Fault::CutOff.is_absence());
+}

@@ -7,6 +7,9 @@ use super::{Addresses, Fault, Proxied, ProxiedTls, REQUEST_ID_MAX, V2_MAX, crc32
 /// What every header of this version begins with.
 pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
+/// Version and command of a connection of the proxy's own.
+pub(super) const LOCAL: u8 = 0x20;
+
 /// Bytes of the signature, version and command, family and protocol, and the length of the rest.
 pub(super) const FIXED: usize = 16;
 
@@ -20,7 +23,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<(Proxied, usize)>, Fault> {
         };
     };
     let is_local = match head[12] {
-        0x20 => true,
+        LOCAL => true,
         0x21 => false,
         byte if byte >> 4 != 2 => return Err(Fault::Version),
         _ => return Err(Fault::Command),

@@ -514,7 +514,11 @@ impl Reactor {
                 let shared = &self.resources.shared;
                 let what = || What::ConnectionEnd(end.kind().name(), &end);
                 match end.kind().blame() {
-                    Blame::Nobody => shared.say_detail(|log| log.say(&about(&peer, Level::Debug, what()))),
+                    Blame::Nobody => {
+                        shared.say_detail(peer.address(), |log| {
+                            log.say(&about(&peer, Level::Debug, what()));
+                        });
+                    }
                     blame => {
                         shared.say_limited(&end, |log| log.say(&about(&peer, blame.level(), what())));
                     }
@@ -546,7 +550,7 @@ impl Slot {
 
 /// An event about a client that never became a connection.
 fn about<'a>(peer: &'a Peer, level: Level, what: What<'a>) -> Event<'a> {
-    Event { level, who: Some(peer), party: None, what }
+    Event { level, who: Some(peer), address: peer.address(), party: None, what }
 }
 
 /// Above the tokens of connections and listeners.

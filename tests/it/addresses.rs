@@ -15,6 +15,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
 use super::side_by_side::free_port;
+use crate::common::admin::Admin;
 use crate::common::client::{Answer, Client, UPGRADE};
 use crate::common::server::Server;
 use crate::common::target::Target;
@@ -529,6 +530,54 @@ fn a_trusted_proxy_without_a_header_is_refused_with_that_reason_and_its_checks_a
     let mut unknown = Client::connect(&server);
     assert_eq!(unknown.ask(&[b"PROXY UNKNOWN\r\n", UPGRADE.as_bytes()].concat()).status, 101);
     assert!(server.log.count("PROXY header that can be read") <= before);
+}
+
+#[test]
+fn each_connection_of_a_trusted_proxy_is_counted_by_what_it_begins_with() {
+    let target = Target::tcp().echo();
+    let server = trusting(&target.address, &["--admin", "0"]);
+    let admin = Admin::of(&server);
+    admin.eventually_ready();
+    let counted = || {
+        let page = admin.get("/metrics").body;
+        ["v1", "v2", "local", "missing", "broken"].map(|result| {
+            let series = format!("websockify_proxy_headers_total{{result=\"{result}\"}} ");
+            let value = page.lines().find_map(|line| line.strip_prefix(&series)).expect("a series");
+            value.parse::<u32>().expect("a number")
+        })
+    };
+    let v2 = |command: u8| {
+        let addresses = [203, 0, 113, 9, 192, 0, 2, 1, 0x12, 0x67, 1, 0xbb];
+        [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, 0x11, 0, 12], &addresses].concat()
+    };
+    assert_eq!(counted(), [0; 5]);
+    for (header, expected) in [
+        (b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n".to_vec(), [1, 0, 0, 0, 0]),
+        (b"PROXY UNKNOWN\r\n".to_vec(), [2, 0, 0, 0, 0]),
+        (v2(0x21), [2, 1, 0, 0, 0]),
+        (v2(0x20), [2, 1, 1, 0, 0]),
+    ] {
+        let mut client = Client::connect(&server);
+        assert_eq!(client.ask(&[&header[..], UPGRADE.as_bytes()].concat()).status, 101);
+        client.echo(b"hello");
+        assert_eq!(counted(), expected, "{header:?}");
+    }
+    for (bytes, expected) in [
+        (UPGRADE.as_bytes().to_vec(), [2, 1, 1, 1, 0]),
+        (b"PROXY TCP4 203.0.113.9\r\n".to_vec(), [2, 1, 1, 1, 1]),
+        (v2(0x22), [2, 1, 1, 1, 2]),
+    ] {
+        let mut client = Client::connect(&server);
+        client.wire.send(&bytes);
+        client.wire.wait_until_gone();
+        eventually("it to be counted", || counted() == expected);
+    }
+    // Who is not trusted sends none, and a check of the port that says nothing is none.
+    let mut direct = Client::connect_from(CLIENT, &server);
+    assert_eq!(direct.ask(UPGRADE.as_bytes()).status, 101);
+    drop(Client::connect(&server));
+    server.log.wait_for("client closed the connection before sending anything");
+    assert_eq!(counted(), [2, 1, 1, 1, 2]);
 }
 
 #[test]

@@ -35,7 +35,9 @@ const PATHS: &[(&str, &[&str])] = &[
     ("/api/v1/readiness", &["PUT"]),
     ("/api/v1/sessions", &["GET", "HEAD", "DELETE"]),
     ("/api/v1/sessions/0-0-0-0", &["GET", "HEAD", "DELETE"]),
+    ("/api/v1/log", &["GET", "HEAD", "PUT", "DELETE"]),
     ("/api/v1/sessions/", &[]),
+    ("/api/v1/log/", &[]),
     ("/missing", &[]),
     ("/api/v1", &[]),
     ("//livez", &[]),
@@ -79,8 +81,10 @@ fn expected(
     if changes && (has_file && token != Some(FULL) || !has_header) {
         return 403;
     }
-    // A change without a body or a filter is understood and refused, and there is no session.
+    // A change without a body or a filter is understood and refused, but for the level of the log, and there is no
+    // session.
     match path {
+        "/api/v1/log" if method == "DELETE" => 200,
         "/api/v1/sessions/0-0-0-0" => 404,
         _ if changes => 400,
         _ => 200,

@@ -32,6 +32,7 @@ mod life;
 mod limits;
 mod listen;
 mod listings;
+mod log_levels;
 mod logs;
 mod memory;
 mod messages;

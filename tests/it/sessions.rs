@@ -214,6 +214,41 @@ fn one_session_is_ended_and_its_client_told_why() {
 }
 
 #[test]
+fn sessions_of_one_user_are_listed_and_ended_and_nobody_elses() {
+    let target = Target::tcp().echo();
+    let options =
+        ["--admin", "0", "--auth-plugin", "BasicHTTPAuth", "--auth-source", "ann o'brien:secret-word"];
+    let server = Server::relay_with(&target.address, &options);
+    let admin = Admin::of(&server);
+    let open = || {
+        let mut client = Client::connect(&server);
+        // ann o'brien:secret-word
+        let line = "\r\nAuthorization: Basic YW5uIG8nYnJpZW46c2VjcmV0LXdvcmQ=\r\n\r\n";
+        assert_eq!(client.ask(UPGRADE.replace("\r\n\r\n", line).as_bytes()).status, 101);
+        client.echo(b"hello");
+        client
+    };
+    let (mut one, mut other) = (open(), open());
+    let page = admin.json("/api/v1/sessions?identity=ann+o%27brien");
+    assert_eq!(rows(&page).len(), 2, "{page}");
+    assert!(rows(&page).iter().all(|row| row["identity"] == "ann o'brien"), "{page}");
+    assert!(!page.to_string().contains("secret-word"));
+    for nobody in ["ann", "Ann+o%27brien", "ann+o%27brien%00", "*"] {
+        assert_eq!(rows(&admin.json(&format!("/api/v1/sessions?identity={nobody}"))).len(), 0, "{nobody}");
+        let path = format!("/api/v1/sessions?identity={nobody}");
+        assert_eq!(admin.change("DELETE", &path, "").body, "{\"ended\":0,\"incomplete\":0}\n");
+    }
+    assert_eq!(admin.change("DELETE", "/api/v1/sessions?identity=", "").status, 400, "it must not mean all");
+    one.echo(b"still here");
+    let path = "/api/v1/sessions?identity=ann%20o%27brien&reason=revoked";
+    assert_eq!(admin.change("DELETE", path, "").body, "{\"ended\":2,\"incomplete\":0}\n");
+    for client in [&mut one, &mut other] {
+        assert_eq!(client.closed_with(1008), "Access was withdrawn");
+    }
+    server.log.wait_for("admin: ended 2 sessions, of identity ann o'brien (by ");
+}
+
+#[test]
 fn all_of_a_token_an_address_or_a_target_are_ended_at_once() {
     let scratch = Scratch::new();
     let (_one, other, server) = with_tokens(&scratch);

@@ -57,10 +57,12 @@ the list has the sessions with the most of it. Filters:
 .I token
 (the first 16 digits of the SHA\-256 of the token:
 .IR "printf %s TOKEN | sha256sum" ),
+.I identity
+(the name that goes with the client's password, or that in its certificate),
 .I idle_over
 (seconds) and
 .IR stalled=1 .
-DELETE with a filter for token, address or target, or with
+DELETE with a filter for token, address, target or identity, or with
 .IR all=true ,
 ends every session that matches.
 .TP
@@ -80,6 +82,19 @@ PUT
 makes the service not ready, and
 .I true
 makes it ready again. Sessions and new clients are served in either case.
+.TP
+.B /api/v1/log
+GET returns the log level. PUT
+.I "{\(dqlevel\(dq: \(dqdebug\(dq, \(dqaddress\(dq: \(dq10.0.0.7\(dq, \(dqseconds\(dq: 600}"
+sets it, as
+.B \-\-log\-level
+does, for lines about the clients of an address or a network, or without
+.I address
+for everything, and without
+.I seconds
+until the process ends. If several match a client, the most verbose one counts. DELETE resets all levels, or with
+.I address=
+the one for these clients. Lines about recordings and programs follow the level for everything; the access log is not affected.
 .SS Access
 Who may use a Unix socket depends on its permissions
 .RB ( \-\-admin\-mode ).
