@@ -137,6 +137,7 @@ impl Proxy {
                 .replace(":443", &format!("127.0.0.1:{port}"))
                 .replace("listen 443", &format!("listen 127.0.0.1:{port}"))
                 .replace("127.0.0.1:5900 accept", &format!("127.0.0.1:{port} accept"))
+                .replace("127.0.0.1:5900 proxy", &format!("127.0.0.1:{port} proxy"))
                 .replace("TEMP", &scratch.arg("temp"));
             fs::write(scratch.path("conf"), own(&scratch) + &text).expect("written");
             let output = fs::File::create(scratch.path("output")).expect("a file");
@@ -419,6 +420,21 @@ fn haproxy_as_the_target_is_told_the_client_before_tls_and_without() {
                 assert_eq!(end["session.id"], name);
             }
         }
+    }
+}
+
+#[test]
+fn nginx_as_the_target_is_told_the_client() {
+    let answer = "return \"$proxy_protocol_addr $proxy_protocol_port \
+                  $proxy_protocol_server_addr $proxy_protocol_server_port\"";
+    let replacements = [("proxy_pass 127.0.0.1:5901", answer)];
+    for version in ["v1", "v2"] {
+        let Some(target) = Proxy::nginx("target", &replacements) else { return };
+        let server = Server::relay_with(&target.address.to_string(), &["--proxy-protocol-out", version]);
+        let client = Client::connect_from(CLIENT, &server);
+        let port = client.wire.0.local_addr().unwrap().as_socket().unwrap().port();
+        let expected = format!("127.0.0.5 {port} 127.0.0.1 {}", server.port);
+        assert_eq!(client.upgrade().data(expected.len()), expected.as_bytes(), "{version}");
     }
 }
 
