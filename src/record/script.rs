@@ -4,12 +4,14 @@
 //! goes on the last line reads `'EOF']//` instead, which has the same length. A batch of entries takes three
 //! steps:
 //!
-//! ```text … 'EOF']//                                   as it was left … 'EOF']//12{RFB 003.008\n', 'EOF']//
-//! (1) appended from the batch's ninth character on … '{12{RFB 003.008\n', 'EOF']//              (2) its
-//! first eight over the ending ``` (1) may be torn anywhere, since all of it is part of the comment that the
-//! old ending begins: it has no line break, because entries contain none, and those between entries are
-//! blanks for now. (2) makes the whole batch valid at once. (3) Then the blanks become line breaks, which
-//! does not change the meaning.
+//! ```text
+//!   … 'EOF']//                                   as it was left
+//!   … 'EOF']//12{RFB 003.008\n', 'EOF']//        (1) appended from the batch's ninth character on
+//!   … '{12{RFB 003.008\n', 'EOF']//              (2) its first eight over the ending
+//! ```
+//! (1) may be torn anywhere, since all of it is part of the comment that the old ending begins: it has no line
+//! break, because entries contain none, and those between entries are blanks for now. (2) makes the whole
+//! batch valid at once. (3) Then the blanks become line breaks, which does not change the meaning.
 //!
 //! Step (2) must not be torn. A signal ends a write between the copies of two pages, never inside the copy of
 //! one: the kernel looks for a fatal signal once before each page it copies to, and the source can't fault,
