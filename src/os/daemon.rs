@@ -1,9 +1,9 @@
-//! Going into the background: the process that was started waits until the one that it has sent there serves,
-//! and ends with that one's word.
+//! Going into the background: the launcher waits until the background process serves clients, and exits with the
+//! status it reports.
 //!
-//! The way there is a fork, a new session and another fork, so that the service has no terminal and can't get
-//! one. Nothing has to be closed one by one afterwards: what the process was started with is known from its
-//! start (`os::inherited`), and everything of its own is meant to stay.
+//! It takes a fork, a new session and a second fork, so the service has no terminal and can't acquire one. No
+//! descriptors need closing afterwards: inherited ones were recorded at startup (`os::inherited`), and all others
+//! are meant to stay open.
 
 use std::fs::OpenOptions;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -15,24 +15,24 @@ use rustix::process::{Pid, WaitOptions};
 use crate::log::describe;
 use crate::sys::process::{Fork, exit_now, fork};
 
-/// Which of the two processes goes on after [`detach`].
+/// Which of the two processes continues after [`detach`].
 pub enum Side {
-    /// The one that was started.
+    /// The launcher.
     Launcher(Launcher),
-    /// The one in the background.
+    /// The background process.
     Daemon(Readiness),
 }
 
-/// What the process that was started has left to do: to wait.
+/// The launcher's remaining work: waiting.
 pub struct Launcher {
     word: PipeReader,
     child: Option<Pid>,
 }
 
-/// What the service owes the process that waits for it: a word, how the start went. Nothing once it has been said.
+/// The report that the service owes the waiting launcher: how startup went. Empty once it has been sent.
 pub struct Readiness(Arc<Mutex<Option<PipeWriter>>>);
 
-/// The same, for a start that ends where nobody can be told.
+/// The same, for a startup that ends where it can't be passed on.
 static OWED: OnceLock<Readiness> = OnceLock::new();
 
 /// Reports why startup has failed, if a launcher waits for that.
@@ -42,12 +42,12 @@ pub fn tell_launcher(text: &str) {
     }
 }
 
-/// Goes into the background: a session of its own, no terminal, standard input and outputs on /dev/null, and
-/// `directory` as the working directory. The umask stays as it is.
+/// Goes into the background: a new session, no terminal, standard input, output and error on /dev/null, and
+/// `directory` as the working directory. The umask is unchanged.
 ///
 /// # Errors
-/// The system gives no pipe or no process; or there is a second thread already. In the background an error
-/// is told to the launcher instead.
+/// A pipe or a process can't be created, or a second thread already exists. In the background, errors are
+/// reported to the launcher instead.
 pub fn detach(directory: &Path) -> io::Result<Side> {
     let (word, sender) = io::pipe()?;
     if let Fork::Parent(child) = fork()? {
@@ -65,7 +65,7 @@ pub fn detach(directory: &Path) -> io::Result<Side> {
     }
 }
 
-/// What the new process does to be on its own. Only its child comes back from here.
+/// Detaches the new process. Only its child returns from here.
 fn settle(directory: &Path) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("going into the background failed: {error}");
     rustix::process::setsid().map_err(|error| failed(&describe(&error.into())))?;
@@ -88,8 +88,8 @@ fn settle(directory: &Path) -> Result<(), String> {
 }
 
 impl Launcher {
-    /// Waits until the service is ready, and returns 0; or until it has failed, and returns its exit code and
-    /// what it has to say.
+    /// Waits until the service is ready and returns 0, or until it has failed and returns its exit code and error
+    /// text.
     pub fn wait(mut self) -> (u8, String) {
         let word = self.hear();
         if let Some(child) = self.child {
@@ -102,8 +102,8 @@ impl Launcher {
         }
     }
 
-    /// The service's word. Not the end of the pipe but its length says where it ends: should a descriptor of the
-    /// pipe stay open somewhere, nobody waits for that one to be closed.
+    /// The service's report. It is length-prefixed rather than ended by end-of-file, so a stray open descriptor of
+    /// the pipe can't make the launcher wait.
     fn hear(&mut self) -> Option<(u8, String)> {
         let mut head = [0; HEAD_BYTES];
         self.read(&mut head)?;
@@ -112,7 +112,7 @@ impl Launcher {
         Some((head[0], String::from_utf8_lossy(&text).into_owned()))
     }
 
-    /// Fills `space`; `None` when the service has ended before.
+    /// Fills `space`; `None` if the service ended first.
     fn read(&mut self, space: &mut [u8]) -> Option<()> {
         let (mut filled, mut errors) = (0, 0);
         while filled < space.len() {

@@ -1,13 +1,13 @@
-//! The one panic that is not a bug: a thread that has begun gets no memory for the stack that its signals would have
-//! (sigaltstack(2)), and std panics where no caller of ours could be told.
+//! The one panic that is not a bug: a new thread can't allocate its signal stack (sigaltstack(2)), and std panics
+//! where no caller of ours could handle it.
 
 use std::io::{self, Write};
 use std::panic::{PanicHookInfo, set_hook, take_hook};
 
 use super::daemon;
 
-/// Has the process end with 1 and a line about it in that case. All other panics are what they were. To be called
-/// once, first.
+/// Makes the process exit with 1 and a log line in that case. All other panics are unchanged. Call once, before
+/// anything else.
 pub fn prepare() {
     let usual = take_hook();
     set_hook(Box::new(move |fault| match line(fault) {
@@ -29,5 +29,5 @@ fn line(fault: &PanicHookInfo<'_>) -> Option<String> {
     })
 }
 
-/// The file of std that does it.
+/// The std source file that panics.
 const PLACE: &str = "/stack_overflow.rs";

@@ -1,5 +1,5 @@
-//! What the process was started with: sockets from a service manager (`LISTEN_FDS`, sd_listen_fds(3)) or from
-//! inetd (standard input), and descriptors that nobody has meant for it.
+//! What the process inherited: sockets from a service manager (`LISTEN_FDS`, sd_listen_fds(3)) or from inetd
+//! (standard input), and descriptors left open by mistake.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -13,16 +13,16 @@ use rustix::fs::{FileType, fstat};
 use crate::log::describe;
 use crate::sys::process;
 
-/// A socket that came with the process.
+/// An inherited socket.
 #[derive(Debug)]
 pub struct Given {
     /// The socket.
     pub socket: OwnedFd,
-    /// What the manager calls it, or the number that it came as.
+    /// Its name from the manager, or its descriptor number.
     pub name: String,
 }
 
-/// What the manager has said about sockets in the environment of the process that it started.
+/// What the manager put into the environment about sockets.
 #[derive(Clone, Debug, Default)]
 struct Variables {
     pid: Option<OsString>,
@@ -40,7 +40,7 @@ impl Variables {
         }
     }
 
-    /// The descriptors that are meant for process `own`.
+    /// The descriptors meant for process `own`.
     fn range(&self, own: u32) -> Result<Range<RawFd>, String> {
         let none = FIRST..FIRST;
         let text = |value: &Option<OsString>| value.as_deref().and_then(OsStr::to_str).map(str::to_owned);
@@ -56,7 +56,7 @@ impl Variables {
         }
     }
 
-    /// What the descriptor with this index among them is called.
+    /// The name of the descriptor with this index.
     fn name(&self, index: usize) -> String {
         let names = self.names.as_deref().map(OsStr::to_string_lossy).unwrap_or_default();
         let name = names.split(':').nth(index).filter(|name| !name.is_empty());
@@ -64,16 +64,16 @@ impl Variables {
     }
 }
 
-/// How many sockets a service manager has passed to this process. Looks at the environment only.
+/// How many sockets the service manager passed to this process, according to the environment.
 pub fn count() -> usize {
     Variables::of_process().range(std::process::id()).map_or(0, |range| range.len())
 }
 
-/// Takes over the sockets that the service manager has passed. To be called once, at the start: before the
-/// program opens anything and before it goes into the background, where its number is another.
+/// Takes over the sockets passed by the service manager. Call once at startup, before the program opens anything
+/// and before it goes into the background, where its PID is different.
 ///
 /// # Errors
-/// What is wrong with the environment or the descriptors, in words for the log.
+/// What is wrong with the environment or the descriptors, for the log.
 pub fn take_sockets() -> Result<Vec<Given>, String> {
     let variables = Variables::of_process();
     let range = variables.range(std::process::id())?;
@@ -87,11 +87,11 @@ pub fn take_sockets() -> Result<Vec<Given>, String> {
     Ok(sockets.into_iter().enumerate().map(named).collect())
 }
 
-/// Removes the variables that were meant for this process alone from its environment, so that no program that it
-/// starts sees them. To be called when all have been read, and before there is a second thread.
+/// Removes the variables meant for this process alone from the environment, so programs that it starts don't see
+/// them. Call after all have been read and before a second thread exists.
 ///
 /// # Errors
-/// There is one already.
+/// A second thread already exists.
 pub fn forget_variables() -> io::Result<()> {
     VARIABLES.into_iter().try_for_each(process::remove_variable)
 }
@@ -99,7 +99,7 @@ pub fn forget_variables() -> io::Result<()> {
 /// Takes over standard input and puts /dev/null in its place.
 ///
 /// # Errors
-/// Standard input is not a socket, in words for the log.
+/// Standard input is not a socket; for the log.
 pub fn take_stdin() -> Result<Given, String> {
     let stdin = process::standard(0);
     let failed = |error: io::Error| format!("standard input: {}", describe(&error));
@@ -111,8 +111,8 @@ pub fn take_stdin() -> Result<Given, String> {
     Ok(Given { socket, name: "standard input".into() })
 }
 
-/// Puts /dev/null in the place of standard output and error where they are the socket that is standard input, so
-/// that no line goes to a client. To be called before anything is said. Does nothing where that is not a socket.
+/// Replaces standard output and error by /dev/null if they are the same socket as standard input, so no log line
+/// goes to a client. Call before anything is printed. Does nothing if standard input is not a socket.
 ///
 /// # Errors
 /// The system's.

@@ -1,8 +1,7 @@
-//! What the service manager is notified of: that the service is ready, that it stops, and that it is alive
-//! (sd_notify(3)).
+//! Notifies the service manager that the service is ready, stopping, or alive (sd_notify(3)).
 //!
-//! Not the crate `sd-notify`: it can't send to abstract sockets, and waits for ever for a manager that does not
-//! read.
+//! The crate `sd-notify` is not used: it can't send to abstract sockets, and blocks forever on a manager that does
+//! not read.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -14,16 +13,16 @@ use std::time::Duration;
 
 use crate::log::describe;
 
-/// The way to the service manager, if there is one.
+/// The connection to the service manager, if there is one.
 #[derive(Debug, Default)]
 pub struct Notify {
     manager: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
-    /// The process that the manager has started.
+    /// The process that the manager started.
     started: u32,
 }
 
-/// What the manager has said in the environment of the process that it started.
+/// What the manager put into the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Variables {
     socket: Option<OsString>,
@@ -43,11 +42,11 @@ impl Variables {
 }
 
 impl Notify {
-    /// The way that the environment names. `started` is the number of the process that was started, which is
-    /// no longer this one when the service has gone into the background.
+    /// Uses the socket named in the environment. `started` is the PID of the process that the manager started,
+    /// which differs from ours once the service is in the background.
     ///
     /// # Errors
-    /// The address can't be used; in words for the log.
+    /// The address can't be used; for the log.
     pub fn open(variables: &Variables, started: u32) -> Result<Notify, String> {
         let Some(name) = variables.socket.as_deref().filter(|name| !name.is_empty()) else {
             return Ok(Notify::default());
@@ -66,12 +65,12 @@ impl Notify {
         })
     }
 
-    /// How often the manager wants to hear that the service is alive. Half of it is the time to say so.
+    /// The manager's watchdog interval. Notify it after half of that.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
 
-    /// The service is ready; and, if it has gone into the background, who it is now.
+    /// The service is ready; in the background, also its new PID.
     ///
     /// # Errors
     /// The system's.
@@ -80,7 +79,7 @@ impl Notify {
         if own == self.started { self.send("READY=1") } else { self.send(&format!("MAINPID={own}\nREADY=1")) }
     }
 
-    /// The service has begun to end.
+    /// The service is stopping.
     ///
     /// # Errors
     /// The system's.

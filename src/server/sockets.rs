@@ -1,4 +1,4 @@
-//! What the service listens on: sockets that it opens itself, or that it was started with.
+//! The sockets the service listens on: opened by itself or inherited.
 
 use std::os::fd::AsFd;
 
@@ -13,11 +13,11 @@ use super::banner::Source;
 
 /// The sockets of the service.
 pub(super) struct Sockets {
-    /// Those that accept clients, and what each is called in the start lines.
+    /// Those that accept clients, with the name of each in the startup lines.
     pub(super) listeners: Vec<(Listener, Source)>,
     /// Those of the admin listener.
     pub(super) admin: Vec<(Listener, Role)>,
-    /// Clients that came with the process.
+    /// Inherited client connections.
     pub(super) clients: Vec<(Io, Peer)>,
     /// Where the sockets come from.
     pub(super) origin: Origin,
@@ -34,10 +34,10 @@ pub(super) enum Origin {
     Inetd,
 }
 
-/// Takes over the sockets that came with the process. To be called at the start, before anything is opened.
+/// Takes over the inherited sockets. Call at startup, before anything is opened.
 ///
 /// # Errors
-/// What is wrong with them, in words for the log.
+/// What is wrong with them, for the log.
 pub(super) fn take_given(config: &Config) -> Result<(Vec<Given>, Origin), String> {
     let given = inherited::take_sockets()?;
     if !given.is_empty() {
@@ -50,7 +50,7 @@ pub(super) fn take_given(config: &Config) -> Result<(Vec<Given>, Origin), String
 }
 
 impl Origin {
-    /// What an operator reads.
+    /// As shown to the operator.
     pub(super) fn name(self) -> &'static str {
         match self {
             Origin::Own => "command line",
@@ -61,10 +61,10 @@ impl Origin {
 }
 
 impl Sockets {
-    /// Makes use of the sockets that came with the process, or, without such, opens those of the command line.
+    /// Uses the inherited sockets or, if there are none, opens those of the command line.
     ///
     /// # Errors
-    /// What could not be opened, in words for the log, and the names of all that were wanted.
+    /// What could not be opened, for the log, and the names of all requested ones.
     pub(super) fn open(
         config: &Config,
         given: Vec<Given>,
@@ -133,13 +133,13 @@ impl Sockets {
         Ok(())
     }
 
-    /// What each source is called in the start lines.
+    /// The name of each source in the startup lines.
     pub(super) fn sources(&self) -> Vec<Source> {
         let clients = self.clients.iter().map(|_| Source::Inetd);
         self.listeners.iter().map(|(_, source)| source.clone()).chain(clients).collect()
     }
 
-    /// Warns of what the command line names and no socket from the manager is.
+    /// Warns about addresses of the command line that match no socket from the manager.
     pub(super) fn say_differences(&self, log: &Log, config: &Config) {
         if self.origin != Origin::Manager {
             return;
@@ -160,7 +160,7 @@ impl Sockets {
     }
 }
 
-/// Whether the command line means this socket. Of an address only the port counts: `ListenStream=6080` makes
+/// Whether the command line means this socket. Only the port of an address counts: `ListenStream=6080` creates
 /// `[::]:6080`.
 fn is_at(address: &Address, listener: &Listener) -> bool {
     match address {

@@ -1,8 +1,8 @@
-//! The start, in its order: what came with the process, the log, the sockets; then into the background, if that is
-//! wanted; and only then threads, polls and everything that may need them.
+//! Startup, in order: inherited sockets, the log, listening sockets; then into the background, if requested; and
+//! only then threads, polls and everything that needs them.
 //!
-//! A start that fails says why and ends with 1. In the background that is told to the process that waits, which
-//! ends with it.
+//! If startup fails, the reason is printed and the exit status is 1. In the background both are passed to the
+//! waiting launcher, which exits with that status.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -44,28 +44,28 @@ use super::sockets::{Sockets, take_given};
 use super::watch::Watch;
 use super::{HangUp, LOG_PATIENCE, Server, Stopping, banner, frontends};
 
-/// What has become of the start.
+/// How startup went.
 pub(super) enum Started {
     /// The service runs in this process.
     Serving(Box<Server>),
-    /// It does not, or in another one, and this process ends with this code.
+    /// It does not, or it runs in another process; this one exits with this code.
     Over(ExitCode),
 }
 
-/// Why the start ended before the process could go into the background.
+/// Why startup ended before the process could go into the background.
 struct Failure {
     /// Once there is one.
     log: Option<Box<Log>>,
     text: String,
 }
 
-/// What is known of the process before it has gone into the background.
+/// What is known about the process before it goes into the background.
 struct Origin {
     launched: Instant,
     started: SystemTime,
-    /// Its number.
+    /// Its PID.
     pid: u32,
-    /// What the service manager has said to it.
+    /// What the service manager passed to it.
     manager: Variables,
 }
 
@@ -102,8 +102,8 @@ pub(super) fn start(config: &Config) -> Started {
     }
 }
 
-/// All that is done before the process may go into the background: it is what the launcher sees, and needs
-/// neither threads nor polls.
+/// Everything done before the process may go into the background: the launcher sees its errors, and it needs no
+/// threads or polls.
 fn prepare(config: &Config) -> Result<(Log, Sockets, Strangers), Failure> {
     let early = |text: String| Failure { log: None, text };
     signal::shield(config.log.has_file()).map_err(|error| early(format!("signals: {}", describe(&error))))?;
@@ -128,7 +128,7 @@ fn prepare(config: &Config) -> Result<(Log, Sockets, Strangers), Failure> {
     }
 }
 
-/// Makes relative paths absolute that libraries take from the environment, before the directory changes.
+/// Makes relative paths that libraries read from the environment absolute, before the directory changes.
 fn keep_meaning(directory: &Path) -> io::Result<()> {
     for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
         let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else { continue };
@@ -140,7 +140,7 @@ fn keep_meaning(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What is left to do for the process that has sent the service into the background.
+/// The rest of the launcher's work, once the service is in the background.
 fn leave(launcher: Launcher, log: &Log) -> ExitCode {
     log.write_stderr();
     let (code, text) = launcher.wait();
@@ -150,7 +150,7 @@ fn leave(launcher: Launcher, log: &Log) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// A start that has failed.
+/// A failed start.
 fn fail(log: &Log, text: &str) -> Started {
     log.note(Topic::Stop, Level::Error, format_args!("{}", fatal(text)));
     match log.start() {
@@ -161,7 +161,7 @@ fn fail(log: &Log, text: &str) -> Started {
     Started::Over(ExitCode::FAILURE)
 }
 
-/// The line of an error that ends the start. Scripts look for the Python program's line about its socket.
+/// The log line of an error that ends startup. Scripts look for the Python program's line about its socket.
 fn fatal(text: &str) -> String {
     if text.starts_with("Opening socket failed: ") {
         text.to_owned()
@@ -170,13 +170,13 @@ fn fatal(text: &str) -> String {
     }
 }
 
-/// For the moments when there is no thread of the log that could write.
+/// For the times when no log thread is running.
 fn say_without_log(text: &str) {
     // In one piece, as every line. Who has closed standard error does not want to know.
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-/// Starts everything that serves. From here on there are threads.
+/// Starts everything that serves clients. Threads exist from here on.
 fn serve(
     config: &Config,
     log: Log,
@@ -208,7 +208,7 @@ fn serve(
     }
 }
 
-/// Blocks the signals, and then starts the threads of the log, the first ones, which inherit that.
+/// Blocks signals, then starts the log threads. They are the first threads and inherit the mask.
 fn begin(log: &Log) -> Result<Signals, String> {
     let begun =
         signal::block().map_err(|error| format!("signals: {}", describe(&error))).and_then(|signals| {

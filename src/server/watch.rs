@@ -1,15 +1,15 @@
-//! Whether all reactors are alive: each is asked, and answers when it comes to it. That makes the service ready,
-//! and keeps the watchdog of the service manager quiet.
+//! Checks that all reactors are alive: each is pinged and answers from its event loop. Their answers make the
+//! service ready and keep the service manager's watchdog quiet.
 
 use std::time::{Duration, Instant};
 
-/// Who has answered the last question.
+/// Which reactors have answered the last ping.
 pub(super) struct Watch {
-    /// For each reactor. One that has ended has no more to answer.
+    /// One entry per reactor. A reactor that has ended counts as having answered.
     answered: Vec<Answered>,
-    /// How often the manager is notified, if it wants to be: half of its patience.
+    /// How often the manager is notified, if it asks for that: half its watchdog interval.
     every: Option<Duration>,
-    /// When it is due.
+    /// When the next notification is due.
     next: Option<Instant>,
     is_ready: bool,
 }
@@ -21,26 +21,26 @@ enum Answered {
     Ended,
 }
 
-/// What follows from looking at the clock.
+/// What to do now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Nothing yet.
+    /// Nothing.
     Nothing,
-    /// All have answered: the manager is notified so, and they are asked again.
+    /// All have answered: notify the manager and ping them again.
     Alive,
-    /// One has not answered since it was asked. The manager is not notified.
+    /// One has not answered. Do not notify the manager.
     Stuck,
 }
 
 impl Watch {
-    /// For this many reactors, which are asked from the start; `patience` is the manager's.
+    /// For this many reactors, pinged from the start; `patience` is the manager's watchdog interval.
     pub(super) fn new(reactors: usize, patience: Option<Duration>, now: Instant) -> Watch {
         let every = patience.map(|patience| (patience / 2).max(EVERY_MIN));
         let next = every.map(|every| now + every);
         Watch { answered: vec![Answered::No; reactors], every, next, is_ready: false }
     }
 
-    /// Takes in an answer; true when it is the last one that makes the service ready.
+    /// Records an answer; true if it makes the service ready.
     pub(super) fn answered(&mut self, reactor: usize) -> bool {
         if let Some(answered) = self.answered.get_mut(reactor)
             && *answered != Answered::Ended
@@ -52,19 +52,19 @@ impl Watch {
         self.is_ready && !was_ready
     }
 
-    /// Takes in that a reactor has ended.
+    /// Records that a reactor has ended.
     pub(super) fn ended(&mut self, reactor: usize) {
         if let Some(answered) = self.answered.get_mut(reactor) {
             *answered = Answered::Ended;
         }
     }
 
-    /// When to look at the clock again.
+    /// When to check the clock again.
     pub(super) fn next(&self) -> Option<Instant> {
         self.next
     }
 
-    /// Looks at the clock.
+    /// Checks the clock.
     pub(super) fn look(&mut self, now: Instant) -> Due {
         let (Some(every), Some(next)) = (self.every, self.next) else { return Due::Nothing };
         if now < next {
@@ -87,7 +87,7 @@ impl Watch {
     }
 }
 
-/// The shortest time between two words to the manager. One that wants more would get nothing else done.
+/// The shortest time between two notifications, whatever the manager asks for.
 const EVERY_MIN: Duration = Duration::from_millis(10);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A command line that is started, once or for each session.
+//! A command line to run, once or for each session.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -13,42 +13,42 @@ use rustix::fs::{Access, AtFlags, CWD};
 use crate::child::{self, Child, Terms};
 use crate::log::{self, describe};
 
-/// A program and all that it is started with.
+/// A program and everything it is started with.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
     /// Its name and arguments; never empty.
     pub(super) words: Vec<OsString>,
-    /// Where it starts; without it, where this program is.
+    /// Its working directory; by default ours.
     pub(super) directory: Option<PathBuf>,
-    /// Variables beside those of this program.
+    /// Environment variables in addition to ours.
     pub(super) variables: Vec<(&'static str, OsString)>,
-    /// What its outputs are appended to; without it they are those of this program.
+    /// The file its output is appended to; by default it shares ours.
     pub(super) output: Option<PathBuf>,
 }
 
-/// Why a program was not started.
+/// Why a program could not be started.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::server) struct Fault {
-    /// The exit code, as shells have it for programs that can't be started.
+    /// The exit code that a shell uses for programs that can't be started.
     pub(in crate::server) code: u8,
-    /// What is said.
+    /// The error text.
     pub(in crate::server) text: String,
 }
 
 impl From<String> for Fault {
-    /// What has nothing to do with the program.
+    /// An error that has nothing to do with the program.
     fn from(text: String) -> Fault {
         Fault { code: 1, text }
     }
 }
 
 impl Program {
-    /// The command line in lines of the log.
+    /// The command line as the log shows it.
     pub(super) fn title(&self) -> String {
         self.words.join(OsStr::new(" ")).to_string_lossy().into_owned()
     }
 
-    /// Starts it in a process group of its own.
+    /// Starts it in its own process group.
     pub(super) fn start(
         &self,
         stdin: Stdio,
@@ -81,7 +81,7 @@ impl Program {
         child::start(command, terms).map_err(|error| self.fault(&error))
     }
 
-    /// Looks whether there is such a program, without starting it.
+    /// Checks that the program exists, without starting it.
     pub(super) fn find(&self) -> Result<(), Fault> {
         let here = env::current_dir().unwrap_or_default();
         let directory = self.directory.as_deref().unwrap_or(&here);
@@ -115,28 +115,28 @@ impl Program {
     }
 }
 
-/// The exit code by which a shell would tell how a program has ended.
+/// The exit code a shell would report for a program that has ended.
 pub(super) fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().or(status.signal().map(|signal| SIGNALLED + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
-/// The same as the Python program has it in its log: minus the signal.
+/// The same as the Python program logs it: the negated signal.
 pub(super) fn returned(status: ExitStatus) -> i32 {
     status.code().or(status.signal().map(|signal| -signal)).unwrap_or_default()
 }
 
-/// Where programs are looked for without PATH (execvp(3)).
+/// Where programs are searched for without PATH (execvp(3)).
 const USUAL_PATH: &str = "/bin:/usr/bin";
 
 /// There is no such command.
 const NOT_FOUND: u8 = 127;
 
-/// There is one, and it can't be executed.
+/// The command exists but can't be executed.
 const NOT_EXECUTABLE: u8 = 126;
 
-/// What the system says when it has no room for a process: that is not about the command.
+/// The system's errors when it has no room for another process, which are not about the command.
 const SHORTAGES: [i32; 4] = [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE];
 
-/// What is added to a signal's number.
+/// Added to a signal's number.
 const SIGNALLED: i32 = 128;

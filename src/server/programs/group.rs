@@ -1,5 +1,4 @@
-//! The end of a program that is asked to go: its whole group is asked (TERM), and what is still there after a while is
-//! killed.
+//! Stopping a program: its whole process group gets TERM, and what is left after a while gets KILL.
 
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -10,21 +9,21 @@ use rustix::process::{
 
 use crate::child::Child;
 
-/// A program on its way out, with its group.
+/// A program that is being stopped, with its process group.
 #[derive(Debug)]
 pub(super) struct Leaving {
     child: Child,
     kill_at: Instant,
-    /// How the program itself has ended, once it has.
+    /// The program's own exit status, once it has ended.
     status: Option<ExitStatus>,
-    /// Nothing of the group is left, or nothing can be done about it.
+    /// The group is empty, or nothing more can be done.
     is_over: bool,
-    /// When to look again whether something is left.
+    /// When to check again whether the group is empty.
     look_at: Instant,
 }
 
 impl Leaving {
-    /// Asks the group to go. A program that has ended already, and whose status was not taken, still has one.
+    /// Sends TERM to the group. A program that has ended but has not been reaped still has one.
     pub(super) fn begin(child: Child, now: Instant) -> Leaving {
         // What is left behind by those who end before it becomes ours, and is reaped: not every process 1 does that, and
         // what nobody has reaped still counts as there. A kernel that does not know it leaves all as it was.
@@ -37,7 +36,7 @@ impl Leaving {
         leaving
     }
 
-    /// Looks what is left of it; kills that when it is time.
+    /// Checks what is left of the group, and kills it when the time has come.
     pub(super) fn look(&mut self, now: Instant) {
         if self.is_over {
             return;
@@ -55,14 +54,14 @@ impl Leaving {
         self.is_over = is_gone || now >= self.kill_at + GIVE_UP;
     }
 
-    /// Kills what is left, without waiting for it.
+    /// Kills what is left without waiting for it to end.
     pub(super) fn kill(&self) {
         if !self.is_over {
             self.signal(Signal::KILL);
         }
     }
 
-    /// When to look again, if that is needed.
+    /// When to check again, if needed.
     pub(super) fn next(&self) -> Option<Instant> {
         match (self.is_over, self.status) {
             (true, _) => None,
@@ -108,5 +107,5 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// answer.
 const GIVE_UP: Duration = Duration::from_millis(500);
 
-/// How often the rest of a group is looked for.
+/// How often the group is checked.
 const LOOK: Duration = Duration::from_millis(100);

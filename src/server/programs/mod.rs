@@ -1,5 +1,5 @@
-//! Programs that the service starts: one that listens on the port that it was asked for (`-- COMMAND`), or one for each
-//! session (`--wrap-stdin`). They are started by the main thread and by helpers, and the main thread waits for them.
+//! Programs that the service starts: one that listens on the given port (`-- COMMAND`), or one for each session
+//! (`--wrap-stdin`). The main thread and helpers start them; the main thread reaps them.
 
 mod command;
 mod group;
@@ -15,7 +15,7 @@ pub(super) use plan::{Plan, Way};
 use sessions::SessionPrograms;
 use wrapped::Wrapped;
 
-/// What has been started.
+/// What is running.
 pub(super) enum Programs {
     /// Nothing.
     None,
@@ -26,7 +26,7 @@ pub(super) enum Programs {
 }
 
 impl Programs {
-    /// A child has ended. True when that ends the service.
+    /// Handles the end of a child. True if that ends the service.
     pub(super) fn children_ended(&mut self, now: Instant) -> bool {
         match self {
             Programs::None => false,
@@ -56,8 +56,8 @@ impl Programs {
         }
     }
 
-    /// Tells what runs to go, unless it is meant to live on. `answers`: how a program ends then is our exit code
-    /// where that is its own.
+    /// Stops what is running, unless it is meant to outlive us. `answers`: a program's exit status then becomes ours
+    /// where they are linked.
     pub(super) fn end(&mut self, answers: bool, now: Instant) {
         match self {
             Programs::None => {}
@@ -66,7 +66,7 @@ impl Programs {
         }
     }
 
-    /// Kills what was asked to go and is still there.
+    /// Kills what is still running after being asked to stop.
     pub(super) fn kill(&self) {
         match self {
             Programs::None => {}
@@ -75,7 +75,7 @@ impl Programs {
         }
     }
 
-    /// Whether nothing is left to wait for at the end.
+    /// Whether nothing is left to wait for at shutdown.
     pub(super) fn is_over(&self) -> bool {
         match self {
             Programs::None => true,
@@ -84,7 +84,7 @@ impl Programs {
         }
     }
 
-    /// The exit code that a program gives the service.
+    /// The exit code that a program determines for the service.
     pub(super) fn code(&self) -> Option<u8> {
         match self {
             Programs::Wrapped(wrapped) => wrapped.code(),

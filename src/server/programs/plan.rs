@@ -1,4 +1,4 @@
-//! From the command line to where sessions go, and to what is started for that.
+//! Works out from the command line where sessions go and what has to be started for that.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -18,7 +18,7 @@ use crate::net::listen::{Address, Listener};
 use crate::os::rebind::{self, Library, Reserved};
 use crate::target::Target;
 
-/// What is to be started, once all is said.
+/// What to start after the startup lines.
 pub(in crate::server) enum Plan {
     /// Nothing.
     Nothing,
@@ -28,7 +28,7 @@ pub(in crate::server) enum Plan {
     PerSession(SessionPrograms),
 }
 
-/// A program that listens, and the port that it gets in place of ours.
+/// A program that listens, and the port it gets instead of ours.
 pub(in crate::server) struct Wrap {
     program: Program,
     mode: WrapMode,
@@ -36,15 +36,15 @@ pub(in crate::server) struct Wrap {
     over: Arc<AtomicBool>,
 }
 
-/// Where sessions go, and what that is called in the start line.
+/// Where sessions go, and its name in the startup line.
 pub(in crate::server) type Way = (To, String);
 
 impl Plan {
-    /// Makes the plan, and says what will not work. Waits for files. `wake` lets the main thread look at programs of
-    /// sessions.
+    /// Makes the plan, and warns about what will not work. Waits for files. `wake` makes the main thread check the
+    /// sessions' programs.
     ///
     /// # Errors
-    /// What is in the way.
+    /// What prevents it.
     pub(in crate::server) fn of(
         config: &Config,
         listeners: &[&Listener],
@@ -109,7 +109,7 @@ impl Plan {
         }
     }
 
-    /// Starts what is to be started now.
+    /// Starts what has to be started now.
     ///
     /// # Errors
     /// Why it can't be.
@@ -145,7 +145,7 @@ fn port(config: &Config, listeners: &[&Listener]) -> u16 {
     listeners.iter().find_map(|listener| listener.port()).or(asked).unwrap_or_default()
 }
 
-/// Says that a program can't be given another port, and what can be done.
+/// Reports that a program can't be given another port, and what to do about it.
 fn say_out_of_reach(program: &Program, log: &Log) {
     let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let directory: &Path = program.directory.as_deref().unwrap_or(&here);

@@ -1,14 +1,14 @@
-//! When a program that has ended is started again: at once, unless it has been started too often of late.
+//! When to restart a program that has ended: at once, unless it was started too often recently.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// When the program was started last.
+/// The most recent starts of the program.
 #[derive(Debug, Default)]
 pub(super) struct Starts(VecDeque<Instant>);
 
 impl Starts {
-    /// Takes in a start.
+    /// Records a start.
     pub(super) fn note(&mut self, now: Instant) {
         self.0.push_back(now);
         if self.0.len() > COUNTED {
@@ -16,7 +16,7 @@ impl Starts {
         }
     }
 
-    /// From when on it may be started again; nothing while it was started less often than is counted.
+    /// When it may be started again; `None` while there were too few starts to count.
     pub(super) fn next(&self) -> Option<Instant> {
         let first = *self.0.front().filter(|_| self.0.len() == COUNTED)?;
         let since: Duration = self.0.iter().map(|start| start.duration_since(first)).sum();

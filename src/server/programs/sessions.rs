@@ -1,4 +1,4 @@
-//! A program for each session (`--wrap-stdin`), as inetd has it: the session's data on its standard input and output.
+//! A program for each session (`--wrap-stdin`), as with inetd: the session's data on its standard input and output.
 //!
 //! Reactors ask for a program, a helper starts it, and what the reactor gets has a place in it that is dropped with the
 //! session's socket. The main thread then tells the program to go, and takes how it has ended.
@@ -32,18 +32,18 @@ struct Inner {
     log: Arc<Log>,
     lane: Lane,
     state: Mutex<State>,
-    /// Lets the main thread look.
+    /// Wakes the main thread.
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Those that are being started, run, or have been asked to go.
+    /// Programs that are starting, running, or asked to stop.
     count: usize,
     number: u64,
     running: HashMap<u64, Running>,
     leaving: Vec<(Peer, u32, Leaving)>,
-    /// No others are started.
+    /// No more are started.
     closed: bool,
 }
 
@@ -55,7 +55,7 @@ struct Running {
 }
 
 impl SessionPrograms {
-    /// None yet; `wake` is called when [`SessionPrograms::look`] has something to do.
+    /// Empty; `wake` is called when [`SessionPrograms::look`] has something to do.
     pub(super) fn new(
         program: Program,
         log: &Arc<Log>,
@@ -71,7 +71,7 @@ impl SessionPrograms {
         }))
     }
 
-    /// Tells programs to go whose sessions are over, and takes how those have ended that were told.
+    /// Stops programs whose sessions are over, and reaps those that have ended.
     pub(super) fn look(&self, now: Instant) {
         let mut state = self.0.lock();
         let all_over = state.closed;
@@ -98,18 +98,18 @@ impl SessionPrograms {
         state.count -= before - state.leaving.len();
     }
 
-    /// When to look although nothing has happened.
+    /// When to call it even if nothing has happened.
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.lock().leaving.iter().filter_map(|(_, _, leaving)| leaving.next()).min()
     }
 
-    /// Starts no others, and tells all to go.
+    /// Starts no more, and stops all.
     pub(super) fn end(&self, now: Instant) {
         self.0.lock().closed = true;
         self.look(now);
     }
 
-    /// Kills what is left of those that were asked to go.
+    /// Kills those still running after being asked to stop.
     pub(super) fn kill(&self) {
         self.0.lock().leaving.iter().for_each(|(_, _, leaving)| leaving.kill());
     }
@@ -221,9 +221,9 @@ impl fmt::Debug for SessionPrograms {
     }
 }
 
-/// Programs at a time, those included that have been asked to go. One process or more for each client is more than
-/// a gateway is for.
+/// Most programs at a time, including those asked to stop. A process for each client is not what a gateway scales
+/// with.
 const PROGRAMS_MAX: usize = 256;
 
-/// Programs that are being started at a time.
+/// Most programs being started at a time.
 const THREADS_MAX: usize = 4;

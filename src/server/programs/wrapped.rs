@@ -1,4 +1,4 @@
-//! The wrapped program: one, whose port clients are connected to, and what follows when it ends.
+//! The wrapped program, to whose port clients are connected, and what happens when it ends.
 
 use std::io::{IsTerminal, stdin};
 use std::process::Stdio;
@@ -14,29 +14,29 @@ use crate::cli::WrapMode;
 use crate::log::{Level, Log, Topic};
 use crate::os::rebind::Reserved;
 
-/// The program and what is to become of it.
+/// The program and its state.
 pub(in crate::server) struct Wrapped {
     program: Program,
     title: String,
     mode: WrapMode,
     log: Arc<Log>,
-    /// Its port, which is nobody else's for as long as this is there.
+    /// Its port, reserved for as long as this exists.
     _reserved: Reserved,
-    /// Told to those who wait for it: it has ended and is not started again.
+    /// Tells those who wait for it that it has ended and will not be restarted.
     over: Arc<AtomicBool>,
     starts: Starts,
     life: Life,
-    /// How it ends when it is told to is our exit code.
+    /// Its exit status after being stopped is our exit code.
     answers: bool,
-    /// The exit code that it gives us.
+    /// The exit code it determines for us.
     code: Option<u8>,
 }
 
 enum Life {
     Running(Child),
-    /// Between two lives; it is started again then.
+    /// Ended; it is restarted at this time.
     Resting(Instant),
-    /// Told to go.
+    /// Being stopped.
     Leaving(Leaving),
     /// There is nothing to wait for.
     Over,
@@ -80,7 +80,7 @@ impl Wrapped {
         self.program.start(input, None, self.mode != WrapMode::Ignore)
     }
 
-    /// A child has ended, perhaps this one. True when that ends the service.
+    /// Handles the end of a child, perhaps this one. True if that ends the service.
     pub(super) fn children_ended(&mut self, now: Instant) -> bool {
         let status = match &mut self.life {
             Life::Running(child) => child.try_wait().ok().flatten(),
@@ -108,7 +108,7 @@ impl Wrapped {
         self.mode == WrapMode::Exit
     }
 
-    /// Starts it again, now or later.
+    /// Restarts it, now or later.
     fn rest(&mut self, now: Instant) {
         match self.starts.next().filter(|next| *next > now) {
             None => self.respawn(now),
@@ -155,8 +155,8 @@ impl Wrapped {
         }
     }
 
-    /// Tells it to go, or lets it live on where its end means nothing. `answers`: how it ends is our exit code where
-    /// that is its own.
+    /// Stops it, or lets it run on where its end does not matter. `answers`: its exit status becomes ours where they
+    /// are linked.
     pub(super) fn end(&mut self, answers: bool, now: Instant) {
         self.over.store(true, Ordering::Relaxed);
         self.answers = answers && self.mode == WrapMode::Exit;
@@ -170,7 +170,7 @@ impl Wrapped {
         }
     }
 
-    /// Kills what is left; no client is waiting for it any more.
+    /// Kills what is left; no client waits for it any longer.
     pub(super) fn kill(&self) {
         match &self.life {
             Life::Leaving(leaving) => leaving.kill(),
@@ -178,12 +178,12 @@ impl Wrapped {
         }
     }
 
-    /// Whether nothing is left to wait for at the end.
+    /// Whether nothing is left to wait for at shutdown.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.life, Life::Over)
     }
 
-    /// The exit code that it gives the service.
+    /// The exit code it determines for the service.
     pub(super) fn code(&self) -> Option<u8> {
         self.code
     }
