@@ -39,7 +39,7 @@ enum What {
 
 /// Addresses that share their first bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Net {
+struct Net {
     base: IpAddr,
     bits: u8,
 }
@@ -228,7 +228,7 @@ impl Net {
     }
 
     /// `ADDRESS` or `ADDRESS/BITS`.
-    pub fn parse(text: &str) -> Option<Net> {
+    fn parse(text: &str) -> Option<Net> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
@@ -247,7 +247,7 @@ impl Net {
     }
 
     /// Whether `ip`, in its canonical form, is one of them.
-    pub fn contains(self, ip: IpAddr) -> bool {
+    fn contains(self, ip: IpAddr) -> bool {
         let value = |ip| match ip {
             IpAddr::V4(ip) => u128::from(u32::from(ip)) << 96,
             IpAddr::V6(ip) => u128::from(ip),

@@ -14,8 +14,8 @@ use crate::conn::row::{Ending, Filter, Order, Row};
 use crate::http::query;
 use crate::id::{SessionName, Side};
 use crate::metrics::Gauge;
+use crate::networks;
 use crate::reactor::{Control, Query};
-use crate::rules::Net;
 
 /// The parameters of a request.
 pub(super) struct Parameters<'a>(&'a str);
@@ -56,7 +56,7 @@ impl<'a> Parameters<'a> {
 
     fn filter(&self) -> Result<Filter, Answer> {
         Ok(Filter {
-            address: self.parse("address", Net::parse)?,
+            address: self.parse("address", networks::parse)?,
             target: self.get("target"),
             token: self.get("token"),
             identity: self.get("identity"),
@@ -277,10 +277,7 @@ fn object(gateway: &Gateway, worker: u32, row: &Row) -> Value {
     let peer =
         row.peer.map(|peer| json!({ "address": peer.ip().to_canonical().to_string(), "port": peer.port() }));
     let unix = row.unix.as_ref().map(|path| json!({ "unix": path }));
-    let stalled = row.stalled.map(|side| match side {
-        Side::Client => "client",
-        Side::Target => "target",
-    });
+    let stalled = row.stalled.map(Side::name);
     let tls = row
         .tls
         .as_ref()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::cx::Cx;
 use super::end::End;
 use super::who::Who;
+use crate::certs::ClientIdentity;
 use crate::http::request::HEAD_MAX;
 use crate::metrics::Transport as Channel;
 use crate::net::fault::Broken;
@@ -60,6 +61,11 @@ impl Client {
     /// What its session comes over.
     pub fn transport(&self) -> Channel {
         if self.socket.tls().is_some() { Channel::Wss } else { Channel::Ws }
+    }
+
+    /// The common name in the certificate that the client has shown.
+    pub fn common_name(&self) -> Option<String> {
+        ClientIdentity::of(self.socket.tls()?.peer_certificates()?.first()?)?.common_name
     }
 
     /// Whether it is so far away that the data in flight to it is kept small.

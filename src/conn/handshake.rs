@@ -12,7 +12,6 @@ use super::cx::{Cx, Turn};
 use super::end::End;
 use super::report;
 use super::wanted::{LoggedTarget, PageRequest, RequestLine, SessionRequest, Wanted};
-use crate::certs::ClientIdentity;
 use crate::gate::{Asker, Wants};
 use crate::http::refusal::Refusal;
 use crate::http::request::{HeadError, HeadReader, Request};
@@ -186,7 +185,7 @@ fn common_name(client: &Client) -> Option<String> {
     if let Some(name) = proxied.and_then(|tls| tls.common_name.as_deref()) {
         return Some(name.to_owned());
     }
-    ClientIdentity::of(client.socket.tls()?.peer_certificates()?.first()?)?.common_name
+    client.common_name()
 }
 
 /// Time for a whole request head. A drip of single bytes does not extend it.

@@ -327,10 +327,9 @@ impl Conn {
         self.client.is_upgraded()
     }
 
-    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "lists follow"))]
     /// What its session has moved so far; `None` without a session that has got as far as its target.
     pub fn traffic(&self) -> Option<&Traffic> {
-        self.state.traffic()
+        Some(self.state.session()?.relay?.traffic())
     }
 
     /// Who the client is.

@@ -6,7 +6,6 @@ use std::num::NonZeroU16;
 use super::client::Client;
 use super::cx::Cx;
 use super::frontend::{Awaited, Destination, Way};
-use crate::certs::ClientIdentity;
 use crate::log::{Event, Level, Log, Party, What};
 use crate::net::listen::Peer;
 use crate::target::Target;
@@ -60,7 +59,6 @@ pub(super) fn of<'a>(
         Peer::Unix(_) => None,
     };
     let real = who.real().map(|real| (real.ip(), NonZeroU16::new(real.port()).map(NonZeroU16::get)));
-    let tls = client.socket.tls();
     Party {
         session: client.is_upgraded().then(|| cx.session_name()),
         request_id: facts.and_then(|facts| facts.request_id.as_deref()),
@@ -70,11 +68,9 @@ pub(super) fn of<'a>(
             Peer::Ip(_) => None,
             Peer::Unix(_) => Some(&who.socket),
         },
-        via: facts.and_then(|facts| facts.via).map_or("direct", |via| via.name()),
-        tls: tls.and_then(|tls| tls.negotiated()),
-        subject: tls
-            .and_then(|tls| ClientIdentity::of(tls.peer_certificates()?.first()?))
-            .and_then(|identity| identity.common_name),
+        via: who.via(),
+        tls: client.socket.tls().and_then(|tls| tls.negotiated()),
+        subject: client.common_name(),
         token: facts.and_then(|facts| facts.token),
         user: facts.and_then(|facts| facts.user.as_deref()),
         server: to.map(server),

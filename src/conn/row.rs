@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use ipnet::IpNet;
+
 use crate::id::{ConnId, Side};
-use crate::rules::Net;
 
 /// A session as it is at one moment, in bytes of its own.
 #[derive(Clone, Debug)]
@@ -63,7 +64,7 @@ pub struct Tls {
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// The client's address is one of these.
-    pub address: Option<Net>,
+    pub address: Option<IpNet>,
     /// It goes there.
     pub target: Option<String>,
     /// Its token has this hash.

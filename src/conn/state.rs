@@ -12,7 +12,7 @@ use super::ended::Session;
 use super::handshake::Handshake;
 use super::lookup::Lookup;
 use super::proxy::Proxy;
-use super::relay::{Relay, Traffic};
+use super::relay::Relay;
 use super::reply::Reply;
 use super::serve::Serve;
 use super::sniff::Sniff;
@@ -147,24 +147,6 @@ impl State {
             | State::Handshake(_)
             | State::Lookup(_)
             | State::Serve(_)
-            | State::Reply(_)
-            | State::Close(_)
-            | State::Gone => None,
-        }
-    }
-
-    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "lists follow"))]
-    /// What the session has moved, while it is relayed.
-    pub(super) fn traffic(&self) -> Option<&Traffic> {
-        match self {
-            State::Relay(relay) => Some(relay.traffic()),
-            State::Proxy(_)
-            | State::Sniff(_)
-            | State::Tls(_)
-            | State::Handshake(_)
-            | State::Lookup(_)
-            | State::Serve(_)
-            | State::Connect(_)
             | State::Reply(_)
             | State::Close(_)
             | State::Gone => None,

@@ -1,56 +1,26 @@
 //! A connection as seen from outside: its row in a list of sessions.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::Conn;
-use super::facts::Via;
-use super::frontend::Destination;
+use super::ended::Session;
+use super::relay::Relay;
 use super::row::{Filter, Order, Row, Tls};
-use super::state::State;
-use crate::certs::ClientIdentity;
-use crate::id::ConnId;
+use crate::id::{ConnId, Side};
 use crate::net::listen::Peer;
 use crate::timers::Tick;
 
 impl Conn {
-    /// Where the session goes; `None` if it is not a session, or is already closing its sockets.
-    fn destination(&self) -> Option<&Arc<Destination>> {
-        match &self.state {
-            State::Connect(connect) => Some(&connect.to),
-            State::Relay(relay) => Some(&relay.to),
-            State::Proxy(_)
-            | State::Sniff(_)
-            | State::Tls(_)
-            | State::Handshake(_)
-            | State::Lookup(_)
-            | State::Serve(_)
-            | State::Reply(_)
-            | State::Close(_)
-            | State::Gone => None,
-        }
-    }
-
     /// Whether it is a session that neither end has begun to leave.
     pub fn may_be_ended(&self) -> bool {
-        match &self.state {
-            State::Connect(_) => true,
-            State::Relay(relay) => relay.is_open(),
-            State::Proxy(_)
-            | State::Sniff(_)
-            | State::Tls(_)
-            | State::Handshake(_)
-            | State::Lookup(_)
-            | State::Serve(_)
-            | State::Reply(_)
-            | State::Close(_)
-            | State::Gone => false,
-        }
+        self.state.session().is_some_and(|session| session.relay.is_none_or(Relay::is_open))
     }
 
     /// Whether it is a session that the filter matches.
     pub fn matches(&self, filter: &Filter, now: Tick) -> bool {
-        let Some(to) = self.destination() else { return false };
+        let Some(Session { to, .. }) = self.state.session() else { return false };
         let facts = self.client.who.facts.as_ref();
         let has_token = |hash: &String| {
             facts.and_then(|facts| facts.token).is_some_and(|token| token.to_string() == *hash)
@@ -58,8 +28,8 @@ impl Conn {
         let is_of = |identity: &String| {
             facts.and_then(|facts| facts.user.as_deref()).is_some_and(|user| user == identity)
         };
-        let is_there = |net: &crate::rules::Net| {
-            self.client.who.address().is_some_and(|address| net.contains(address.to_canonical()))
+        let is_there = |network: &IpNet| {
+            self.client.who.address().is_some_and(|address| network.contains(&address.to_canonical()))
         };
         let is_idle = |time: &Duration| {
             let (up, down) = self.idle(now);
@@ -88,26 +58,20 @@ impl Conn {
 
     /// The session's row; `None` if it is not a session.
     pub fn row(&self, id: ConnId, now: Tick) -> Option<Row> {
-        let to = self.destination()?;
+        let Session { to, relay } = self.state.session()?;
         let (who, socket) = (&self.client.who, &self.client.socket);
         let facts = who.facts.as_ref();
-        let peer = socket.peer();
+        let peer = socket.peer_address();
         let port = match who.real() {
             Some(real) => Some(real.port()).filter(|port| *port > 0),
             None => peer.map(|peer| peer.port()),
         };
-        let tls = socket.tls().map(|tls| {
-            let certificate = tls.peer_certificates().and_then(|chain| chain.first());
-            Tls {
-                version: if tls.kind().0 { "1.3" } else { "1.2" },
-                suite: tls.suite().unwrap_or_default(),
-                common_name: certificate.and_then(|one| ClientIdentity::of(one)?.common_name),
-            }
-        });
-        let state = match &self.state {
-            State::Connect(_) => "connecting",
-            _ if self.may_be_ended() => "open",
-            _ => "closing",
+        let tls = socket.tls().and_then(|tls| tls.negotiated());
+        let tls = tls.map(|(version, suite)| Tls { version, suite, common_name: self.client.common_name() });
+        let state = match relay {
+            None => "connecting",
+            Some(relay) if relay.is_open() => "open",
+            Some(_) => "closing",
         };
         Some(Row {
             id,
@@ -119,11 +83,7 @@ impl Conn {
                 Peer::Unix(path) => Some(path.display().to_string()),
                 Peer::Ip(_) => None,
             },
-            via: match facts.and_then(|facts| facts.via) {
-                None => "direct",
-                Some(Via::ProxyProtocol) => "proxy-protocol",
-                Some(Via::ForwardedHeader) => "header",
-            },
+            via: who.via(),
             target: to.name.clone(),
             token: facts.and_then(|facts| facts.token).map(|token| token.to_string()),
             identity: facts.and_then(|facts| facts.user.clone()),
@@ -147,10 +107,7 @@ impl Conn {
     }
 
     /// Which end is not reading, if any.
-    fn stalled_side(&self) -> Option<crate::id::Side> {
-        match &self.state {
-            State::Relay(relay) => relay.stalled_side(),
-            _ => None,
-        }
+    fn stalled_side(&self) -> Option<Side> {
+        self.state.session()?.relay?.stalled_side()
     }
 }

@@ -40,6 +40,11 @@ impl Who {
         self.real().map(|real| real.ip()).or_else(|| self.socket.address())
     }
 
+    /// How the address is known, in the word for logs and for administrators.
+    pub fn via(&self) -> &'static str {
+        self.facts.as_ref().and_then(|facts| facts.via).map_or("direct", Via::name)
+    }
+
     /// The client with the address that it is displayed with.
     pub fn named(&self) -> Peer {
         self.real().map_or_else(|| self.socket.clone(), |real| Peer::Ip(real.ip()))

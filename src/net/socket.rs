@@ -89,14 +89,6 @@ impl Socket {
         socket
     }
 
-    /// The other end's address, if it is TCP.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        match &self.io {
-            Io::Tcp(tcp) => tcp.peer_addr().ok(),
-            Io::Unix(_) | Io::Program(_) | Io::Other(_) => None,
-        }
-    }
-
     /// A place for a socket: it is never ready.
     pub fn none() -> Socket {
         Socket { io: Io::other(Nothing), bits: 0 }

@@ -177,14 +177,6 @@ impl Transport {
         }
     }
 
-    /// The other end's address, if it is TCP.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        match self {
-            Transport::Plain(socket) => socket.peer(),
-            Transport::Tls(tls) => tls.socket().peer(),
-        }
-    }
-
     /// The TLS session, if there is one.
     pub fn tls(&self) -> Option<&Tls> {
         match self {

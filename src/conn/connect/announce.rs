@@ -1,7 +1,6 @@
 //! Telling a target who its client is.
 
 use super::Connect;
-use crate::certs::ClientIdentity;
 use crate::conn::client::Client;
 use crate::conn::cx::Cx;
 use crate::conn::frontend::Destination;
@@ -42,16 +41,13 @@ pub fn header(to: &Destination, client: &Client, host: Option<&str>, cx: &Cx<'_>
 fn tls(client: &Client) -> Option<ProxiedTls> {
     let proxied = client.who.proxied().and_then(|proxied| proxied.tls.clone());
     let Some(tls) = client.socket.tls() else { return proxied };
-    let certificate = tls.peer_certificates().and_then(<[_]>::first);
     proxied.or_else(|| {
         Some(ProxiedTls {
-            version: tls.version().map(Box::from),
+            // As OpenSSL writes it.
+            version: tls.version().map(|version| format!("TLSv{version}").into()),
             // A client whose certificate is invalid does not get this far.
-            is_verified: certificate.is_some(),
-            common_name: certificate
-                .and_then(|certificate| ClientIdentity::of(certificate))
-                .and_then(|it| it.common_name)
-                .map(Box::from),
+            is_verified: tls.peer_certificates().is_some_and(|chain| !chain.is_empty()),
+            common_name: client.common_name().map(Box::from),
         })
     })
 }

@@ -46,7 +46,7 @@ pub struct Relay {
     phase: Phase,
     /// The code of the Close that the client has sent, 1005 if it had none.
     close_code: Option<u16>,
-    /// The client has sent its Close or ended its side: it will send nothing more.
+    /// The client has ended its side: it will send nothing more.
     client_is_done: bool,
     bulk: bulk::Bulk,
     system: system::System,

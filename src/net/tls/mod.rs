@@ -322,41 +322,24 @@ impl Tls {
         (is_13, state.handshake_kind() == Some(HandshakeKind::Resumed))
     }
 
-    /// The socket below it.
-    pub fn socket(&self) -> &Socket {
-        &self.socket
-    }
-
-    /// The suite, as IANA calls it; for a session whose handshake is done.
-    pub fn suite(&self) -> Option<String> {
-        let suite = self.session.state().negotiated_cipher_suite()?.suite();
-        suite.as_str().map(|name| name.replace("TLS13_", "TLS_"))
-    }
-
     /// The certificates that the peer has shown, its own first.
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.session.state().peer_certificates()
     }
 
-    /// The version that was agreed upon, as OpenSSL writes it.
+    /// The version that was agreed upon, such as `1.3`.
     pub fn version(&self) -> Option<&'static str> {
         match self.session.state().protocol_version()? {
-            ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
-            ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+            ProtocolVersion::TLSv1_2 => Some("1.2"),
+            ProtocolVersion::TLSv1_3 => Some("1.3"),
             _ => None,
         }
     }
 
-    /// Version and cipher suite by the names of IANA, once they are agreed upon.
+    /// That version, and the cipher suite as IANA calls it.
     pub fn negotiated(&self) -> Option<(&'static str, String)> {
-        let state = self.session.state();
-        let version = match state.protocol_version()? {
-            ProtocolVersion::TLSv1_2 => "1.2",
-            ProtocolVersion::TLSv1_3 => "1.3",
-            other => other.as_str()?,
-        };
-        let suite = state.negotiated_cipher_suite()?.suite();
-        Some((version, suite.as_str()?.replacen("TLS13_", "TLS_", 1)))
+        let suite = self.session.state().negotiated_cipher_suite()?.suite();
+        Some((self.version()?, suite.as_str()?.replacen("TLS13_", "TLS_", 1)))
     }
 
     /// Puts into the empty `ring` what was received before.
