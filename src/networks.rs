@@ -55,20 +55,19 @@ impl Networks {
 
 /// Reads an address or a network (`10.0.0.0/8`, `fd00::/8`). Mapped IPv4 addresses are IPv4 addresses.
 pub fn parse(text: &str) -> Option<IpNet> {
-    let network = match text.parse::<IpAddr>() {
-        Ok(address) => Some(IpNet::from(address)),
-        Err(_) => text.parse().ok(),
-    };
-    network.map(canonical)
+    parse_as(text, |address| address.to_canonical())
 }
 
-/// A network of mapped addresses is one of IPv4, as the addresses are that it is compared with.
-fn canonical(network: IpNet) -> IpNet {
-    let IpNet::V6(v6) = network else { return network };
-    let bits = v6.prefix_len().checked_sub(96);
-    match (v6.addr().to_ipv4_mapped(), bits) {
-        (Some(address), Some(bits)) => Ipv4Net::new(address, bits).map_or(network, IpNet::V4),
-        _ => network,
+/// The same where `canonical` says which IPv6 addresses are IPv4 addresses.
+pub fn parse_as(text: &str, canonical: impl Fn(IpAddr) -> IpAddr) -> Option<IpNet> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text.parse().ok()?,
+    };
+    // A network of such addresses is one of IPv4, as the addresses are that it is compared with.
+    match (network, canonical(network.addr()), network.prefix_len().checked_sub(96)) {
+        (IpNet::V6(_), IpAddr::V4(address), Some(bits)) => Ipv4Net::new(address, bits).map(IpNet::V4).ok(),
+        _ => Some(network),
     }
 }
 

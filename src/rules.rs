@@ -11,6 +11,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::networks;
+
 /// All rules for targets of tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -29,19 +33,12 @@ pub struct Rule {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum What {
-    Net(Net),
+    Net(IpNet),
     Name(String),
     /// A name with this ending, which begins with a dot.
     Suffix(String),
     /// A path with this beginning.
     Unix(String),
-}
-
-/// Addresses that share their first bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Net {
-    base: IpAddr,
-    bits: u8,
 }
 
 /// Why a target may not be dialled, for the operator.
@@ -81,12 +78,12 @@ impl Rules {
             return Err(rule.denies());
         }
         let names =
-            |net: Net| self.allow.iter().any(|rule| rule.is_within(net) && rule.has_address(ip, port));
-        if is_own && !names(Net::only(ip)) {
+            |net: IpNet| self.allow.iter().any(|rule| rule.is_within(net) && rule.has_address(ip, port));
+        if is_own && !names(IpNet::from(ip)) {
             return Err(NotAllowed("this program listens there itself".into()));
         }
         for (net, what) in FORBIDDEN {
-            if net.contains(ip) && !names(*net) {
+            if net.contains(&ip) && !names(*net) {
                 return Err(NotAllowed(format!("{what}; --allow-target {ip} would allow it")));
             }
         }
@@ -145,7 +142,7 @@ impl Rule {
             };
         }
         // A bare IPv6 address or network, which has no ports.
-        if let Some(net) = Net::parse(text) {
+        if let Some(net) = net_of(text) {
             return Ok(rule(What::Net(net), Vec::new()));
         }
         let (what, ports) = match text.strip_prefix('[') {
@@ -156,7 +153,7 @@ impl Rule {
                     Some((bits, ports)) => (bits, Some(ports)),
                     None => (rest, None),
                 };
-                let net = Net::parse(&format!("{inner}{bits}")).filter(|_| inner.contains(':'));
+                let net = net_of(&format!("{inner}{bits}")).filter(|_| inner.contains(':'));
                 (What::Net(net.ok_or_else(|| fault("no IPv6 address or network"))?), ports)
             }
             None => {
@@ -190,7 +187,7 @@ impl Rule {
     }
 
     fn has_address(&self, ip: IpAddr, port: u16) -> bool {
-        matches!(self.what, What::Net(net) if net.contains(ip)) && self.has_port(port)
+        matches!(self.what, What::Net(net) if net.contains(&ip)) && self.has_port(port)
     }
 
     fn has_path(&self, path: &Path) -> bool {
@@ -205,8 +202,8 @@ impl Rule {
     }
 
     /// Whether the rule is about addresses of `net` alone.
-    fn is_within(&self, net: Net) -> bool {
-        matches!(self.what, What::Net(own) if own.bits >= net.bits && net.contains(own.base))
+    fn is_within(&self, net: IpNet) -> bool {
+        matches!(self.what, What::Net(own) if net.contains(&own))
     }
 
     fn denies(&self) -> NotAllowed {
@@ -214,51 +211,17 @@ impl Rule {
     }
 }
 
-impl Net {
-    const fn v4(a: u8, b: u8, c: u8, d: u8, bits: u8) -> Net {
-        Net { base: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), bits }
-    }
-
-    const fn v6(first: u16, second: u16, last: u16, bits: u8) -> Net {
-        Net { base: IpAddr::V6(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, last)), bits }
-    }
-
-    fn only(ip: IpAddr) -> Net {
-        Net { base: ip, bits: width(ip) }
-    }
-
-    /// `ADDRESS` or `ADDRESS/BITS`.
-    fn parse(text: &str) -> Option<Net> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let bits = match bits {
-            Some(bits) => bits.parse().ok().filter(|&bits| bits <= width(address))?,
-            None => width(address),
-        };
-        // A network of mapped addresses is one of IPv4, as the addresses are that it is compared with.
-        let base = canonical(address);
-        Some(match (address, base) {
-            (IpAddr::V6(_), IpAddr::V4(_)) if bits >= 96 => Net { base, bits: bits - 96 },
-            _ => Net { base: address, bits },
-        })
-    }
-
-    /// Whether `ip`, in its canonical form, is one of them.
-    fn contains(self, ip: IpAddr) -> bool {
-        let value = |ip| match ip {
-            IpAddr::V4(ip) => u128::from(u32::from(ip)) << 96,
-            IpAddr::V6(ip) => u128::from(ip),
-        };
-        let difference = value(self.base) ^ value(ip);
-        self.base.is_ipv4() == ip.is_ipv4() && difference.leading_zeros() >= u32::from(self.bits)
-    }
+const fn v4(a: u8, b: u8, c: u8, d: u8, bits: u8) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), bits))
 }
 
-fn width(ip: IpAddr) -> u8 {
-    if ip.is_ipv4() { 32 } else { 128 }
+const fn v6(first: u16, second: u16, last: u16, bits: u8) -> IpNet {
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, last), bits))
+}
+
+/// `ADDRESS` or `ADDRESS/BITS`.
+fn net_of(text: &str) -> Option<IpNet> {
+    networks::parse_as(text, canonical)
 }
 
 /// The address that is reached by this one: mapped IPv4 addresses, and those behind the well-known prefix of
@@ -274,7 +237,7 @@ pub fn canonical(ip: IpAddr) -> IpAddr {
 }
 
 fn what_of(text: &str) -> Option<What> {
-    if let Some(net) = Net::parse(text) {
+    if let Some(net) = net_of(text) {
         return Some(What::Net(net));
     }
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
@@ -307,14 +270,14 @@ fn ports_of(text: &str) -> Result<Vec<RangeInclusive<u16>>, &'static str> {
 }
 
 /// What a target of a token may not be, unless a rule for these addresses allows it.
-const FORBIDDEN: &[(Net, &str)] = &[
-    (Net::v4(169, 254, 0, 0, 16), "it is a link-local address"),
-    (Net::v6(0xfe80, 0, 0, 10), "it is a link-local address"),
-    (Net::v4(224, 0, 0, 0, 4), "it is a multicast address"),
-    (Net::v6(0xff00, 0, 0, 8), "it is a multicast address"),
-    (Net::v6(0xfd00, 0xec2, 0x254, 128), "it is the metadata service of a cloud"),
-    (Net::v4(100, 100, 100, 200, 32), "it is the metadata service of a cloud"),
-    (Net::v4(168, 63, 129, 16, 32), "it is the metadata service of a cloud"),
+const FORBIDDEN: &[(IpNet, &str)] = &[
+    (v4(169, 254, 0, 0, 16), "it is a link-local address"),
+    (v6(0xfe80, 0, 0, 10), "it is a link-local address"),
+    (v4(224, 0, 0, 0, 4), "it is a multicast address"),
+    (v6(0xff00, 0, 0, 8), "it is a multicast address"),
+    (v6(0xfd00, 0xec2, 0x254, 128), "it is the metadata service of a cloud"),
+    (v4(100, 100, 100, 200, 32), "it is the metadata service of a cloud"),
+    (v4(168, 63, 129, 16, 32), "it is the metadata service of a cloud"),
 ];
 
 #[cfg(test)]
