@@ -20,7 +20,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use websockify::log::Log;
-use websockify::token::{self, Answer, Remote, Source, TokenPlugin};
+use websockify::token::{self, Answer, Remote, Source, Terms, TokenPlugin};
 
 criterion_group!(benches, look_ups);
 criterion_main!(benches);
@@ -39,7 +39,7 @@ fn look_ups(criterion: &mut Criterion) {
         // Old enough to be kept.
         std::thread::sleep(Duration::from_millis(50));
         let plugin = plugin(&path);
-        assert!(matches!(plugin.look_up(token), Answer::FoundUntil(..)), "{name}");
+        assert!(matches!(plugin.look_up(token), Answer::Found(_, Terms { expires: Some(_), .. })), "{name}");
         group.bench_function(name, |bencher| bencher.iter(|| plugin.look_up(black_box(token))));
         let _ = fs::remove_file(&path);
     };

@@ -54,7 +54,7 @@ impl Counts {
 
     fn answered(&self, answer: &Answer, took: Duration) {
         let what = match answer {
-            Answer::Found(_) | Answer::FoundUntil(..) | Answer::FoundTelling(..) => Lookup::Found,
+            Answer::Found(..) => Lookup::Found,
             Answer::Unknown | Answer::Invalid(_) | Answer::Refused(_) => Lookup::Unknown,
             Answer::Broken(_) if took >= LOOK_UP => Lookup::Timeout,
             Answer::Broken(_) => Lookup::Error,

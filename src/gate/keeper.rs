@@ -17,7 +17,7 @@ use crate::helpers::{self, Lane, Stub};
 use crate::http::origin::{self, Origin};
 use crate::log::Log;
 use crate::target::Target;
-use crate::token::Answer;
+use crate::token::{Answer, Terms};
 
 /// What the gate consists of.
 pub(super) struct Keeper {
@@ -156,13 +156,7 @@ impl Keeper {
         let question = &visit.question;
         let target = match &visit.looked_up {
             None => self.target.as_ref().map(|(host, port)| (host.as_str(), *port)),
-            Some(Some((
-                _,
-                Answer::Found(target) | Answer::FoundUntil(target, _) | Answer::FoundTelling(target, _),
-            ))) => match target {
-                Target::Tcp { host, port } => Some((host.as_str(), *port)),
-                Target::Unix(_) => None,
-            },
+            Some(Some((_, Answer::Found(Target::Tcp { host, port }, _)))) => Some((host.as_str(), *port)),
             Some(_) => None,
         };
         let presented = Presented {
@@ -244,11 +238,11 @@ impl Keeper {
             Some(flights) => {
                 let waiter = Waiter { stub, to: Box::new(to) };
                 // One lookup may serve clients that came at different times; each has its own patience.
-                let look_up = move |token: &str| plugin.look_up_until(token, Instant::now() + LOOK_UP);
+                let look_up = move |token: &str| plugin.look_up_until(token, None, Instant::now() + LOOK_UP);
                 flights.ask(&token, waiter, &self.lane, look_up);
             }
             None => {
-                let job = move || to(plugin.look_up_for(&token, client, deadline));
+                let job = move || to(plugin.look_up_until(&token, client, deadline));
                 let _ = self.lane.submit_while(move || stub.is_wanted(), job);
             }
         }
@@ -266,14 +260,11 @@ impl Keeper {
     fn verdict(&self, token: &str, answer: Answer, grant: Grant) -> Verdict {
         let Some(tokens) = &self.tokens else { return broken("there is no token plugin".into()) };
         let name = || naming::token(token, &self.log);
-        let granted = |target, expires, header| {
-            let to = TokenTarget { expires, header, ..tokens.place(token, target, &self.log) };
-            Verdict::Granted(Grant { to: Some(to), ..grant })
-        };
         match answer {
-            Answer::Found(target) => granted(target, None, None),
-            Answer::FoundUntil(target, expires) => granted(target, Some(expires), None),
-            Answer::FoundTelling(target, version) => granted(target, None, Some(version)),
+            Answer::Found(target, Terms { expires, header }) => {
+                let to = TokenTarget { expires, header, ..tokens.place(token, target, &self.log) };
+                Verdict::Granted(Grant { to: Some(to), ..grant })
+            }
             Answer::Unknown => unknown(format!("token {} is not known to {}", name(), tokens.name)),
             Answer::Invalid(why) => unknown(format!("token {} is not valid: {why}", name())),
             Answer::Refused(why) => refused(forbidden(format!("token {} is refused: {why}", name()))),

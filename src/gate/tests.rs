@@ -8,6 +8,7 @@ use crate::secret::{Secret, fingerprint};
 use crate::source::scratch::Scratch;
 use crate::target::Target;
 use crate::token::Answer;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -296,7 +297,7 @@ impl TokenPlugin for Slow {
     }
 
     fn known(&self, token: &str) -> Option<Answer> {
-        (token == "known").then(|| Answer::Found(Target::Unix("s".into())))
+        (token == "known").then(|| Answer::to(Target::Unix("s".into())))
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -406,7 +407,7 @@ impl TokenPlugin for Patient {
         panic!("it is asked with a deadline")
     }
 
-    fn look_up_until(&self, _: &str, deadline: Instant) -> Answer {
+    fn look_up_until(&self, _: &str, _: Option<IpAddr>, deadline: Instant) -> Answer {
         self.deadlines.lock().unwrap().send(deadline).expect("the test listens");
         let _ = self.release.lock().unwrap().recv_timeout(PATIENCE);
         Answer::Unknown

@@ -1,11 +1,12 @@
 //! `--token-cache`: what a service has found stays valid for a while.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Answer, TokenPlugin};
+use super::{Answer, Terms, TokenPlugin};
 
 /// Caches the targets that a plugin has found, and no other answers.
 pub(super) struct Cached {
@@ -61,17 +62,18 @@ impl Found {
 
 impl TokenPlugin for Cached {
     fn look_up(&self, token: &str) -> Answer {
-        self.look_up_until(token, Instant::now() + super::LOOK_UP)
+        self.look_up_until(token, None, Instant::now() + super::LOOK_UP)
     }
 
-    fn look_up_until(&self, token: &str, deadline: Instant) -> Answer {
+    fn look_up_until(&self, token: &str, _: Option<IpAddr>, deadline: Instant) -> Answer {
         let asked = Instant::now();
         // It may have been found while this question waited.
         if let Some(answer) = self.known(token) {
             return answer;
         }
-        let answer = self.plugin.look_up_until(token, deadline);
-        if let Answer::Found(_) | Answer::FoundTelling(..) = &answer {
+        // What is kept serves other clients.
+        let answer = self.plugin.look_up_until(token, None, deadline);
+        if let Answer::Found(_, Terms { expires: None, .. }) = &answer {
             self.keep(token, &answer, asked, Instant::now());
         }
         answer
@@ -100,6 +102,8 @@ mod tests {
     use crate::target::Target;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    const TELLING: Terms = Terms { expires: None, header: Some(Version::V2) };
+
     /// Counts how often it is asked; knows tokens that begin with a `k` or a `t`.
     #[derive(Default)]
     struct Counter(Arc<AtomicUsize>);
@@ -108,15 +112,15 @@ mod tests {
         fn look_up(&self, token: &str) -> Answer {
             self.0.fetch_add(1, Ordering::Relaxed);
             match &token[..1] {
-                "k" => Answer::Found(Target::Unix(token.into())),
-                "t" => Answer::FoundTelling(Target::Unix(token.into()), Version::V2),
+                "k" => Answer::to(Target::Unix(token.into())),
+                "t" => Answer::Found(Target::Unix(token.into()), TELLING),
                 _ => Answer::Unknown,
             }
         }
     }
 
     fn found(path: &str) -> Answer {
-        Answer::Found(Target::Unix(path.into()))
+        Answer::to(Target::Unix(path.into()))
     }
 
     fn cached(time: Duration) -> (Cached, Arc<AtomicUsize>) {
@@ -129,8 +133,8 @@ mod tests {
     fn what_was_found_is_good_for_its_time_and_the_rest_is_asked_each_time() {
         let (cache, count) = cached(Duration::from_secs(600));
         for _ in 0..3 {
-            assert_eq!(cache.look_up("k"), Answer::Found(Target::Unix("k".into())));
-            assert_eq!(cache.look_up("t"), Answer::FoundTelling(Target::Unix("t".into()), Version::V2));
+            assert_eq!(cache.look_up("k"), Answer::to(Target::Unix("k".into())));
+            assert_eq!(cache.look_up("t"), Answer::Found(Target::Unix("t".into()), TELLING));
             assert_eq!(cache.look_up("x"), Answer::Unknown);
         }
         assert_eq!(count.load(Ordering::Relaxed), 1 + 1 + 3);

@@ -69,7 +69,7 @@ impl TokenPlugin for TokenFile {
         let found = match self.file.get(path, Tokens::parse) {
             Ok(tokens) => {
                 self.complain(&tokens.bad);
-                tokens.targets.get(token).map(|target| Answer::Found(target.clone()))
+                tokens.targets.get(token).map(|target| Answer::to(target.clone()))
             }
             Err(Fault::NotRegular) if path.is_dir() => self.look_up_in(path, token),
             Err(fault) => Some(Answer::Broken(format!("{}: {fault}", path.display()))),
@@ -95,7 +95,7 @@ impl TokenFile {
             match file.get(&path, Tokens::parse) {
                 Ok(tokens) => {
                     if let Some(target) = tokens.targets.get(token) {
-                        found = Some(Answer::Found(target.clone()));
+                        found = Some(Answer::to(target.clone()));
                     }
                     // As in Python, line numbers continue from file to file.
                     bad.extend(tokens.bad.iter().map(|number| lines + number));

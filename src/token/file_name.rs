@@ -26,7 +26,7 @@ impl TokenPlugin for TokenFileName {
         match source::read(&self.0.find().join(name)) {
             Ok((bytes, _)) => match std::str::from_utf8(source::without_mark(&bytes)) {
                 Ok(text) => match Target::parse(text, Colons::One) {
-                    Some(target) => Answer::Found(target),
+                    Some(target) => Answer::to(target),
                     None => Answer::Broken("the token's file does not hold host:port".into()),
                 },
                 Err(_) => Answer::Broken("the token's file is not UTF-8".into()),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     fn found(text: &str) -> Answer {
-        Answer::Found(Target::parse(text, Colons::One).expect(text))
+        Answer::to(Target::parse(text, Colons::One).expect(text))
     }
 
     #[test]

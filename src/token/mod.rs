@@ -32,16 +32,11 @@ pub trait TokenPlugin: Send + Sync {
     /// Looks the token up. May wait.
     fn look_up(&self, token: &str) -> Answer;
 
-    /// The same for a client that waits only until then, when plugins that ask a service give up.
-    fn look_up_until(&self, token: &str, deadline: Instant) -> Answer {
-        let _ = deadline;
+    /// The same for a client that waits only until then, when plugins that ask a service give up. `client` is its
+    /// address, unless the answer may serve others.
+    fn look_up_until(&self, token: &str, client: Option<IpAddr>, deadline: Instant) -> Answer {
+        let _ = (client, deadline);
         self.look_up(token)
-    }
-
-    /// The same for one client, whose address some plugins need.
-    fn look_up_for(&self, token: &str, client: Option<IpAddr>, deadline: Instant) -> Answer {
-        let _ = client;
-        self.look_up_until(token, deadline)
     }
 
     /// The answer if it is known without asking anybody. Must not block.
@@ -64,12 +59,8 @@ pub trait TokenPlugin: Send + Sync {
 /// The result of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The token stands for this target.
-    Found(Target),
-    /// It does so until then.
-    FoundUntil(Target, SystemTime),
-    /// The token stands for this target, which is to be told of its client by a PROXY header.
-    FoundTelling(Target, Version),
+    /// The token stands for this target, on these terms.
+    Found(Target, Terms),
     /// The token is unknown.
     Unknown,
     /// The token can't be valid; says why, for the operator. The client is told the same as for an unknown
@@ -81,13 +72,28 @@ pub enum Answer {
     Broken(String),
 }
 
+/// What else an answer says about a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How long the token is good.
+    pub expires: Option<SystemTime>,
+    /// The target is to be told of its client by this PROXY header.
+    pub header: Option<Version>,
+}
+
 impl Answer {
+    /// The token stands for this target, and no more is said.
+    pub fn to(target: Target) -> Answer {
+        Answer::Found(target, Terms::default())
+    }
+
     /// What a service has found that answers in JSON; `header` is the value of `proxy_protocol`. Nothing if that is no version.
     fn found(target: Target, header: Option<&Value>) -> Option<Answer> {
-        match header {
-            None | Some(Value::Null) => Some(Answer::Found(target)),
-            Some(name) => Some(Answer::FoundTelling(target, Version::named(name.as_str()?)?)),
-        }
+        let header = match header {
+            None | Some(Value::Null) => None,
+            Some(name) => Some(Version::named(name.as_str()?)?),
+        };
+        Some(Answer::Found(target, Terms { header, ..Terms::default() }))
     }
 }
 

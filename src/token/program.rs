@@ -33,14 +33,10 @@ struct Program {
 
 impl TokenPlugin for Program {
     fn look_up(&self, token: &str) -> Answer {
-        self.look_up_until(token, Instant::now() + LOOK_UP)
+        self.look_up_until(token, None, Instant::now() + LOOK_UP)
     }
 
-    fn look_up_until(&self, token: &str, deadline: Instant) -> Answer {
-        self.look_up_for(token, None, deadline)
-    }
-
-    fn look_up_for(&self, token: &str, client: Option<IpAddr>, deadline: Instant) -> Answer {
+    fn look_up_until(&self, token: &str, client: Option<IpAddr>, deadline: Instant) -> Answer {
         let answer = match self.plugin.ask(Question::LookUp { token, client }, deadline) {
             Ok(answer) => answer,
             Err(why) => return Answer::Broken(why),

@@ -39,7 +39,7 @@ impl TokenPlugin for UnixDirectory {
                 Answer::Refused("the token leads out of the directory".into())
             }
             Ok(path) => match fs::metadata(&path) {
-                Ok(metadata) if metadata.file_type().is_socket() => Answer::Found(Target::Unix(path)),
+                Ok(metadata) if metadata.file_type().is_socket() => Answer::to(Target::Unix(path)),
                 _ => Answer::Unknown,
             },
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -94,7 +94,7 @@ mod tests {
         for (token, path) in
             [("a", "a"), ("sub/b", "sub/b"), ("inside", "a"), ("./a", "a"), ("sub//b", "sub/b")]
         {
-            assert_eq!(plugin.look_up(token), Answer::Found(Target::Unix(real.join(path))), "{token}");
+            assert_eq!(plugin.look_up(token), Answer::to(Target::Unix(real.join(path))), "{token}");
         }
         let absolute = scratch.path("socks/a").display().to_string();
         for token in [

@@ -9,7 +9,7 @@ use crate::conn::frontend::Proxies;
 use crate::gate::Gate;
 use crate::proxy::Version;
 use crate::target::Target;
-use crate::token::{Answer, TokenPlugin};
+use crate::token::{Answer, Terms, TokenPlugin};
 
 /// Answers by the token: `ok`, `never` (until it is asked to go on), `v1` and `v2`, and no other is known.
 #[derive(Default)]
@@ -29,9 +29,9 @@ impl TokenPlugin for Script {
         }
         let target = Target::Tcp { host: "target.invalid".into(), port: 5900 };
         match token {
-            "ok" | "never" => Answer::Found(target),
-            "v1" => Answer::FoundTelling(target, Version::V1),
-            "v2" => Answer::FoundTelling(target, Version::V2),
+            "ok" | "never" => Answer::to(target),
+            "v1" => Answer::Found(target, Terms { header: Some(Version::V1), expires: None }),
+            "v2" => Answer::Found(target, Terms { header: Some(Version::V2), expires: None }),
             "broken" => Answer::Broken("the plugin does not work".into()),
             _ => Answer::Unknown,
         }

@@ -17,7 +17,7 @@ fn plugin(scratch: &Scratch, name: &str) -> (Box<dyn TokenPlugin>, Arc<Log>) {
 }
 
 fn tcp(host: &str, port: u16) -> Answer {
-    Answer::Found(Target::Tcp { host: host.into(), port })
+    Answer::to(Target::Tcp { host: host.into(), port })
 }
 
 #[test]

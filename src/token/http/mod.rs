@@ -9,6 +9,7 @@ mod response;
 mod url;
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -34,7 +35,7 @@ pub(super) use url::urls;
 
 /// BaseTokenAPI.
 pub(super) fn open_text(source: &Source) -> Result<Box<dyn TokenPlugin>, String> {
-    open("BaseTokenAPI", source, |body| text_target(body).map(Answer::Found))
+    open("BaseTokenAPI", source, |body| text_target(body).map(Answer::to))
 }
 
 /// JSONTokenApi.
@@ -78,10 +79,10 @@ struct Api {
 
 impl TokenPlugin for Api {
     fn look_up(&self, token: &str) -> Answer {
-        self.look_up_until(token, Instant::now() + LOOK_UP)
+        self.look_up_until(token, None, Instant::now() + LOOK_UP)
     }
 
-    fn look_up_until(&self, token: &str, deadline: Instant) -> Answer {
+    fn look_up_until(&self, token: &str, _: Option<IpAddr>, deadline: Instant) -> Answer {
         let url = match self.template.expand(token) {
             Ok(url) => url,
             Err(why) => return Answer::Refused(why.into()),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::proxy::Version;
+use crate::token::Terms;
 
 fn tcp(host: &str, port: u16) -> Option<Target> {
     Some(Target::Tcp { host: host.into(), port })
@@ -45,7 +46,7 @@ fn a_body_of_json_is_a_target() {
         ("h:5900", None),
         ("", None),
     ] {
-        assert_eq!(json_answer(body.as_bytes()), expected.map(Answer::Found), "{body}");
+        assert_eq!(json_answer(body.as_bytes()), expected.map(Answer::to), "{body}");
     }
     assert_eq!(json_answer("[".repeat(60_000).as_bytes()), None, "no recursion without end");
 }
@@ -53,11 +54,12 @@ fn a_body_of_json_is_a_target() {
 #[test]
 fn a_body_of_json_may_say_that_the_target_is_told_of_its_client() {
     let found = tcp("h", 5900).expect("a target");
-    let telling = |version| Some(Answer::FoundTelling(found.clone(), version));
+    let telling =
+        |version| Some(Answer::Found(found.clone(), Terms { expires: None, header: Some(version) }));
     for (member, expected) in [
         (r#""v1""#, telling(Version::V1)),
         (r#""v2""#, telling(Version::V2)),
-        ("null", Some(Answer::Found(found.clone()))),
+        ("null", Some(Answer::to(found.clone()))),
         (r#""v3""#, None),
         (r#""V2""#, None),
         (r#""""#, None),

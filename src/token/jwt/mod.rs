@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Answer, Source, TokenPlugin};
+use super::{Answer, Source, Terms, TokenPlugin};
 use crate::source::{CachedFile, Place};
 use claims::Claims;
 use key::Key;
@@ -47,8 +47,7 @@ impl TokenPlugin for JwtTokenApi {
             Err(why) => return Answer::Broken(why.clone()),
         };
         match read(token, key, SystemTime::now()) {
-            Ok(Claims { target, expires: Some(expires) }) => Answer::FoundUntil(target, expires),
-            Ok(Claims { target, expires: None }) => Answer::Found(target),
+            Ok(Claims { target, expires }) => Answer::Found(target, Terms { expires, ..Terms::default() }),
             Err(why) => Answer::Invalid(why),
         }
     }

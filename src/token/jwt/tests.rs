@@ -352,11 +352,11 @@ fn a_key_that_changes_counts_at_once_and_one_that_is_gone_is_broken() {
     assert_eq!(log.take_lines(), "");
     assert_eq!(plugin.files(), [scratch.path("key")]);
     for _ in 0..3 {
-        assert_eq!(plugin.look_up(&one), Answer::Found(target.clone()));
+        assert_eq!(plugin.look_up(&one), Answer::to(target.clone()));
         assert!(matches!(plugin.look_up(&two), Answer::Invalid(_)));
     }
     scratch.file("key", format!("{SECRET_32}\n"));
-    assert_eq!(plugin.look_up(&two), Answer::Found(target.clone()));
+    assert_eq!(plugin.look_up(&two), Answer::to(target.clone()));
     assert!(matches!(plugin.look_up(&one), Answer::Invalid(_)));
     scratch.file("key", "-----BEGIN PUBLIC KEY-----\n");
     assert!(matches!(plugin.look_up(&two), Answer::Broken(_)));
@@ -364,7 +364,7 @@ fn a_key_that_changes_counts_at_once_and_one_that_is_gone_is_broken() {
     let Answer::Broken(why) = plugin.look_up(&two) else { panic!("a key that is gone") };
     assert!(why.ends_with("key: not found"), "{why}");
     scratch.file("key", SECRET_32);
-    assert_eq!(plugin.look_up(&two), Answer::Found(target));
+    assert_eq!(plugin.look_up(&two), Answer::to(target));
 }
 
 #[test]
@@ -394,7 +394,10 @@ fn when_a_token_expires_is_kept() {
     let payload = r#"{"host":"desktop","port":5900,"exp":4102444800}"#;
     let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(4_102_444_800);
     let target = Target::Tcp { host: "desktop".into(), port: 5900 };
-    assert_eq!(plugin.look_up(&hs256(SECRET, r#"{"alg":"HS256"}"#, payload)), Answer::FoundUntil(target, at));
+    assert_eq!(
+        plugin.look_up(&hs256(SECRET, r#"{"alg":"HS256"}"#, payload)),
+        Answer::Found(target, Terms { expires: Some(at), header: None })
+    );
 }
 
 /// What goes to the log has no part of the token in it.

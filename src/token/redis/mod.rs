@@ -7,6 +7,7 @@ mod reply;
 mod source;
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -84,15 +85,15 @@ impl From<io::Error> for Fault {
 
 impl TokenPlugin for TokenRedis {
     fn look_up(&self, token: &str) -> Answer {
-        self.look_up_until(token, Instant::now() + LOOK_UP)
+        self.look_up_until(token, None, Instant::now() + LOOK_UP)
     }
 
-    fn look_up_until(&self, token: &str, deadline: Instant) -> Answer {
+    fn look_up_until(&self, token: &str, _: Option<IpAddr>, deadline: Instant) -> Answer {
         let key = format!("{}{token}", self.server.prefix);
         match self.get(key.as_bytes(), deadline) {
             Ok(None) => Answer::Unknown,
             Ok(Some(value)) => match target(&value) {
-                Some(target) => Answer::Found(target),
+                Some(target) => Answer::to(target),
                 None => Answer::Broken("the token's value in Redis does not name a target".into()),
             },
             Err(why) => Answer::Broken(format!("Redis at {}: {why}", self.server.name())),
