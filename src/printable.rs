@@ -21,6 +21,14 @@ pub fn is_shown(c: char) -> bool {
     std::str::from_utf8(&pair[..length]).is_ok_and(|pair| pair.escape_debug().nth(1) == Some(c))
 }
 
+/// Writes a character as JSON escapes, one for each of its UTF-16 units (RFC 8259, 7).
+pub fn push_json_escape(out: &mut String, c: char) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        // Writing to a String can't fail.
+        let _ = write!(out, "\\u{unit:04x}");
+    }
+}
+
 /// Passes text on with what is not shown as `\xNN`, or `\u{NNNN}` beyond Latin-1.
 pub struct Printable<'a>(pub &'a mut String);
 

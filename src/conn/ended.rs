@@ -69,7 +69,7 @@ fn session_ended(end: &End, session: &Session<'_>, client: &Client, cx: &Cx<'_>)
     let (log, to) = (&cx.shared.log, session.to);
     let is_usual = matches!(end, End::ClientReset(_) | End::ClientCut | End::TargetReset)
         || end.kind().blame() == Blame::Nobody;
-    if log.is_json() || log.has_access() {
+    if log.writes_objects() {
         let level = if is_usual { Level::Info } else { end.kind().blame().level() };
         session_ended_in_fields(end, level, session, client, cx);
     }
@@ -112,11 +112,7 @@ fn session_ended_in_fields(end: &End, level: Level, session: &Session<'_>, clien
     let target = session.relay.and_then(Relay::target_address);
     let party = party::of(client, Some(session.to), target, cx);
     let event = party::event(level, Some(&party), What::SessionEnd(&over), client);
-    log.say_access(&event);
-    if !log.is_json() {
-    } else if client.is_logged {
-        log.say(&event);
-    } else if level < Level::Info {
-        cx.shared.say_limited(end, |log| log.say(&event));
-    }
+    let lines =
+        log.is_json() && (client.is_logged || level < Level::Info && cx.shared.admits(end.kind() as usize));
+    log.say_access(&event, lines);
 }

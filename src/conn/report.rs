@@ -39,7 +39,7 @@ impl Shared {
             // It will not be written.
             false => String::new(),
         };
-        let seen = (self.log.is_json() || self.log.has_access()).then(|| Box::new(self.seen(request)));
+        let seen = self.log.writes_objects().then(|| Box::new(self.seen(request)));
         RequestLine { text, head_only: request.method == "HEAD", seen }
     }
 
@@ -79,7 +79,7 @@ impl Shared {
     }
 
     /// Whether one more of this topic may be written; says how many were left out before it.
-    fn admits(&self, topic: usize) -> bool {
+    pub(super) fn admits(&self, topic: usize) -> bool {
         let left_out = self.limiter.admit(topic, Instant::now());
         self.say_left_out(topic, left_out.unwrap_or(0));
         left_out.is_some()
@@ -150,7 +150,7 @@ pub(super) fn not_reached(
     cx: &Cx<'_>,
 ) {
     session_line(end, Level::Warning, client, to, What::SessionFailed(to, why), cx);
-    if cx.shared.log.is_json() || cx.shared.log.has_access() {
+    if cx.shared.log.writes_objects() {
         client.who.facts_mut().failure = Some(why.to_string().into());
     }
 }
@@ -205,7 +205,7 @@ pub(super) fn decided(verdict: &Verdict, cx: &Cx<'_>) {
 /// of those that are logged.
 pub(super) fn upgraded(request: &SessionRequest, to: &Destination, client: &mut Client, cx: &Cx<'_>) {
     let log = &cx.shared.log;
-    if log.is_json() || log.has_access() {
+    if log.writes_objects() {
         client.note_port();
     }
     client.is_logged = cx.shared.admits(SESSIONS);
@@ -298,7 +298,7 @@ fn say_request(
     };
     if log.has_access() && status.0 != 101 {
         let party = party::of(client, None, None, cx);
-        log.say_access(&party::event(Level::Info, Some(&party), What::Request(&request), client));
+        log.say_access(&party::event(Level::Info, Some(&party), What::Request(&request), client), false);
     }
     if !line.text.is_empty() && client.is_logged {
         detail_of(What::Request(&request), client, None, cx);

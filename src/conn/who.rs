@@ -8,7 +8,7 @@ use super::frontend::Proxies;
 use crate::http::forwarded::{self, Outside};
 use crate::http::request::Request;
 use crate::net::listen::{Origin, Peer};
-use crate::proxy::{Addresses, Proxied, REQUEST_ID_MAX};
+use crate::proxy::{self, Addresses, Proxied, REQUEST_ID_MAX};
 
 /// A client, as logs and limits know it. It is displayed by its real address as soon as that is known.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl Who {
         let Some(facts) = &mut self.facts else { return };
         let proxied = facts.proxied.as_deref();
         let source = proxied.and_then(|proxied| proxied.addresses).map(|addresses| addresses.source);
-        facts.real = source.map(|source| SocketAddr::new(source.ip().to_canonical(), source.port()));
+        facts.real = source.map(proxy::canonical);
         facts.via = facts.real.map(|_| Via::ProxyProtocol);
         facts.request_id = proxied.and_then(|proxied| proxied.unique_id.clone());
     }

@@ -1,5 +1,7 @@
 //! Origins (RFC 6454): which page a browser's request comes from, and whether that page is allowed to ask.
 
+use super::forwarded;
+
 /// An origin, in a form in which equal ones are equal text: scheme and host in lower case, the scheme's usual
 /// port left out. What has no host, such as `null` and `file://`, is compared as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +47,8 @@ pub fn is_same_host(origin: &str, host: &str) -> bool {
 
 /// The same if it is known whether the request came over TLS: then the page's scheme must match.
 pub fn is_same(origin: &str, host: &str, is_tls: Option<bool>) -> bool {
-    let has_scheme = |is_tls: bool| match split(origin) {
-        Some((scheme, _)) if is_tls => scheme == "https" || scheme == "wss",
-        Some((scheme, _)) => scheme == "http" || scheme == "ws",
-        None => false,
-    };
+    let of_page = || split(origin).and_then(|(scheme, _)| forwarded::is_tls(&scheme));
+    let has_scheme = |is_tls| of_page() == Some(is_tls);
     is_tls.is_none_or(has_scheme) && is_same_host(origin, host)
 }
 

@@ -360,6 +360,13 @@ impl Display for Words<'_> {
     }
 }
 
+impl<'a> Event<'a> {
+    /// One that is about nobody.
+    pub fn of(level: Level, what: What<'a>) -> Event<'a> {
+        Event { level, who: None, address: None, party: None, what }
+    }
+}
+
 impl Event<'_> {
     /// Writes the object. `stamp` is the time, and `service` the process: its instance and number.
     pub(super) fn write(

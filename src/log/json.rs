@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
 
-use crate::printable::is_shown;
+use crate::printable::{is_shown, push_json_escape};
 
 /// An object that is being written.
 pub(super) struct Object {
@@ -103,11 +103,7 @@ impl fmt::Write for Escaped<'_> {
                 '\r' => self.out.push_str("\\r"),
                 '\t' => self.out.push_str("\\t"),
                 // Invisible characters and those that control a terminal are escaped, too.
-                c if !is_shown(c) => {
-                    for unit in c.encode_utf16(&mut [0; 2]) {
-                        write!(self.out, "\\u{unit:04x}")?;
-                    }
-                }
+                c if !is_shown(c) => push_json_escape(self.out, c),
                 c => self.out.push(c),
             }
             let length = self.out.len() - before;

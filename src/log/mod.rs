@@ -282,7 +282,7 @@ impl Log {
 
     /// Something about that, in words.
     pub fn note(&self, topic: Topic, level: Level, text: fmt::Arguments<'_>) {
-        self.say(&Event { level, who: None, address: None, party: None, what: What::Note(topic, text) });
+        self.say(&Event::of(level, What::Note(topic, text)));
     }
 
     /// Something that has no text form of its own.
@@ -294,8 +294,7 @@ impl Log {
 
     /// Something about a client, in words.
     pub fn peer(&self, topic: Topic, level: Level, peer: &dyn fmt::Display, text: fmt::Arguments<'_>) {
-        let what = What::Dated(topic, text);
-        self.say(&Event { level, who: Some(peer), address: None, party: None, what });
+        self.say(&Event { who: Some(peer), ..Event::of(level, What::Dated(topic, text)) });
     }
 
     /// Whether lines of this level are written about the client at `address`, or about what is no client's, so that
@@ -312,6 +311,11 @@ impl Log {
     /// Whether lines are JSON objects, which need more details.
     pub fn is_json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    /// Whether objects are written anywhere, which need more details.
+    pub fn writes_objects(&self) -> bool {
+        self.is_json() || self.has_access()
     }
 
     /// Whether there is an access log.
@@ -379,10 +383,18 @@ impl Log {
         }
     }
 
-    /// Writes an event to the access log, whatever the level.
-    pub fn say_access(&self, event: &Event<'_>) {
+    /// Writes an event to the access log, whatever the level, and with `lines` also to a log that consists of objects.
+    pub fn say_access(&self, event: &Event<'_>, lines: bool) {
+        let lines = lines && self.is_json() && self.wants(event.level, event.address);
+        if self.access.is_none() && !lines {
+            return;
+        }
+        let object = object(event, self.instance, VALUE_MAX);
         if let Some(sink) = &self.access {
-            sink.say(event.level, &object(event, self.instance, VALUE_MAX));
+            sink.say(event.level, &object);
+        }
+        if lines {
+            self.lines.iter().for_each(|sink| sink.say_object(event, &object));
         }
     }
 
@@ -441,7 +453,7 @@ impl Style {
             Style::Text => text.to_owned(),
             Style::Json(instance) => {
                 let what = What::Note(Topic::Suppressed, format_args!("{text}"));
-                object(&Event { level, who: None, address: None, party: None, what }, instance, VALUE_MAX)
+                object(&Event::of(level, what), instance, VALUE_MAX)
             }
         }
     }

@@ -348,13 +348,16 @@ fn lines_that_matter_less_than_the_level_are_not_written_and_the_access_log_has_
         let names: Vec<&str> =
             Level::ALL.into_iter().filter(|level| *level <= wanted).map(Level::name).collect();
         assert_eq!(severities, names);
-        log.say_access(&Event {
-            level: Level::Debug,
-            who: None,
-            address: None,
-            party: None,
-            what: What::SessionEnd(&session_end(&"over")),
-        });
+        log.say_access(
+            &Event {
+                level: Level::Debug,
+                who: None,
+                address: None,
+                party: None,
+                what: What::SessionEnd(&session_end(&"over")),
+            },
+            false,
+        );
         assert_eq!(log.take_access_lines().lines().count(), 1);
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::refusal::Refusal;
 use crate::http::response::Status;
+use crate::printable::push_json_escape;
 use crate::target::Target;
 
 /// A question to a plugin.
@@ -85,14 +86,10 @@ impl Question<'_> {
         question["id"] = id.into();
         let mut line = String::new();
         for sign in question.to_string().chars() {
-            // ASCII, so that programs without UTF-8 can read it, too. Characters above 0xffff become
-            // surrogate pairs (RFC 8259, 7).
+            // ASCII, so that programs without UTF-8 can read it, too.
             match sign.is_ascii() {
                 true => line.push(sign),
-                false => sign
-                    .encode_utf16(&mut [0; 2])
-                    .iter()
-                    .for_each(|unit| line.push_str(&format!("\\u{unit:04x}"))),
+                false => push_json_escape(&mut line, sign),
             }
         }
         line.push('\n');

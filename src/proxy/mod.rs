@@ -34,6 +34,11 @@ pub struct Addresses {
     pub destination: SocketAddr,
 }
 
+/// The address with a mapped IPv4 address as what it is.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// What a proxy says of its client's TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxiedTls {

@@ -1,6 +1,6 @@
 //! Version 2: addresses in binary, and what else the proxy has to say, by type and length.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{Addresses, Fault, Proxied, ProxiedTls, REQUEST_ID_MAX, V2_MAX, crc32c, printable};
 
@@ -9,6 +9,15 @@ pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// Version and command of a connection of the proxy's own.
 pub(super) const LOCAL: u8 = 0x20;
+
+/// Version and command of a client's connection.
+pub(super) const PROXY: u8 = 0x21;
+
+/// Families and protocols.
+pub(super) const UNSPECIFIED: u8 = 0x00;
+pub(super) const TCP4: u8 = 0x11;
+pub(super) const TCP6: u8 = 0x21;
+const UNIX: u8 = 0x31;
 
 /// Bytes of the signature, version and command, family and protocol, and the length of the rest.
 pub(super) const FIXED: usize = 16;
@@ -24,7 +33,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<(Proxied, usize)>, Fault> {
     };
     let is_local = match head[12] {
         LOCAL => true,
-        0x21 => false,
+        PROXY => false,
         byte if byte >> 4 != 2 => return Err(Fault::Version),
         _ => return Err(Fault::Command),
     };
@@ -73,18 +82,14 @@ fn addresses(family: u8, rest: &[u8]) -> Result<(Option<Addresses>, &[u8]), Faul
     };
     let addresses = match family {
         // Unspecified, and Unix sockets: there is no address.
-        0x00 | 0x31 => None,
-        0x11 => {
+        UNSPECIFIED | UNIX => None,
+        TCP4 => {
             let at = |n: usize| IpAddr::V4(Ipv4Addr::new(block[n], block[n + 1], block[n + 2], block[n + 3]));
             both(at(0), at(4), 8)
         }
-        0x21 => {
-            let at =
-                |n: usize| <[u8; 16]>::try_from(&block[n..n + 16]).map(|bytes| Ipv6Addr::from(bytes).into());
-            match (at(0), at(16)) {
-                (Ok(source), Ok(destination)) => both(source, destination, 32),
-                _ => None,
-            }
+        TCP6 => {
+            let at = |n: usize| IpAddr::V6(std::array::from_fn::<u8, 16, _>(|i| block[n + i]).into());
+            both(at(0), at(16), 32)
         }
         _ => return Err(unknown),
     };

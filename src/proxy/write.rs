@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Addresses, ProxiedTls, REQUEST_ID_MAX, v1, v2};
+use super::{Addresses, ProxiedTls, REQUEST_ID_MAX, canonical, v1, v2};
 
 /// The versions of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +61,10 @@ impl Header<'_> {
         let mut header = v2::SIGNATURE.to_vec();
         // LOCAL and unspecified, or PROXY and TCP over one of the two families.
         match self.addresses.map(same_family) {
-            None => header.extend([0x20, 0x00, 0, 0]),
+            None => header.extend([v2::LOCAL, v2::UNSPECIFIED, 0, 0]),
             Some(Addresses { source, destination }) => {
-                header.extend([0x21, if source.is_ipv4() { 0x11 } else { 0x21 }, 0, 0]);
+                let family = if source.is_ipv4() { v2::TCP4 } else { v2::TCP6 };
+                header.extend([v2::PROXY, family, 0, 0]);
                 for address in [source.ip(), destination.ip()] {
                     match address {
                         IpAddr::V4(address) => header.extend(address.octets()),
@@ -113,7 +114,6 @@ fn value(to: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
 
 /// Both addresses in one family: IPv4 as it is, or as mapped addresses beside one of IPv6.
 fn same_family(Addresses { source, destination }: Addresses) -> Addresses {
-    let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     let (source, destination) = (canonical(source), canonical(destination));
     if source.is_ipv4() == destination.is_ipv4() {
         return Addresses { source, destination };
