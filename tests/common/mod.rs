@@ -22,6 +22,7 @@ pub(crate) mod tls;
 pub(crate) mod wire;
 
 pub(crate) use skips::skipped;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -42,6 +43,11 @@ pub(crate) fn eventually_within(limit: Duration, what: &str, mut condition: impl
         assert!(start.elapsed() < limit, "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A port of 127.0.0.1 that was free just now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
 }
 
 /// Whether a program that other people wrote is on PATH; says so when it is not, since a test is skipped then.

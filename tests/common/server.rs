@@ -73,8 +73,19 @@ impl Server {
     pub(crate) fn wait_until_it_listens(&mut self) {
         self.log.wait_for("  - proxying from ");
         let listening = self.log.wait_for("  - Listen on ");
-        self.port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
-        self.unix = listening.split_once("  - Listen on unix socket ").map(|(_, path)| path.into());
+        let (_, place) = listening.split_once("  - Listen on ").expect("it was waited for");
+        // In an object, the message has an end.
+        let place = place.split('"').next().unwrap_or_default();
+        self.port = place.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
+        self.unix = place.strip_prefix("unix socket ").map(Into::into);
+    }
+
+    /// Waits until the kernel says so, and learns the port from it: for logs that can't be read or don't tell it.
+    pub(crate) fn wait_for_listener(&mut self) {
+        super::eventually("the gateway to listen", || {
+            self.port = self.listeners().first().map_or(0, |listener| listener.port);
+            self.port > 0
+        });
     }
 
     /// Starts a command and collects its output, without waiting for anything.

@@ -23,6 +23,11 @@ impl Wire {
         Self(socket)
     }
 
+    /// The TCP port of this end.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.local_addr().expect("bound").as_socket().expect("TCP").port()
+    }
+
     /// A second handle to the same socket, for a thread that writes while this one reads.
     pub(crate) fn twin(&self) -> Self {
         Self(self.0.try_clone().expect("duplicate a socket"))

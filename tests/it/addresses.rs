@@ -14,13 +14,12 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
-use super::side_by_side::free_port;
 use crate::common::admin::Admin;
 use crate::common::client::{Answer, Client, UPGRADE};
 use crate::common::server::Server;
 use crate::common::target::Target;
 use crate::common::wire::Wire;
-use crate::common::{DEADLINE, Scratch, eventually, skipped, tls};
+use crate::common::{DEADLINE, Scratch, eventually, free_port, skipped, tls};
 
 const DOC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operating.md");
 
@@ -169,11 +168,9 @@ impl Proxy {
         panic!("{program} does not start");
     }
 
-    /// A connection through the proxy, from an address of its own, and its port.
-    fn connect(&self) -> (Client, u16) {
-        let socket = self.dial();
-        let port = socket.local_addr().expect("bound").as_socket().expect("TCP").port();
-        (Client { wire: Wire::new(socket) }, port)
+    /// A connection through the proxy, from an address of its own.
+    fn connect(&self) -> Client {
+        Client { wire: Wire::new(self.dial()) }
     }
 
     fn dial(&self) -> Socket {
@@ -219,7 +216,7 @@ fn haproxy_names_the_client_by_both_versions_of_the_proxy_protocol() {
         let server = gateway("stream", &[], &target.address);
         let replacements = [("127.0.0.1:6080", &in_front_of(&server)[..]), ("send-proxy-v2", version)];
         let Some(proxy) = Proxy::haproxy("tcp", &replacements) else { return };
-        let (client, _) = proxy.connect();
+        let client = proxy.connect();
         assert_named(&server, &mut client.upgrade());
     }
 }
@@ -243,7 +240,7 @@ fn haproxy_names_the_client_at_a_unix_socket() {
         options.iter().map(|word| if word == "/run/websockify.sock" { &path } else { &word[..] }).collect();
     let server = Server::start(&[&["-v"], &options[..], &[&target.address]].concat());
     let Some(proxy) = Proxy::haproxy("unix", &[("/run/websockify.sock", &path)]) else { return };
-    let (client, _) = proxy.connect();
+    let client = proxy.connect();
     assert_named(&server, &mut client.upgrade());
 }
 
@@ -367,7 +364,7 @@ fn nginx_names_the_client_by_the_proxy_protocol() {
     let target = Target::tcp().echo();
     let server = gateway("stream", &[], &target.address);
     let Some(proxy) = Proxy::nginx("stream", &[("127.0.0.1:6080", &in_front_of(&server))]) else { return };
-    let (client, _) = proxy.connect();
+    let client = proxy.connect();
     assert_named(&server, &mut client.upgrade());
 }
 
@@ -402,7 +399,7 @@ fn haproxy_as_the_target_is_told_the_client_before_tls_and_without() {
         let options = ["--access-log", "-", "--proxy-protocol-out", version];
         let server = Server::relay_with(&address, &[&options, tls].concat());
         let client = Client::connect_from(CLIENT, &server);
-        let port = client.wire.0.local_addr().unwrap().as_socket().unwrap().port();
+        let port = client.wire.port();
         let told = told(&mut client.upgrade());
         let ends = format!("127.0.0.5 {port} 127.0.0.1 {}", server.port);
         match version {
@@ -432,7 +429,7 @@ fn nginx_as_the_target_is_told_the_client() {
         let Some(target) = Proxy::nginx("target", &replacements) else { return };
         let server = Server::relay_with(&target.address.to_string(), &["--proxy-protocol-out", version]);
         let client = Client::connect_from(CLIENT, &server);
-        let port = client.wire.0.local_addr().unwrap().as_socket().unwrap().port();
+        let port = client.wire.port();
         let expected = format!("127.0.0.5 {port} 127.0.0.1 {}", server.port);
         assert_eq!(client.upgrade().data(expected.len()), expected.as_bytes(), "{version}");
     }
@@ -444,7 +441,8 @@ fn the_client_of_a_proxy_is_told_to_the_target_with_what_it_has_connected_to() {
     let out = ["--proxy-protocol-out", "v2"];
     let server = gateway("stream", &out, &target.address.to_string());
     let Some(proxy) = Proxy::haproxy("tcp", &[("127.0.0.1:6080", &in_front_of(&server))]) else { return };
-    let (client, port) = proxy.connect();
+    let client = proxy.connect();
+    let port = client.wire.port();
     let told = told(&mut client.upgrade());
     assert!(told.starts_with(&format!("127.0.0.5 {port} 127.0.0.1 {} [", proxy.address.port())), "{told}");
 }

@@ -11,7 +11,7 @@ use crate::common::admin::Admin;
 use crate::common::client::{Answer, Client};
 use crate::common::server::{Server, command};
 use crate::common::target::Target;
-use crate::common::{Scratch, eventually, skipped};
+use crate::common::{Scratch, eventually, free_port, skipped};
 
 const FULL: &str = "full-token-0123456789";
 const READ: &str = "read-token-0123456789";
@@ -508,12 +508,10 @@ fn without_an_admin_listener_there_is_no_thread_of_it() {
 #[test]
 fn no_session_leads_to_the_admin_listener() {
     let scratch = Scratch::new();
-    let admin =
-        std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
-    fs::write(scratch.path("tokens"), format!("t: {admin}\nu: unix_socket:{}\n", scratch.arg("a.sock")))
+    let address = format!("127.0.0.1:{}", free_port());
+    fs::write(scratch.path("tokens"), format!("t: {address}\nu: unix_socket:{}\n", scratch.arg("a.sock")))
         .expect("written");
     let tokens = scratch.arg("tokens");
-    let address = admin.to_string();
     let options = ["--admin", &address, "--token-plugin", "TokenFile", "--token-source", &tokens];
     let server = Server::start(&[&options[..], &["127.0.0.1:0"]].concat());
     let mut client = Client::connect(&server);

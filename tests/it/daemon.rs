@@ -11,7 +11,7 @@ use crate::common::background::{Background, options, run};
 use crate::common::client::Client;
 use crate::common::server::{Server, program};
 use crate::common::target::Target;
-use crate::common::{Scratch, eventually, has, skipped, text};
+use crate::common::{Scratch, eventually, free_port, has, skipped, text};
 
 #[test]
 fn the_launcher_ends_with_0_when_the_daemon_serves() {
@@ -135,8 +135,7 @@ fn a_start_that_gets_no_process_or_thread_says_so() {
 
 #[test]
 fn a_pid_file_that_can_not_be_written_frees_the_port() {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
-    let source = format!("127.0.0.1:{port}");
+    let source = format!("127.0.0.1:{}", free_port());
     failing(&[&source, "a:1", "--pid-file", "/missing/pid"]);
     assert!(TcpStream::connect(&source).is_err());
 }
@@ -341,11 +340,10 @@ fn the_python_program_leaves_its_launcher_in_the_same_way() {
         return;
     };
     let target = Target::tcp().echo();
-    let free = || TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
     let web = Scratch::new();
     let mut seen = Vec::new();
     for program in [vec![python.as_str(), "-m", "websockify"], vec![&program()]] {
-        let (scratch, source) = (Scratch::new(), free().to_string());
+        let (scratch, source) = (Scratch::new(), format!("127.0.0.1:{}", free_port()));
         // A small limit, since the Python program closes one number after the other.
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -n 256; exec \"$@\"", "sh"]).args(&program);
@@ -422,8 +420,7 @@ fn every_end_is_that_of_the_python_program() {
     for (options, is_visited, signal, last) in cases {
         for words in [vec![python.as_str(), "-m", "websockify"], vec![&program()]] {
             let run = || {
-                let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-                let source = free.expect("a port").to_string();
+                let source = format!("127.0.0.1:{}", free_port());
                 let mut command = Command::new(words[0]);
                 command.args(&words[1..]).args(options).args([&source, &target.address]);
                 command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore");

@@ -13,7 +13,7 @@ use crate::common::client::{Client, UPGRADE, visit};
 use crate::common::frame::Frame;
 use crate::common::server::{Server, command};
 use crate::common::target::Target;
-use crate::common::{DEADLINE, Scratch, eventually, skipped};
+use crate::common::{DEADLINE, Scratch, eventually, has};
 
 /// The objects of a log so far. A line that is none is a failure, but for one that is being written.
 fn objects(path: &Path) -> Vec<Value> {
@@ -114,12 +114,11 @@ fn each_way_to_end_a_session_is_told_with_who_has_ended_it() {
 
     // Vanished: its system says so, and the port is still known.
     let (client, _wire) = open();
-    let port =
-        client.wire.0.local_addr().ok().and_then(|address| address.as_socket()).map(|address| address.port());
+    let port = client.wire.port();
     client.wire.reset();
     let gone = next(&place);
     assert_eq!(told(&gone), row("client-reset", "client", 1006, 0));
-    assert_eq!(gone["client.port"].as_u64(), port.map(u64::from));
+    assert_eq!(gone["client.port"], port);
     assert!(gone["error"].is_string());
 
     // Against the rules.
@@ -185,21 +184,12 @@ fn two_clients_behind_one_address_are_told_apart() {
     let mut clients = [Client::open(&place.server), Client::open(&place.server)];
     clients[0].echo(b"one");
     clients[1].echo(b"another");
-    let port = |client: &Client| {
-        client
-            .wire
-            .0
-            .local_addr()
-            .ok()
-            .and_then(|address| address.as_socket())
-            .map(|address| u64::from(address.port()))
-    };
-    let ports = clients.each_ref().map(port);
+    let ports = clients.each_ref().map(|client| client.wire.port());
     clients.into_iter().for_each(Client::close);
     let ends = place.wait_for("session.end", 2);
     assert!(ends.iter().all(|end| end["client.address"] == "127.0.0.1"));
     for (port, bytes) in ports.into_iter().zip([3, 7]) {
-        let end = ends.iter().find(|end| end["client.port"].as_u64() == port).expect("the client's port");
+        let end = ends.iter().find(|end| end["client.port"] == port).expect("the client's port");
         assert_eq!(end["bytes.up"].as_u64(), Some(bytes));
     }
     assert_ne!(ends[0]["session.id"], ends[1]["session.id"]);
@@ -210,13 +200,9 @@ fn the_log_as_objects_tells_a_session_from_its_start_to_its_end() {
     let scratch = Scratch::new();
     let target = Target::tcp().echo();
     let log = scratch.path("log");
-    let mut child =
-        command(&["--log-format", "json", "--log-file", &scratch.arg("log"), "127.0.0.1:0", &target.address]);
-    let mut server = Server::spawn(&mut child);
+    let options = ["--log-format", "json", "--log-file", &scratch.arg("log")];
+    let mut server = Server::relay_with(&target.address, &options);
     server.log.wait_for("\"event\":\"ready\"");
-    let port = server.log.wait_for("  - Listen on ");
-    let port = object(&port)["message"].as_str().and_then(|line| line.rsplit(':').next()?.parse().ok());
-    server.port = port.expect("a port");
     let mut client = Client::connect(&server);
     let request = UPGRADE
         .replace("GET / ", "GET /websockify?token=secret&x=y ")
@@ -332,8 +318,7 @@ fn a_level_leaves_out_what_matters_less() {
         "127.0.0.1:0",
         &target.address,
     ]));
-    eventually("the listener", || !server.listeners().is_empty());
-    server.port = server.listeners().first().map(|listener| listener.port).expect("a port");
+    server.wait_for_listener();
     let mut client = Client::open(&server);
     client.closed_with(1011);
     client.send(&Frame::close(1011, ""));
@@ -369,12 +354,8 @@ fn syslog_gets_the_objects_as_its_messages() {
     let (scratch, target) = (Scratch::new(), Target::tcp().echo());
     let daemon = UnixDatagram::bind(scratch.path("syslog")).expect("a socket");
     daemon.set_read_timeout(Some(DEADLINE)).expect("an option");
-    let options =
-        ["--syslog", &scratch.arg("syslog"), "--log-format", "json", "127.0.0.1:0", &target.address];
-    let mut server = Server::spawn(&mut command(&options));
-    let listening = server.log.wait_for("  - Listen on ");
-    let port = object(&listening)["message"].as_str().and_then(|line| line.rsplit(':').next()?.parse().ok());
-    server.port = port.expect("a port");
+    let options = ["--syslog", &scratch.arg("syslog"), "--log-format", "json"];
+    let server = Server::relay_with(&target.address, &options);
     server.log.wait_for("\"event\":\"ready\"");
     visit(&server, "/");
     let mut events = Vec::new();
@@ -390,8 +371,8 @@ fn syslog_gets_the_objects_as_its_messages() {
 
 #[test]
 fn a_rotation_by_logrotate_loses_no_line_of_either_file() {
-    if Command::new("logrotate").arg("--version").output().is_err() {
-        return skipped("logrotate is not installed");
+    if !has("logrotate") {
+        return;
     }
     let (scratch, target) = (Scratch::new(), Target::tcp().echo());
     let (access, log) = (scratch.path("access"), scratch.path("log"));
@@ -425,8 +406,8 @@ fn a_rotation_by_logrotate_loses_no_line_of_either_file() {
 
 #[test]
 fn the_queries_of_the_manual_give_what_it_says() {
-    if Command::new("jq").arg("--version").output().is_err() {
-        return skipped("jq is not installed");
+    if !has("jq") {
+        return;
     }
     let target = Target::tcp().echo();
     let place = Place::new(&target.address, &[]);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::common::admin::Admin;
 use crate::common::client::{Client, UPGRADE};
-use crate::common::server::{Server, command};
+use crate::common::server::Server;
 use crate::common::target::Target;
 use crate::common::{Scratch, eventually};
 
@@ -15,11 +15,7 @@ const LOG: &str = "/api/v1/log";
 fn gateway(scratch: &Scratch, target: &str, format: &str) -> (Server, Admin) {
     let admin = format!("unix:{}", scratch.arg("admin"));
     let options = ["--admin", &admin, "--trusted-proxy", "127.0.0.1", "--log-format", format];
-    let mut server = Server::spawn(&mut command(&[&options[..], &["127.0.0.1:0", target]].concat()));
-    let line = server.log.wait_for("  - Listen on 127.0.0.1:");
-    let (_, port) = line.split_once("  - Listen on 127.0.0.1:").expect("it was waited for");
-    let port: String = port.chars().take_while(char::is_ascii_digit).collect();
-    server.port = port.parse().expect("a port");
+    let server = Server::relay_with(target, &options);
     let admin = Admin::at_unix(&scratch.path("admin"));
     admin.eventually_ready();
     (server, admin)

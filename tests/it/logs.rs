@@ -229,7 +229,7 @@ fn a_full_stderr_does_not_stop_the_service() {
     command.stderr(writer);
     let mut server = Server::spawn(&mut command);
     drop(command);
-    server.port = port_in_sockets(&server);
+    server.wait_for_listener();
     for _ in 0..300 {
         visit(&server, "/websockify");
     }
@@ -246,7 +246,7 @@ fn a_stderr_that_stalls_and_goes_on_gets_whole_lines() {
     command.stderr(writer);
     let mut server = Server::spawn(&mut command);
     drop(command);
-    server.port = port_in_sockets(&server);
+    server.wait_for_listener();
     let path = format!("/{}", "p".repeat(2000));
     for _ in 0..100 {
         visit(&server, &path);
@@ -320,16 +320,6 @@ fn port_in_file(scratch: &Scratch) -> u16 {
         let line = text.lines().find(|line| line.starts_with("  - proxying from "));
         let source = line.and_then(|line| line.split(' ').nth(5));
         port = source.and_then(|source| source.rsplit(':').next()).and_then(|port| port.parse().ok());
-        port.is_some()
-    });
-    port.unwrap_or_default()
-}
-
-/// The TCP port on which the program listens, told by the kernel, since no output can be read.
-fn port_in_sockets(server: &Server) -> u16 {
-    let mut port = None;
-    eventually("the program to listen", || {
-        port = server.listeners().first().map(|listener| listener.port);
         port.is_some()
     });
     port.unwrap_or_default()

@@ -115,9 +115,8 @@ fn what_happens_is_counted() {
 
 #[test]
 fn a_target_that_is_not_there_and_a_request_that_is_refused_are_counted() {
-    let port =
-        std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
-    let server = Server::relay_with(&port.to_string(), &["--admin", "0"]);
+    let target = Target::refusing();
+    let server = Server::relay_with(&target.address, &["--admin", "0"]);
     let admin = Admin::of(&server);
     let mut client = Client::open(&server);
     client.closed_with(1011);

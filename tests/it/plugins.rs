@@ -413,7 +413,7 @@ fn an_answer_in_json_says_which_header_its_target_gets() {
         // The second time from the cache.
         for token in ["v1", "v2", "none", "v1", "v2", "none"] {
             let mut client = Client::connect(&server);
-            let from = client.wire.0.local_addr().unwrap().as_socket().unwrap().port();
+            let from = client.wire.port();
             let request = UPGRADE.replace("GET / ", &format!("GET /?token={token} "));
             assert_eq!(client.ask(request.as_bytes()).status, 101, "{class} {token}");
             let mut wire = target.accept();

@@ -17,7 +17,7 @@ use crate::common::script::{self, Entry};
 use crate::common::server::{command, program};
 use crate::common::target::Target;
 use crate::common::wire::Wire;
-use crate::common::{Scratch, eventually, has, skipped, text};
+use crate::common::{Scratch, eventually, free_port, has, skipped, text};
 
 /// A session whose two ends are in hand.
 fn session(server: &Server, target: &Target) -> (Client, Wire) {
@@ -84,10 +84,7 @@ fn a_recording_is_the_python_program_s_byte_for_byte() {
     server.signal("TERM");
     server.wait();
 
-    let port = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        free.local_addr().expect("an address").port()
-    };
+    let port = free_port();
     let mut python = Command::new(python);
     python.args(["-m", "websockify", "--record", &theirs, &format!("127.0.0.1:{port}"), &target.address]);
     let mut server = Server::spawn(python.stdin(Stdio::null()).stderr(Stdio::piped()));

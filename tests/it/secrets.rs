@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use crate::common::Scratch;
 use crate::common::client::{Client, UPGRADE};
-use crate::common::server::{Server, command};
+use crate::common::server::Server;
 use crate::common::target::Target;
 
 /// What must not be in the log, in none of the forms that it may have.
@@ -92,7 +92,7 @@ fn plant_secrets(form: &str) {
     .unwrap();
     let users = scratch.arg("users");
     fs::write(&users, format!("user:{PASSWORD}\nbad {PASSWORD}\n{PASSWORD}:$1$unknown\n")).unwrap();
-    let mut server = Server::spawn(&mut command(&[
+    let mut server = Server::start(&[
         "-v",
         "--log-format",
         form,
@@ -111,9 +111,7 @@ fn plant_secrets(form: &str) {
         "--token-source",
         &scratch.arg("t"),
         "127.0.0.1:0",
-    ]));
-    server.log.wait_for("  - proxying from ");
-    server.port = server.listeners().first().expect("it listens").port;
+    ]);
     let right = format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("user:{PASSWORD}")));
     let wrong = format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("user:{PASSWORD}x")));
     let bearer = format!("Authorization: Bearer {TOKEN}\r\nCookie: token={TOKEN}; a={COOKIE}\r\n");

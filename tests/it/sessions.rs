@@ -77,7 +77,7 @@ fn a_list_says_who_where_to_and_how_much() {
     let page = admin.json("/api/v1/sessions");
     assert_eq!((&page["next"], &page["total"], &page["incomplete"]), (&Value::Null, &json!(1), &json!([])));
     let row = rows(&page).pop().expect("one");
-    let port = client.wire.0.local_addr().expect("bound").as_socket().expect("TCP").port();
+    let port = client.wire.port();
     let place = json!({ "address": "127.0.0.7", "port": port });
     for (field, expected) in [
         ("process", json!("current")),

@@ -7,14 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::common::client::Client;
 use crate::common::server::Server;
-use crate::common::{Scratch, eventually};
+use crate::common::{Scratch, eventually, free_port};
 
 /// A request, and what it is about. `{DATE}` in it is the last change of the file that is asked for.
 struct Case {
@@ -491,11 +490,6 @@ pub(crate) fn start_python_in(
         }
     }
     panic!("no port stays free");
-}
-
-/// A port that was free just now.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
 }
 
 /// Starts it on a port that was free just now.

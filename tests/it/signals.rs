@@ -177,8 +177,7 @@ fn closed_descriptors_are_replaced_and_never_get_a_sockets_data() {
     let target = Target::tcp().echo();
     let args = ["-v", "--traffic", "--log-file", &scratch.arg("log"), "127.0.0.1:0", &target.address];
     let mut server = Server::spawn(&mut shell("exec \"$@\" <&- >&- 2>&-", &args));
-    eventually("it to listen", || server.listeners().first().is_some_and(|listener| listener.port > 0));
-    server.port = server.listeners()[0].port;
+    server.wait_for_listener();
     for _ in 0..5 {
         visit(&server);
     }

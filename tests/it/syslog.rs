@@ -12,7 +12,7 @@ use crate::common::background::Background;
 use crate::common::client::Client;
 use crate::common::server::{Server, program};
 use crate::common::target::Target;
-use crate::common::{DEADLINE, Scratch, skipped};
+use crate::common::{DEADLINE, Scratch, free_port, skipped};
 
 fn visit(server: &Server) {
     let mut client = Client::open(server);
@@ -256,8 +256,7 @@ fn the_python_program_sends_the_same_messages() {
         for words in [vec![python.as_str(), "-m", "websockify"], vec![&program()]] {
             let scratch = Scratch::new();
             let daemon = datagrams(&scratch.path("syslog"));
-            let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-            let source = free.expect("a port").to_string();
+            let source = format!("127.0.0.1:{}", free_port());
             let mut command = Command::new(words[0]);
             command.args(&words[1..]).args(form).args([&scratch.arg("syslog"), &source, &target.address]);
             command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore");

@@ -6,12 +6,11 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::side_by_side::free_port;
 use super::tokens_beside_python::python;
 use crate::common::client::Client;
 use crate::common::frame::Frame;
 use crate::common::server::{Server, program};
-use crate::common::{Scratch, skipped};
+use crate::common::{Scratch, free_port, skipped};
 
 /// Python's websockify and ours, in front of the same words.
 fn both(python: &str, options: &[&str], words: &[&str]) -> [Server; 2] {

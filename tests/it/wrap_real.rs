@@ -10,10 +10,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use super::Server;
-use super::side_by_side::free_port;
 use crate::common::client::Client;
 use crate::common::server::command;
-use crate::common::{Scratch, eventually, eventually_within, has, skipped};
+use crate::common::{Scratch, eventually, eventually_within, free_port, has, skipped};
 
 /// A client's bytes, whatever frames they come in.
 struct Bytes {
