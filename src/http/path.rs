@@ -60,27 +60,36 @@ pub fn redact_word(name: &[u8]) -> &str {
 pub fn redact_agent(agent: &str) -> String {
     let mut shown = String::with_capacity(agent.len());
     let mut behind_place = false;
-    for word in agent.split_inclusive(is_between_words) {
-        let (word, separator) = word.split_at(word.trim_end_matches(is_between_words).len());
+    for (word, separator) in pieces(agent, is_between_words) {
         if word.contains('@') || is_random(word) {
             shown.push_str(MASK);
             behind_place = false;
         } else {
-            for part in word.split_inclusive(is_within_words) {
-                let (part, separator) = part.split_at(part.trim_end_matches(is_within_words).len());
-                if !part.is_empty() {
-                    let judged = judge(part);
-                    let is_secret = behind_place || matches!(judged, Segment::Secret | Segment::Odd);
-                    shown.push_str(if is_secret { MASK } else { part });
-                    let is_scheme = SCHEMES.iter().any(|scheme| part.eq_ignore_ascii_case(scheme));
-                    behind_place = is_scheme || matches!(judged, Segment::Place);
-                }
-                shown.push_str(separator);
-            }
+            redact_parts(word, &mut behind_place, &mut shown);
         }
         shown.push_str(separator);
     }
     shown
+}
+
+/// Appends a word of an agent, part by part; `behind_place` if the part before it was a word such as `token`.
+fn redact_parts(word: &str, behind_place: &mut bool, shown: &mut String) {
+    for (part, separator) in pieces(word, is_within_words) {
+        if !part.is_empty() {
+            let judged = judge(part);
+            let is_secret = *behind_place || matches!(judged, Segment::Secret | Segment::Odd);
+            shown.push_str(if is_secret { MASK } else { part });
+            let is_scheme = SCHEMES.iter().any(|scheme| part.eq_ignore_ascii_case(scheme));
+            *behind_place = is_scheme || matches!(judged, Segment::Place);
+        }
+        shown.push_str(separator);
+    }
+}
+
+/// The pieces of a text, each with the separators behind it.
+fn pieces(text: &str, is_separator: fn(char) -> bool) -> impl Iterator<Item = (&str, &str)> {
+    let split = move |piece: &str| piece.trim_end_matches(is_separator).len();
+    text.split_inclusive(is_separator).map(move |piece| piece.split_at(split(piece)))
 }
 
 fn is_between_words(c: char) -> bool {

@@ -30,7 +30,7 @@ use crate::sys;
 use event::Head;
 use json::Object;
 use output::Output;
-use sink::{Form, Sink};
+use sink::{Form, LOG_FILE, STANDARD_ERROR, Sink};
 use syslog::{Header, Syslog};
 
 pub use event::{Event, Party, Request, SessionEnd, SessionStart, Topic, What};
@@ -168,9 +168,9 @@ impl Log {
             Format::Json => Style::Json(instance),
         };
         let plain = |name, style| Sink::new(name, Form::Plain, style);
-        let mut prepared = vec![(plain("standard error", style), Output::stderr())];
+        let mut prepared = vec![(plain(STANDARD_ERROR, style), Output::stderr())];
         let file = file.map(|file| Output::file(file, "log file"));
-        prepared.extend(file.map(|output| (plain("the log file", style), output)));
+        prepared.extend(file.map(|output| (plain(LOG_FILE, style), output)));
         prepared.extend(settings.syslog.as_ref().map(|settings| {
             let form = Form::Syslog(Header::new(settings).into());
             (Sink::new("syslog", form, style), Output::syslog(Syslog::new(settings.address.clone())))

@@ -238,8 +238,12 @@ pub(super) fn lines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
-/// The words for outputs in lines about them, and in metrics.
-const OUTPUTS: &[(&str, &str)] = &[("standard error", "stderr"), ("the log file", "file")];
+/// Outputs in lines about them.
+pub(super) const STANDARD_ERROR: &str = "standard error";
+pub(super) const LOG_FILE: &str = "the log file";
+
+/// Those that metrics call otherwise.
+const OUTPUTS: &[(&str, &str)] = &[(STANDARD_ERROR, "stderr"), (LOG_FILE, "file")];
 
 /// An object that is longer is made again for syslog, with values of [`SYSLOG_VALUE_MAX`]: a message has 8 KiB.
 const SYSLOG_OBJECT_MAX: usize = 7 * 1024;

@@ -105,6 +105,7 @@ impl Connect {
         header: Box<[u8]>,
         cx: &Cx<'_>,
     ) -> Box<Connect> {
+        let begun = Instant::now();
         let mut connect = Connect {
             to,
             tape,
@@ -117,8 +118,8 @@ impl Connect {
             deadline: cx.now.after(CONNECT),
             failure: None,
             kind: Dial::Timeout,
-            begun: Instant::now(),
-            asked: Instant::now(),
+            begun,
+            asked: begun,
             is_absent: false,
             is_tried: false,
             rounds: 0,
