@@ -5,8 +5,10 @@
 pub(crate) mod admin;
 pub(crate) mod background;
 pub(crate) mod client;
+pub(crate) mod debian;
 pub(crate) mod doors;
 pub(crate) mod flow;
+pub(crate) mod foreign;
 pub(crate) mod frame;
 pub(crate) mod log;
 pub(crate) mod namespace;
@@ -58,6 +60,15 @@ pub(crate) fn has(program: &str) -> bool {
         skipped(&format!("{program} is not on PATH"));
     }
     found
+}
+
+/// The block on a page of the documentation that begins so: with a comment, and the start of the block's first line.
+pub(crate) fn documented(page: &str, beginning: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
+    let text = std::fs::read_to_string(path).expect("the documentation is part of the repository");
+    let (_, block) = text.split_once(beginning).unwrap_or_else(|| panic!("{page} has {beginning}"));
+    let (_, block) = block.split_once('\n').expect("a block has lines");
+    block.split_once("```").expect("a block has an end").0.to_owned()
 }
 
 /// A directory of its own for one test, removed at the end.

@@ -3,9 +3,8 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,23 +15,18 @@ use socket2::{Domain, Socket, Type};
 
 use crate::common::admin::Admin;
 use crate::common::client::{Answer, Client, UPGRADE};
+use crate::common::foreign::Foreign;
 use crate::common::server::Server;
 use crate::common::target::Target;
 use crate::common::wire::Wire;
-use crate::common::{DEADLINE, Scratch, eventually, free_port, skipped, tls};
-
-const DOC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operating.md");
+use crate::common::{self, DEADLINE, Scratch, debian, eventually, tls};
 
 /// Where clients connect from, so that their address is not the proxy's.
 const CLIENT: [u8; 4] = [127, 0, 0, 5];
 
 /// The text of the block in the documentation behind this mark.
 fn documented(mark: &str) -> String {
-    let page = fs::read_to_string(DOC).expect("the documentation is part of the repository");
-    let before = format!("<!-- run by tests/it/addresses.rs: {mark} -->\n```");
-    let (_, rest) = page.split_once(&before).unwrap_or_else(|| panic!("{mark} is documented"));
-    let (_, text) = rest.split_once('\n').expect("a block has lines");
-    text.split_once("```").expect("a block has an end").0.to_owned()
+    common::documented("operating.md", &format!("<!-- run by tests/it/addresses.rs: {mark} -->\n```"))
 }
 
 /// The documented options of the gateway, up to the address that it listens at.
@@ -57,115 +51,44 @@ fn gateway(mark: &str, more: &[&str], target: &str) -> Server {
     Server::relay_with(target, &[&["-v"], &options[..]].concat())
 }
 
-/// Where `.ci/prepare` unpacks what others wrote.
-const UNPACKED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ci/debian");
-
-/// Where programs are, and what belongs to them.
-const PROGRAMS: [&str; 3] = ["/usr/sbin", "/usr/bin", "usr/sbin"];
-const LIBRARIES: [&str; 2] = ["/usr/lib", "usr/lib"];
-
-/// The path of what Debian has, in one of these places of the machine or of [`UNPACKED`]. Without it the test is skipped.
-fn installed(name: &str, places: &[&str]) -> Option<String> {
-    let paths = places.iter().map(|place| Path::new(UNPACKED).join(place).join(name));
-    let found = paths.into_iter().find(|path| path.exists());
-    if found.is_none() {
-        skipped(&format!("{name} is not there: .ci/prepare fetches it"));
-    }
-    found.map(|path| path.display().to_string())
-}
-
-/// A proxy that others wrote. Dropping it kills it.
-struct Proxy {
-    child: Child,
-    address: SocketAddr,
-    scratch: Scratch,
-}
+/// A proxy that others wrote.
+struct Proxy(Foreign);
 
 impl Proxy {
     /// HAProxy with the documented configuration and these replacements, listening at a port of its own.
     fn haproxy(mark: &str, replacements: &[(&str, &str)]) -> Option<Proxy> {
-        let text = documented(&format!("haproxy {mark}"));
-        Proxy::start(
-            "haproxy",
-            text,
-            replacements,
-            |_| String::new(),
-            |path| vec!["-db".into(), "-f".into(), path.into()],
-        )
+        let program = debian::path("haproxy", debian::PROGRAMS)?;
+        let text = replaced(documented(&format!("haproxy {mark}")), replacements);
+        Some(Proxy(Foreign::start(|port, scratch| {
+            fs::write(scratch.path("conf"), listening(&text, port)).expect("written");
+            let mut command = debian::command(&program);
+            command.args(["-db", "-f", &scratch.arg("conf")]);
+            command
+        })))
     }
 
     /// The same with nginx.
     fn nginx(mark: &str, replacements: &[(&str, &str)]) -> Option<Proxy> {
-        let text = documented(&format!("nginx {mark}"));
-        let module =
-            format!("load_module {};\n", installed("nginx/modules/ngx_stream_module.so", &LIBRARIES)?);
-        let own = |scratch: &Scratch| {
-            let (pid, log) = (scratch.arg("pid"), scratch.arg("error.log"));
-            let daemon = "daemon off; master_process off; worker_processes 1;";
-            format!("{module}{daemon} pid {pid}; error_log {log}; events {{}}\n")
-        };
-        let text = text.replace(
-            "http {",
-            "http { access_log off; client_body_temp_path TEMP; proxy_temp_path TEMP; fastcgi_temp_path TEMP;\n\
-             uwsgi_temp_path TEMP; scgi_temp_path TEMP;",
-        );
-        Proxy::start("nginx", text, replacements, own, |path| {
-            vec!["-p".into(), "/tmp".into(), "-c".into(), path.into()]
-        })
-    }
-
-    fn start(
-        program: &str,
-        text: String,
-        replacements: &[(&str, &str)],
-        own: impl Fn(&Scratch) -> String,
-        arguments: impl Fn(&str) -> Vec<String>,
-    ) -> Option<Proxy> {
-        let path = installed(program, &PROGRAMS)?;
-        let own_libraries = path.starts_with(UNPACKED);
-        // Another process may be quicker to take a port that was free.
-        for _ in 0..5 {
-            let scratch = Scratch::new();
-            let port = free_port();
-            let mut text = text.clone();
-            for (word, replacement) in replacements {
-                assert!(text.contains(word), "{word} in {text}");
-                text = text.replace(word, replacement);
-            }
-            let text = text
-                .replace(":443", &format!("127.0.0.1:{port}"))
-                .replace("listen 443", &format!("listen 127.0.0.1:{port}"))
-                .replace("127.0.0.1:5900 accept", &format!("127.0.0.1:{port} accept"))
-                .replace("127.0.0.1:5900 proxy", &format!("127.0.0.1:{port} proxy"))
-                .replace("TEMP", &scratch.arg("temp"));
-            fs::write(scratch.path("conf"), own(&scratch) + &text).expect("written");
-            let output = fs::File::create(scratch.path("output")).expect("a file");
-            let mut command = Command::new(&path);
-            if own_libraries {
-                let machine = std::env::consts::ARCH;
-                command.env("LD_LIBRARY_PATH", format!("{UNPACKED}/usr/lib/{machine}-linux-gnu"));
-            }
-            let mut child = command
-                .args(arguments(&scratch.arg("conf")))
-                .stdin(Stdio::null())
-                .stdout(output.try_clone().expect("a file"))
-                .stderr(output)
-                .spawn()
-                .expect("the proxy starts");
-            let address = SocketAddr::from(([127, 0, 0, 1], port));
-            let mut is_up = false;
-            eventually("the proxy to listen", || {
-                is_up = TcpStream::connect(address).is_ok();
-                is_up || child.try_wait().expect("a child").is_some()
-            });
-            let proxy = Proxy { child, address, scratch };
-            if is_up {
-                return Some(proxy);
-            }
-            let said = fs::read_to_string(proxy.scratch.path("output")).unwrap_or_default();
-            eprintln!("{program} has ended: {said}\n{text}");
-        }
-        panic!("{program} does not start");
+        let program = debian::path("nginx", debian::PROGRAMS)?;
+        let modules = ["usr/lib/nginx/modules", "/usr/lib/nginx/modules"];
+        let module = debian::path("ngx_stream_module.so", &modules)?;
+        let text = replaced(documented(&format!("nginx {mark}")), replacements);
+        Some(Proxy(Foreign::start(|port, scratch| {
+            let (pid, temp) = (scratch.arg("pid"), scratch.arg("temp"));
+            let own = format!(
+                "load_module {module};\ndaemon off; master_process off; worker_processes 1; pid {pid};\n\
+                 error_log stderr; events {{}}\n"
+            );
+            let http = format!(
+                "http {{ access_log off; client_body_temp_path {temp}; proxy_temp_path {temp};\n\
+                 fastcgi_temp_path {temp}; uwsgi_temp_path {temp}; scgi_temp_path {temp};"
+            );
+            let text = listening(&text, port).replace("http {", &http);
+            fs::write(scratch.path("conf"), own + &text).expect("written");
+            let mut command = debian::command(&program);
+            command.args(["-p", "/tmp", "-c", &scratch.arg("conf")]);
+            command
+        })))
     }
 
     /// A connection through the proxy, from an address of its own.
@@ -176,20 +99,27 @@ impl Proxy {
     fn dial(&self) -> Socket {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.bind(&SocketAddr::from((CLIENT, 0)).into()).expect("an address of this machine");
-        socket.connect(&self.address.into()).expect("the proxy listens");
+        let address = SocketAddr::from(([127, 0, 0, 1], self.0.port));
+        socket.connect(&address.into()).expect("the proxy listens");
         socket
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            let read = |name| fs::read_to_string(self.scratch.path(name)).unwrap_or_default();
-            eprintln!("--- the proxy's output\n{}{}", read("output"), read("error.log"));
-        }
+/// A configuration with each of these words replaced.
+fn replaced(mut text: String, replacements: &[(&str, &str)]) -> String {
+    for (word, replacement) in replacements {
+        assert!(text.contains(word), "{word} in {text}");
+        text = text.replace(word, replacement);
     }
+    text
+}
+
+/// A documented configuration that listens at this port of 127.0.0.1.
+fn listening(text: &str, port: u16) -> String {
+    text.replace(":443", &format!("127.0.0.1:{port}"))
+        .replace("listen 443", &format!("listen 127.0.0.1:{port}"))
+        .replace("127.0.0.1:5900 accept", &format!("127.0.0.1:{port} accept"))
+        .replace("127.0.0.1:5900 proxy", &format!("127.0.0.1:{port} proxy"))
 }
 
 /// A session through a proxy: it echoes, and every line about it begins with the client's address.
@@ -394,7 +324,7 @@ fn told(client: &mut Client) -> String {
 fn haproxy_as_the_target_is_told_the_client_before_tls_and_without() {
     for (version, secure) in [("v1", false), ("v2", false), ("v2", true)] {
         let Some((target, _scratch)) = telling(secure) else { return };
-        let address = target.address.to_string();
+        let address = target.0.address();
         let tls: &[&str] = if secure { &["--ssl-target", "--ssl-target-insecure"] } else { &[] };
         let options = ["--access-log", "-", "--proxy-protocol-out", version];
         let server = Server::relay_with(&address, &[&options, tls].concat());
@@ -427,7 +357,7 @@ fn nginx_as_the_target_is_told_the_client() {
     let replacements = [("proxy_pass 127.0.0.1:5901", answer)];
     for version in ["v1", "v2"] {
         let Some(target) = Proxy::nginx("target", &replacements) else { return };
-        let server = Server::relay_with(&target.address.to_string(), &["--proxy-protocol-out", version]);
+        let server = Server::relay_with(&target.0.address(), &["--proxy-protocol-out", version]);
         let client = Client::connect_from(CLIENT, &server);
         let port = client.wire.port();
         let expected = format!("127.0.0.5 {port} 127.0.0.1 {}", server.port);
@@ -439,12 +369,12 @@ fn nginx_as_the_target_is_told_the_client() {
 fn the_client_of_a_proxy_is_told_to_the_target_with_what_it_has_connected_to() {
     let Some((target, _scratch)) = telling(false) else { return };
     let out = ["--proxy-protocol-out", "v2"];
-    let server = gateway("stream", &out, &target.address.to_string());
+    let server = gateway("stream", &out, &target.0.address());
     let Some(proxy) = Proxy::haproxy("tcp", &[("127.0.0.1:6080", &in_front_of(&server))]) else { return };
     let client = proxy.connect();
     let port = client.wire.port();
     let told = told(&mut client.upgrade());
-    assert!(told.starts_with(&format!("127.0.0.5 {port} 127.0.0.1 {} [", proxy.address.port())), "{told}");
+    assert!(told.starts_with(&format!("127.0.0.5 {port} 127.0.0.1 {} [", proxy.0.port)), "{told}");
 }
 
 /// What the target gets first of all, for a session that sends nothing.

@@ -14,7 +14,7 @@ use crate::common::process::{may_open, size};
 use crate::common::server::Server;
 use crate::common::target::{Service, Target};
 use crate::common::tls::identity;
-use crate::common::{Scratch, eventually, skipped, text};
+use crate::common::{Scratch, debian, eventually, skipped, text};
 
 /// The page.
 fn page(admin: &Admin) -> String {
@@ -37,16 +37,11 @@ fn series(page: &str) -> BTreeSet<String> {
     lines.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
 }
 
-/// Prometheus's own tool: installed, or unpacked where `.ci/prepare` does it.
+/// Prometheus's own tool.
 fn promtool(args: &[&str], input: &str) -> Option<Output> {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/debian/usr/bin/promtool");
-    let program = if unpacked.exists() { unpacked } else { "promtool".into() };
-    let mut command = Command::new(program);
+    let mut command = debian::command(&debian::path("promtool", debian::PROGRAMS)?);
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let Ok(mut child) = command.spawn() else {
-        skipped("promtool (Debian's prometheus) is not here");
-        return None;
-    };
+    let mut child = command.spawn().expect("promtool");
     child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
     Some(child.wait_with_output().expect("it ends"))
 }

@@ -1,30 +1,19 @@
 //! docs/monitoring.md: its configuration of Prometheus scrapes a gateway, and its unit is one.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use crate::common::admin::Admin;
 use crate::common::client::Client;
+use crate::common::foreign::Foreign;
 use crate::common::server::Server;
 use crate::common::target::Target;
-use crate::common::{Scratch, eventually, has, skipped};
+use crate::common::{Scratch, debian, documented, eventually, has};
 
 /// The block of the page that is in this language.
 fn block(language: &str) -> String {
-    let page = include_str!("../../docs/monitoring.md");
-    let (_, rest) = page.split_once(&format!("\n```{language}\n")).expect("the page has one");
-    rest.split("\n```").next().expect("it ends").to_owned() + "\n"
-}
-
-/// Ended with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    documented("monitoring.md", &format!("<!-- run by tests/it/monitoring.rs -->\n```{language}"))
 }
 
 /// What Prometheus answers to a query: the values of what it found.
@@ -40,9 +29,8 @@ fn values(port: u16, query: &str) -> Vec<String> {
 
 #[test]
 fn the_first_dashboard_shows_sessions() {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/debian/usr/bin/prometheus");
-    let program = if unpacked.exists() { unpacked } else { PathBuf::from("prometheus") };
-    let (scratch, target) = (Scratch::new(), Target::tcp().echo());
+    let Some(program) = debian::path("prometheus", debian::PROGRAMS) else { return };
+    let target = Target::tcp().echo();
     let server = Server::relay_with(&target.address, &["--admin", "0"]);
     let admin = Admin::of(&server);
     admin.eventually_ready();
@@ -55,23 +43,18 @@ fn the_first_dashboard_shows_sessions() {
         assert!(!other.is_empty());
     }
     let config = config.replace("127.0.0.1:9000", &admin.host()).replace("15s", "1s");
-    fs::write(scratch.path("prometheus.yml"), config).expect("written");
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/prometheus/rules.yml");
-    fs::copy(rules, scratch.path("rules.yml")).expect("copied");
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .expect("a port")
-        .port();
-    let mut command = Command::new(program);
-    command
-        .arg(format!("--config.file={}", scratch.arg("prometheus.yml")))
-        .arg(format!("--storage.tsdb.path={}", scratch.arg("data")))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let Ok(child) = command.spawn() else { return skipped("prometheus is not here") };
-    let _running = Running(child);
+    let prometheus = Foreign::start(|port, scratch| {
+        fs::write(scratch.path("prometheus.yml"), &config).expect("written");
+        fs::copy(&rules, scratch.path("rules.yml")).expect("copied");
+        let mut command = debian::command(&program);
+        command
+            .arg(format!("--config.file={}", scratch.arg("prometheus.yml")))
+            .arg(format!("--storage.tsdb.path={}", scratch.arg("data")))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        command
+    });
+    let port = prometheus.port;
     eventually("the gateway to be scraped", || values(port, "up%7Bjob=%22websockify%22%7D") == ["1"]);
     let query = "websockify_sessions%7Btransport=%22ws%22%7D";
     eventually("both sessions to be seen", || values(port, query) == ["2"]);

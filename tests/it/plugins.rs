@@ -14,7 +14,7 @@ use super::tokens_beside_python::{Outcome, named, outcome};
 use crate::common::client::{Client, UPGRADE};
 use crate::common::server::{Server, command};
 use crate::common::target::Target;
-use crate::common::{Scratch, eventually, eventually_within, text};
+use crate::common::{Scratch, documented, eventually, eventually_within, text};
 
 /// Where the classes are.
 pub(super) const CLASSES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugins");
@@ -353,12 +353,9 @@ fn an_error_of_an_auth_plugin_tells_no_password() {
 /// The example in the documentation, as it stands there.
 #[test]
 fn the_documented_command_is_a_plugin() {
-    let documentation = include_str!("../../docs/plugins.md");
-    let script = documentation
-        .split("In sh, for instance:\n\n<!-- run by tests/it/plugins.rs -->\n```sh\n")
-        .nth(1)
-        .and_then(|rest| rest.split("```").next());
-    let script = script.expect("there is an example").replace("5900", "$PORT");
+    let script =
+        documented("plugins.md", "In sh, for instance:\n\n<!-- run by tests/it/plugins.rs -->\n```sh");
+    let script = script.replace("5900", "$PORT");
     let script = script.replace("\\\"localhost\\\",$PORT", "\\\"127.0.0.1\\\",$PORT");
     let target = named(Target::tcp(), "one");
     let mut command = gateway(&["--token-plugin", "exec", "--token-source", &script, "127.0.0.1:0"]);

@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::common::namespace::Namespace;
 use crate::common::server::program;
-use crate::common::{Scratch, eventually, has, skipped};
+use crate::common::{Scratch, debian, eventually, has, skipped};
 
 /// A port that somebody listens at, as the gateway does, and one that is held for the program.
 struct Ports {
@@ -232,10 +232,7 @@ const DIFFERENT: &[(&str, &str)] = &[
 /// nobody else has the ports.
 #[test]
 fn beside_debian_s_library_only_what_is_intended_is_different() {
-    let theirs = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ci/debian/usr/lib/websockify/rebind.so");
-    if !fs::exists(theirs).unwrap_or(false) {
-        return skipped(".ci/prepare has not unpacked Debian's websockify");
-    }
+    let Some(theirs) = debian::path("rebind.so", &["usr/lib/websockify"]) else { return };
     let scratch = Scratch::new();
     let (Some(network), Some(binds)) = (Namespace::new(), binds(&scratch, &[])) else { return };
     let binds = binds.to_str().expect("UTF-8");

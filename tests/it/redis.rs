@@ -267,7 +267,8 @@ fn redis_over_tls_is_believed_by_ssl_cert_file() {
     for _ in 0..3 {
         visit(&server, "/?token=one");
     }
-    let other = redis.scratch.path("other.pem");
+    let scratch = Scratch::new();
+    let other = scratch.path("other.pem");
     let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
     let pem = params.self_signed(&rcgen::KeyPair::generate().expect("a key")).expect("a certificate").pem();
     std::fs::write(&other, pem).unwrap();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::Server;
 use crate::common::client::Client;
 use crate::common::server::command;
-use crate::common::{Scratch, eventually, eventually_within, free_port, has, skipped};
+use crate::common::{Scratch, debian, eventually, eventually_within, free_port, has, skipped};
 
 /// A client's bytes, whatever frames they come in.
 struct Bytes {
@@ -195,16 +195,6 @@ fn a_desktop_behind_a_unix_socket_is_waited_for() {
     eventually("the display to be gone", || !Path::new(&format!("/tmp/.X11-unix/X{display}")).exists());
 }
 
-/// A program of Debian's that was unpacked for tests and not installed.
-fn unpacked(name: &str) -> Option<String> {
-    let path = format!("{}/target/ci/debian/usr/sbin/{name}", env!("CARGO_MANIFEST_DIR"));
-    if !Path::new(&path).exists() {
-        skipped(&format!(".ci/prepare has not unpacked {name}"));
-        return None;
-    }
-    Some(path)
-}
-
 /// What telnet daemons start in place of login(1).
 fn login(scratch: &Scratch) -> String {
     let path = scratch.path("login");
@@ -215,7 +205,7 @@ fn login(scratch: &Scratch) -> String {
 
 #[test]
 fn telnetd_that_takes_one_client_only_serves_one_after_the_other() {
-    let Some(telnetd) = unpacked("in.telnetd") else { return };
+    let Some(telnetd) = debian::path("in.telnetd", &["usr/sbin"]) else { return };
     let scratch = Scratch::new();
     let login = login(&scratch);
     // Nothing but an RSA key will do.
@@ -255,7 +245,7 @@ fn telnetd_that_takes_one_client_only_serves_one_after_the_other() {
 
 #[test]
 fn a_telnetd_for_inetd_serves_each_session_on_its_standard_input() {
-    let Some(telnetd) = unpacked("telnetd") else { return };
+    let Some(telnetd) = debian::path("telnetd", &["usr/sbin"]) else { return };
     let scratch = Scratch::new();
     let login = login(&scratch);
     let server = Server::start(&["-v", "--wrap-stdin", "127.0.0.1:0", "--", &telnetd, "-E", &login]);
